@@ -53,7 +53,7 @@ vuln-update: ## pins the newest copy of the database of vulnerabilities
 
 .PHONY: test
 test: ## everything a change must pass, within 15 minutes on 2 cores; says how long each part took
-	@MAKE="$(MAKE)" sh scripts/timed.sh deps "lint arm64 / unit race client timed e2e"
+	@MAKE="$(MAKE)" sh scripts/timed.sh deps "lint race arm64 / unit client timed e2e"
 
 .PHONY: deps
 deps: ## what the tests need from Debian's packages (root or CI); says what is missing elsewhere
@@ -68,7 +68,7 @@ lint: ## format, vet, staticcheck, import ranks
 
 # Not from the cache are tests of what the go command does not see: the machine's processor (TIERS), what other programs
 # read (house, deploy). lint has vetted everything, so the tests need not vet again. Many tests wait more than they
-# compute: four packages at once keep two cores busy.
+# compute: four packages at once, and four tests of each, keep two cores busy.
 TEST  := $(GO) test -vet=off
 TIMED := ./certify/... ./internal/certify/faults
 TIERS := ./internal/infer/kernel ./internal/infer/moe
@@ -76,7 +76,7 @@ TIERS := ./internal/infer/kernel ./internal/infer/moe
 .PHONY: unit
 unit: ## all tests but timed, with invariants checked at every step; kernel and moe on every tier of this machine
 	packages=$$(sh scripts/packages.sh without $(TIMED) $(TIERS) ./internal/house ./deploy) && \
-		$(TEST) -p 4 -tags invariants $$packages
+		$(TEST) -p 4 -parallel 4 -tags invariants $$packages
 	$(TEST) -count 1 $(TIERS)
 
 .PHONY: timed

@@ -15,11 +15,11 @@ import (
 
 const module = "github.com/hxp-enterprise/mixtral"
 
-// public are the packages that other programs import from this half.
+// public lists the packages of the certifier that other programs import.
 var public = []string{"certify", "certify/target", "certify/prompts", "certify/report", "certify/attest", "testcases"}
 
-// TestPublicSignaturesNameNoInternalType: what a consumer cannot import must not stand in an exported signature or
-// field, since such a value can be neither declared nor made.
+// TestPublicSignaturesNameNoInternalType checks that no exported signature or field has an internal type. Other
+// programs could neither declare nor make such a value.
 func TestPublicSignaturesNameNoInternalType(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it has the go command compile the module")
@@ -45,7 +45,7 @@ func TestPublicSignaturesNameNoInternalType(t *testing.T) {
 	}
 }
 
-// TestTheWalkFindsInternalTypes: a package that has an internal type in every kind of place.
+// TestTheWalkFindsInternalTypes tries the walk on a package with an internal type in every kind of place.
 func TestTheWalkFindsInternalTypes(t *testing.T) {
 	inside := types.NewPackage(module+"/internal/x", "x")
 	hidden := types.NewNamed(types.NewTypeName(0, inside, "T", nil), types.Typ[types.Int], nil)
@@ -74,7 +74,7 @@ func TestTheWalkFindsInternalTypes(t *testing.T) {
 	}
 }
 
-// walker visits what an exported name shows.
+// walker visits the types that an exported name refers to.
 type walker struct {
 	pkg   *types.Package
 	seen  map[types.Type]bool
@@ -97,7 +97,7 @@ func (w *walker) visit(where string, t types.Type) {
 	case *types.Named:
 		p := t.Obj().Pkg()
 		if p != nil && strings.HasPrefix(p.Path(), module+"/internal/") {
-			delete(w.seen, t) // every place is to be told
+			delete(w.seen, t) // forgotten, so that every place is reported
 			w.found = append(w.found, fmt.Sprintf("%s names the internal type %s", where, t))
 			return
 		}
@@ -139,7 +139,7 @@ func (w *walker) visit(where string, t types.Type) {
 	}
 }
 
-// exportData gives a function that reads a package of this module as the compiler exported it.
+// exportData returns a function that reads the compiler's export data of a package of this module.
 func exportData(t *testing.T) func(path string) (*types.Package, error) {
 	t.Helper()
 	args := []string{"list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}"}

@@ -5,49 +5,49 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
 )
 
-// Audits find out whether the server is what it claims to be. Each is a small experiment with one request in flight. A
-// server is blamed only for what cannot be chance.
+// Audits check whether the server does what it claims to do. Each audit is a small experiment with one request in
+// flight. A server is blamed only for what chance cannot explain.
 const (
-	auditTokens = 24 // of an answer: enough to time, short enough to repeat
+	auditTokens = 24 // in an answer: enough to measure the time per token, few enough to repeat
 
-	// repeats pairs of a new prompt and its repetition. Eight of each that do not overlap come about by chance once in
-	// twelve thousand times; an answer from a cache does not overlap with one that was computed.
+	// repeats is the number of pairs of a new prompt and its repetition. The times of cached answers do not overlap
+	// with those of computed ones. By chance, eight times against eight do not overlap once in twelve thousand times.
 	repeats     = 8
 	chance      = 0.001
-	leastSaved  = 5.0 // milliseconds: less is what buffers and the scheduler of a machine do, whatever its share
-	decodeShare = 0.5 // a repeated answer may come this much faster token by token before it is no longer computed
+	leastSaved  = 5.0 // milliseconds: smaller differences come from buffers and the scheduler
+	decodeShare = 0.5 // if the tokens of a repeated answer come faster by more than this share, it was not computed
 
 	usageAnswers = 3
-	usageShare   = 0.05 // of tokens counted again: a text can be cut into tokens in more than one way
-	usageSlack   = 2    // … and the end of the answer may be one
+	usageShare   = 0.05 // of the tokens counted again: a text can be split into tokens in more than one way
+	usageSlack   = 2    // tokens: the end of the answer may be one
 
 	firstAnswers = 3
-	earlyShare   = 0.5                   // an empty chunk in the first half of the wait …
-	earlyLeast   = 20 * time.Millisecond // … and so long before the content is not an accident of buffering
+	earlyShare   = 0.5                   // an empty chunk in the first half of the wait
+	earlyLeast   = 20 * time.Millisecond // buffering cannot send an empty chunk so long before the content
 
-	cutTokens = 6 // far below any whole answer to the audits' prompts
+	cutTokens = 6 // far fewer than in a complete answer to the audits' prompts
 )
 
 // auditor makes the requests of the audits.
 type auditor struct {
 	p      *phaseRun
 	client *loadgen.Client
-	prompt string // the longest of the case: its answer is long
+	prompt string // the longest of the case, because its answer is long
 	key    string
 	n      int
 }
 
-// audits runs all audits, each as often as the phase says.
+// audits runs all audits. The phase says how often.
 func (p *phaseRun) audits(ctx context.Context) evidence.Phase {
 	r := p.r
 	rec := evidence.Phase{ID: p.ph.ID, Kind: p.ph.Kind, Start: r.record.since(), MaxInFlight: 1}
@@ -83,12 +83,12 @@ func (p *phaseRun) audits(ctx context.Context) evidence.Phase {
 	return rec
 }
 
-// fresh gives a prompt that the server has not seen in this run.
+// fresh returns a prompt that the server has not seen in this run.
 func (a *auditor) fresh() string {
 	return salted(a.prompt, salt(a.p.r.requests.seed, a.p.index, saltStretch/2+a.n))
 }
 
-// ask sends a request with one in flight, and records it.
+// ask sends a request, the only one in flight, and records it.
 func (a *auditor) ask(ctx context.Context, text string, maxTokens int) evidence.Request {
 	r := a.p.r
 	job := loadgen.Job{Prompt: a.key, KeepText: true, Body: r.requests.body(text, maxTokens, 0, 1)}
@@ -105,7 +105,7 @@ func (a *auditor) latency(q evidence.Request) float64 {
 	return float64(q.Latency(a.p.ph.Kind)) / float64(time.Millisecond)
 }
 
-// gap is the time per token after the first, in milliseconds; NaN where there is none.
+// gap is the time per token after the first, in milliseconds, or NaN without a second token.
 func gap(q evidence.Request) float64 {
 	if q.Chunks < 2 {
 		return math.NaN()
@@ -113,16 +113,17 @@ func gap(q evidence.Request) float64 {
 	return float64(q.Last-q.First) / 1e6 / float64(q.Chunks-1)
 }
 
-// answeredOrThought says that an answer has tokens to judge. An answer that was cut while the model reasoned has some.
+// answeredOrThought says whether an answer has tokens to judge. An answer that was cut while the model reasoned has
+// tokens too.
 func answeredOrThought(q evidence.Request) bool { return q.OK() || q.Fail == evidence.FailThinking }
 
-// unclear is an audit that could not be judged.
+// unclear is the result of an audit that could not be judged.
 func unclear(id evidence.AuditID, detail string, args ...any) evidence.Audit {
 	return evidence.Audit{ID: id, OK: true, Detail: fmt.Sprintf(detail, args...)}
 }
 
-// cache repeats prompts. A server may keep prompts if it says so in usage (cached_tokens) or if the case declares it.
-// But it must compute answers: a repeated one must not come faster token by token.
+// cache repeats prompts. A server may cache prompts if it says so in usage (cached_tokens) or if the case declares it.
+// But it must compute answers: the tokens of a repeated answer must not come faster.
 func (a *auditor) cache(ctx context.Context) evidence.Audit {
 	const id = evidence.AuditCache
 	var first, again, firstGap, againGap []float64
@@ -142,11 +143,11 @@ func (a *auditor) cache(ctx context.Context) evidence.Audit {
 		declared = declared || y.CachedTokens > x.CachedTokens
 	}
 	if len(first) < repeats/2 {
-		return unclear(id, "%d of %d pairs failed", failed, repeats)
+		return unclear(id, "%d of %s failed", failed, noun.Of(repeats, "pair", "pairs"))
 	}
 	limit := a.p.r.plan.c.Limits.CacheSpeedup
 	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: limit, Measured: faster(first, again)}
-	computed := len(firstGap) == 0 || (median(firstGap)-median(againGap))*(auditTokens-1) < leastSaved
+	computed := len(firstGap) == 0 || (stats.Median(firstGap)-stats.Median(againGap))*(auditTokens-1) < leastSaved
 	res.Detail = fmt.Sprintf("a repeated prompt is answered %.0f %% faster", 100*res.Measured)
 	switch {
 	case !computed && faster(firstGap, againGap) > decodeShare && certain(firstGap, againGap):
@@ -154,7 +155,7 @@ func (a *auditor) cache(ctx context.Context) evidence.Audit {
 		res.Detail += fmt.Sprintf(", token by token %.0f %%: answers come from a cache",
 			100*faster(firstGap, againGap))
 	case res.Measured <= limit:
-	case median(first)-median(again) < leastSaved:
+	case stats.Median(first)-stats.Median(again) < leastSaved:
 		res.Detail += fmt.Sprintf(", by less than the %g ms that matter", leastSaved)
 	case !certain(first, again):
 		res.Detail += ", which chance explains"
@@ -167,32 +168,30 @@ func (a *auditor) cache(ctx context.Context) evidence.Audit {
 	return res
 }
 
-// faster is how far the median of b lies below the median of a, as a share of a.
+// faster is by how much the median of b is below the median of a, as a share of a's.
 func faster(a, b []float64) float64 {
 	if len(a) == 0 || len(b) == 0 {
 		return 0
 	}
-	m := median(a)
+	m := stats.Median(a)
 	if m <= 0 {
 		return 0
 	}
-	return 1 - median(b)/m
+	return 1 - stats.Median(b)/m
 }
 
-func median(x []float64) float64 { return stats.Percentile(slices.Sorted(slices.Values(x)), 0.5) }
-
-// certain says that b is smaller than a, and not by chance.
+// certain says whether b is smaller than a, and chance does not explain it.
 func certain(a, b []float64) bool {
 	z, p := stats.MannWhitney(a, b)
 	return z < 0 && p < chance
 }
 
-// usage counts the tokens of answers again: with the server's tokenizer, or by its chunks, which hold a token each
-// when one request is in flight. One of them must agree with what the server says.
+// usage counts the tokens of answers again: with the server's tokenizer, and by the chunks, which usually have one
+// token each while one request is in flight. One of the counts must agree with the usage that the server reports.
 func (a *auditor) usage(ctx context.Context) evidence.Audit {
 	const id = evidence.AuditUsage
 	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: usageShare}
-	bytes, claimed, hidden, chunks, counted, answers := 0, 0, 0, 0, 0, 0 // reasoning is in all of them, as in usage
+	bytes, claimed, hidden, chunks, counted, answers := 0, 0, 0, 0, 0, 0 // these include reasoning, as usage does
 	tokenizer := true
 	for range usageAnswers {
 		q := a.ask(ctx, a.fresh(), auditTokens)
@@ -221,12 +220,11 @@ func (a *auditor) usage(ctx context.Context) evidence.Audit {
 		res.Measured, res.Detail = off(counted), fmt.Sprintf("%d output tokens claimed, its own tokenizer counts %d",
 			claimed, counted)
 	case off(chunks) <= usageShare:
-		res.Measured, res.Detail = off(chunks), fmt.Sprintf("%d output tokens claimed, in %d chunks", claimed, chunks)
+		res.Measured, res.Detail = off(chunks), fmt.Sprintf("%s claimed, in %s",
+			noun.Of(claimed, "output token", "output tokens"), noun.Of(chunks, "chunk", "chunks"))
 	case tokenizer:
 		res.OK, res.Measured = false, off(counted)
-		res.Detail = fmt.Sprintf("%d output tokens claimed, its own tokenizer counts %d and they came in %d chunks",
-			claimed, counted, chunks)
-	default: // a server may send several tokens a chunk, but every token has at least a byte, and every chunk a token
+		// certain says whether b is smaller than a, and chance does not explain it.
 		res.OK = claimed <= bytes+usageSlack*answers && claimed >= chunks-usageSlack*answers
 		res.Measured = off(chunks)
 		res.Detail = fmt.Sprintf("%d output tokens claimed for %d bytes in %d chunks; without a tokenizer only "+
@@ -238,10 +236,10 @@ func (a *auditor) usage(ctx context.Context) evidence.Audit {
 	return res
 }
 
-// tokenChunks is how many chunks of an answer hold at least one token. It is 0 where each chunk is a single letter, as
-// from gateways that cut texts so that they appear smoothly.
+// tokenChunks is the number of chunks of an answer that have at least one token. It is 0 if each chunk is a single
+// letter, as from gateways that split texts so that they appear smoothly.
 func tokenChunks(q evidence.Request) int {
-	const letters = 1.5 // a chunk
+	const letters = 1.5 // per chunk
 	if n := q.Chunks + q.Thoughts; float64(utf8.RuneCountInString(q.Text)+utf8.RuneCountInString(q.Thought)) >
 		letters*float64(n) || q.OutputTokens >= n {
 		return n
@@ -249,14 +247,14 @@ func tokenChunks(q evidence.Request) int {
 	return 0
 }
 
-// maxTokens asks for few tokens.
+// maxTokens checks that an answer has no more tokens than max_tokens.
 func (a *auditor) maxTokens(ctx context.Context) evidence.Audit {
 	const id = evidence.AuditMaxTokens
 	q := a.ask(ctx, a.fresh(), cutTokens)
 	if !answeredOrThought(q) {
 		return unclear(id, "the request failed: %s", q.Fail)
 	}
-	n := max(q.OutputTokens, tokenChunks(q)-1) // a held-back end may come in one without a token
+	n := max(q.OutputTokens, tokenChunks(q)-1) // the last chunk may have only text that was held back
 	if !q.HasUsage {
 		if counted, err := a.p.r.server.client.Tokenize(ctx, a.p.r.server.model,
 			q.Thought+q.Text); err == nil {
@@ -267,8 +265,8 @@ func (a *auditor) maxTokens(ctx context.Context) evidence.Audit {
 		Detail: fmt.Sprintf("%d tokens where max_tokens is %d", n, cutTokens)}
 }
 
-// finishReason asks for an answer that is cut short, and for more of the same answer. A cut answer must say "length",
-// and one that ended before its limit must say "stop".
+// finishReason asks for an answer that max_tokens cuts, and for more of the same answer. A cut answer must end with
+// "length", and one that ended before its limit with "stop".
 func (a *auditor) finishReason(ctx context.Context) evidence.Audit {
 	const id = evidence.AuditFinishReason
 	text := a.fresh()
@@ -286,7 +284,8 @@ func (a *auditor) finishReason(ctx context.Context) evidence.Audit {
 	full := short.HasUsage && short.OutputTokens >= cutTokens && long.OutputTokens > cutTokens+1
 	switch {
 	case short.Finish == "" || long.Finish == "":
-		return unclear(id, "answers come without a finish_reason") // which is not a valid answer, and blamed as that
+		// another check finds that these answers are invalid
+		return unclear(id, "answers come without a finish_reason")
 	case (goesOn || full) && short.Ended() != evidence.EndLength:
 		wrong("an answer cut at %d tokens says finish_reason %q", cutTokens, short.Finish)
 	case long.HasUsage && long.OutputTokens < auditTokens && long.Ended() == evidence.EndLength:
@@ -298,8 +297,8 @@ func (a *auditor) finishReason(ctx context.Context) evidence.Audit {
 	return res
 }
 
-// determinism asks the same twice at temperature 0. The result is reported and blames nobody: batching changes the
-// order of sums.
+// determinism sends the same request twice at temperature 0. The result is reported but does not count against the
+// server, because batching changes the order of sums.
 func (a *auditor) determinism(ctx context.Context) evidence.Audit {
 	const id = evidence.AuditDeterminism
 	if f := &a.p.r.requests.form; f.left("seed") || f.left("temperature") {

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// emptyFirst looks for chunks without a token that come long before the first one. OpenAI's own API opens its streams
-// so; it is dishonest only where the server's metric of the time to the first token counts that chunk.
+// emptyFirst looks for chunks without a token that come long before the first token. OpenAI's own API begins its
+// streams with one. It is wrong only if the server's metric of the time to the first token counts that chunk.
 func (a *auditor) emptyFirst(ctx context.Context) evidence.Audit {
 	const id = evidence.AuditEmptyFirst
 	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: earlyShare}
@@ -35,8 +36,8 @@ func (a *auditor) emptyFirst(ctx context.Context) evidence.Audit {
 	if len(shares) == 0 {
 		return unclear(id, "no stream with a token")
 	}
-	res.Measured = median(shares)
-	lead := time.Duration(median(leads)).Round(time.Millisecond)
+	res.Measured = stats.Median(shares)
+	lead := time.Duration(stats.Median(leads)).Round(time.Millisecond)
 	res.Detail = fmt.Sprintf("an empty chunk precedes the first token by %s", lead)
 	if res.Measured <= earlyShare || lead <= earlyLeast {
 		return res
@@ -68,8 +69,7 @@ func meanOf(x []float64) float64 {
 	return sum
 }
 
-// firstTokens is the server's histogram of the time to the first token; ok is false if the server shows none at the
-// moment.
+// firstTokens returns the server's histogram of the time to the first token. ok is false if it cannot be read now.
 func (a *auditor) firstTokens(ctx context.Context) (h evidence.Histogram, ok bool) {
 	if a.p.r.metrics.remote() {
 		return h, false
@@ -79,8 +79,8 @@ func (a *auditor) firstTokens(ctx context.Context) (h evidence.Histogram, ok boo
 	return h, ok || s.Err == "" && len(s.Values) > 0 // a labelled histogram appears with its first observation
 }
 
-// firstTokensSince is the mean, in nanoseconds, of the n observations since then. ok is false where there are not just
-// these: the server counts otherwise, or somebody else uses it.
+// firstTokensSince is the mean, in nanoseconds, of the n observations after before. ok is false if there are fewer or
+// more than n: the server counts differently, or another client uses it.
 func (a *auditor) firstTokensSince(ctx context.Context, before evidence.Histogram, n int) (mean float64, ok bool) {
 	for end := time.Now().Add(settle); ctx.Err() == nil; time.Sleep(settlePause) {
 		after, _ := a.firstTokens(ctx)

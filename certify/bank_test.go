@@ -16,20 +16,20 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 )
 
-// The bank's settings. bankRuns is the number of seeded runs of each server, bankHealthy that of the healthy ones
-// (few blamed take more runs to show than many found), bankKinds the names of some, or "all-healthy" or "planted" for
-// all of these, bankParallel how many run at once, bankTime after how long no more begin.
+// The bank's settings. bankRuns is the number of seeded runs of each server, and bankHealthy that of the healthy ones,
+// whose low rate of failures takes more runs to show. bankKinds has the names of servers, or "all-healthy" or
+// "planted". bankParallel is how many run at once, and no run begins after bankTime.
 //
-// The bank can be run in parts. bankLog is a file to which each run adds a line; runs that it has are not run again.
-// bankDir keeps the records of the runs: what is there is judged again instead of run again, so that a change of the
-// judge is tried on all of them in minutes. With bankDoc the table is written into docs/CERTIFIER.md.
+// The bank can be run in parts. bankLog is a file to which each run adds a line; runs that are in it are not repeated.
+// bankDir keeps the records of the runs. A kept record is judged again instead of running again, so that a change of
+// the judge is tried on all records in minutes. With bankDoc the table is written into docs/CERTIFIER.md.
 //
 //	MIXTRAL_BANK=30 MIXTRAL_BANK_KINDS=healthy,stall go test ./certify -run 'TestBank$' -v -timeout 3h
 const (
 	bankRuns     = "MIXTRAL_BANK"
 	bankHealthy  = "MIXTRAL_BANK_HEALTHY"
 	bankKinds    = "MIXTRAL_BANK_KINDS"
-	bankOnly     = "MIXTRAL_BANK_ONLY" // the same
+	bankOnly     = "MIXTRAL_BANK_ONLY" // the same as bankKinds
 	bankParallel = "MIXTRAL_BANK_PARALLEL"
 	bankTime     = "MIXTRAL_BANK_TIME"
 	bankLog      = "MIXTRAL_BANK_LOG"
@@ -37,17 +37,19 @@ const (
 	bankDoc      = "MIXTRAL_BANK_DOC"
 )
 
-// atOnce is how many runs go on at once: a server of the bank sleeps most of the time.
+// atOnce is how many runs go on at once. That is more than there are cores, because a server of the bank sleeps most
+// of the time.
 const atOnce = 6
 
-// The rates that the bank demands: so many runs of a fault are found, and so many of a healthy server blamed at most.
+// The rates that the bank demands: the least share of faulty runs that are found, and the most of healthy runs that
+// fail.
 const (
 	leastFound = 0.95
 	mostBlamed = 0.02
 )
 
-// shortened makes a run of the quick profile of about 25 s. Slow faults are sped up to fit: what takes an hour in life
-// takes 36 s.
+// shortened makes a run of the quick profile take about 25 s. Slow faults are sped up: what takes an hour in
+// production takes 36 s.
 var shortened = []string{
 	"profiles.quick.warmup.duration_s=1", "profiles.quick.warmup.max_s=4",
 	"profiles.quick.single.requests=10", "profiles.quick.single.duration_s=1",
@@ -60,7 +62,7 @@ var shortened = []string{
 
 const bankSpeed = 100
 
-// foundBy is the check that must fail a faulty server.
+// foundBy is, for each faulty server, the check that must fail.
 var foundBy = map[faults.Fault]string{
 	faults.Stall: "stalls", faults.Leak: "leak", faults.LeakGo: "leak", faults.LyingCache: "leak",
 	faults.LyingTokens:  "metrics",
@@ -95,13 +97,13 @@ type tally struct {
 	runs    int
 	status  map[certify.Verdict]int
 	found   int            // runs in which the check of foundBy failed
-	failed  map[string]int // checks that failed
-	invalid map[string]int // checks that could not be judged, where that decided
-	others  []float64      // share of the machine that others took, a run each
+	failed  map[string]int // how often each check failed
+	invalid map[string]int // how often each check could not be judged, in runs that were INVALID because of it
+	others  []float64      // of each run, the share of the machine that other programs took
 }
 
-// TestBank tries the certifier on servers that are known: a faulty one must not pass, a healthy one must not fail. It
-// prints the table of CERTIFIER.md.
+// TestBank tries the certifier on servers whose faults are known: a faulty one must not pass, a healthy one must not
+// fail. It prints the table of CERTIFIER.md.
 func TestBank(t *testing.T) {
 	runs, err := strconv.Atoi(os.Getenv(bankRuns))
 	if err != nil || runs < 1 {
@@ -171,7 +173,7 @@ func TestBank(t *testing.T) {
 	}
 }
 
-// bankNumber reads a setting that has a usual value.
+// bankNumber reads a numeric setting.
 func bankNumber(name string, usual int) int {
 	if n, err := strconv.Atoi(os.Getenv(name)); err == nil && n > 0 {
 		return n
@@ -179,7 +181,7 @@ func bankNumber(name string, usual int) int {
 	return usual
 }
 
-// bankServers are all servers of the bank, or those that are asked for.
+// bankServers returns the servers that bankKinds names, or all servers of the bank.
 func bankServers(t *testing.T) []faults.Fault {
 	only := cmp.Or(os.Getenv(bankKinds), os.Getenv(bankOnly))
 	if only == "" {
@@ -204,7 +206,7 @@ func bankServers(t *testing.T) []faults.Fault {
 	return servers
 }
 
-// bankTable is the table of CERTIFIER.md.
+// bankTable returns the table of CERTIFIER.md.
 func bankTable(servers []faults.Fault, tallies map[faults.Fault]*tally) string {
 	var b strings.Builder
 	b.WriteString("| server | runs | PASS | FAIL | INVALID | found by its check, or blamed | checks that failed | " +
@@ -236,7 +238,7 @@ func counts(m map[string]int) string {
 	return strings.Join(out, ", ")
 }
 
-// shares are the median and the largest of shares, in percent.
+// shares formats the median and the largest of shares, in percent.
 func shares(x []float64) string {
 	if len(x) == 0 {
 		return ""
@@ -245,7 +247,7 @@ func shares(x []float64) string {
 	return fmt.Sprintf("%.0f %%, %.0f %%", 100*x[len(x)/2], 100*x[len(x)-1])
 }
 
-// writeTable puts the table between its marks in docs/CERTIFIER.md.
+// writeTable writes the table between its marks in docs/CERTIFIER.md.
 func writeTable(t *testing.T, table string) {
 	const path, begin, end = "../docs/CERTIFIER.md", "<!-- bank: begin -->\n", "<!-- bank: end -->"
 	doc, err := os.ReadFile(path)

@@ -19,20 +19,20 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
 
-// bankResult is how one run of the bank ended: a line of its log.
+// bankResult is the result of one run of the bank, a line of its log.
 type bankResult struct {
 	Server  faults.Fault    `json:"server"`
 	Seed    int             `json:"seed"`
-	Rules   int             `json:"rules"` // of the judge
+	Rules   int             `json:"rules"` // the revision of the judge's rules
 	Status  certify.Verdict `json:"status"`
-	Failed  []string        `json:"failed,omitempty"`  // checks
-	Invalid []string        `json:"invalid,omitempty"` // checks, where that decided
+	Failed  []string        `json:"failed,omitempty"`  // the checks that failed
+	Invalid []string        `json:"invalid,omitempty"` // the checks that were INVALID, if they decided the status
 	Why     string          `json:"why"`
 	Start   time.Time       `json:"start"`
-	Others  float64         `json:"others"` // share of the machine that others took, stolen time included
+	Others  float64         `json:"others"` // share of the machine that other programs took, with stolen time
 }
 
-// bankResultOf sorts a report and the record that it comes from.
+// bankResultOf makes the result from a report and its record.
 func bankResultOf(f faults.Fault, seed int, rep *certify.Report, events []evidence.Event) *bankResult {
 	res := &bankResult{Server: f, Seed: seed, Rules: evidence.Rules, Status: rep.Status, Why: said(rep)}
 	for _, c := range rep.Checks {
@@ -62,7 +62,7 @@ func bankResultOf(f faults.Fault, seed int, rep *certify.Report, events []eviden
 	return res
 }
 
-// said is what decided a report's status.
+// said returns the reasons that decided a report's status.
 func said(rep *certify.Report) string {
 	out := string(rep.Status)
 	for _, c := range report.Deciding(rep) {
@@ -109,12 +109,12 @@ func bankRun(t *testing.T, f faults.Fault, seed int) *bankResult {
 	return bankResultOf(f, seed, rep, record.Events)
 }
 
-// keptAt is where the record of a run is kept.
+// keptAt is the path of a run's record.
 func keptAt(f faults.Fault, seed int) string {
 	return filepath.Join(os.Getenv(bankDir), fmt.Sprintf("%s-%d%s", f, seed, report.EventsExt))
 }
 
-// kept says that there is one.
+// kept says whether the record of a run is kept.
 func kept(f faults.Fault, seed int) bool {
 	if os.Getenv(bankDir) == "" {
 		return false
@@ -138,7 +138,7 @@ func (y *tally) add(res *bankResult) {
 	}
 }
 
-// runLog is a file of results, one a line. Runs of an older revision of the rules do not count.
+// runLog is a file of results, one per line. Results by an older revision of the rules do not count.
 type runLog struct {
 	mu   sync.Mutex
 	path string // empty: none
@@ -159,7 +159,8 @@ func openBankLog(t *testing.T, path string) *runLog {
 	in.Buffer(nil, 1<<20)
 	for in.Scan() {
 		res := &bankResult{}
-		if json.Unmarshal(in.Bytes(), res) == nil && res.Rules == evidence.Rules { // else it was cut, or is too old
+		// otherwise it is incomplete or too old
+		if json.Unmarshal(in.Bytes(), res) == nil && res.Rules == evidence.Rules {
 			l.have[l.key(res.Server, res.Seed)] = res
 		}
 	}
@@ -197,7 +198,8 @@ func (l *runLog) add(t *testing.T, res *bankResult) {
 	}
 }
 
-// TestTheBankGoesOnWhereItStopped: a log tells which runs there are, whatever else its file holds.
+// TestTheBankGoesOnWhereItStopped checks that the runs in a log are not repeated, even if other lines of its file are
+// damaged.
 func TestTheBankGoesOnWhereItStopped(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bank.jsonl")
 	l := openBankLog(t, path)

@@ -15,7 +15,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// Report is a run's result.
+// Report is the result of a run.
 type Report = report.Report
 
 // Verdict is the result of a check or of a whole run (a report's Status).
@@ -28,11 +28,12 @@ const (
 	Invalid = report.Invalid
 )
 
-// What Run's errors match, beside testcases.ErrNotFound, testcases.ErrInvalid and target.ErrSetup.
+// Run's errors match one of these, or testcases.ErrNotFound, testcases.ErrInvalid or target.ErrSetup.
 var (
 	ErrOptions     = errors.New("invalid options")
-	ErrInterrupted = errors.New("interrupted")               // the report of what was measured comes with it
-	ErrUnsigned    = errors.New("the report was not signed") // as Options.SignKey wants it; the report comes with it
+	ErrInterrupted = errors.New("interrupted") // Run also returns a report on what was measured
+	// although Options.SignKey is set; Run also returns the report
+	ErrUnsigned = errors.New("the report was not signed")
 )
 
 // Defaults of Options.
@@ -41,82 +42,83 @@ const (
 	DefaultReportDir = "reports"
 )
 
-// Options say what to certify. Either Target or Launch must be set; everything else has a default.
+// Options say what to certify, and how. Either Target or Launch must be set; everything else has a default.
 type Options struct {
 	Case    string            // a built-in case's id or a case file's path; empty: TC-L1-COMP-MIXTRAL-003
 	Loaded  *testcases.Loaded // a case in memory, instead of Case; it is not changed
-	Profile string            // of the case; empty: "quick"
+	Profile string            // the name of a profile of the case; empty: "quick"
 
-	Target      string          // URL of a server that runs already
-	Launch      target.Launcher // starts the server, where Target is empty
-	ModelRef    string          // handed to Launch: which model to serve
-	TargetModel string          // the model to ask for; empty: the first that the server lists
+	Target      string          // URL of a server that is already running
+	Launch      target.Launcher // starts the server if Target is empty
+	ModelRef    string          // the model that Launch should serve
+	TargetModel string          // the model in requests; empty: the first that the server lists
 	Headers     []string        // "NAME: VALUE", sent with every request to the server
-	Query       []string        // "NAME=VALUE", added to the address of every request
+	Query       []string        // "NAME=VALUE", added to the URL of every request
 	Body        []string        // "KEY=VALUE" or a JSON object: fields added to the body of every request
 	APIKey      string          // sent as a bearer token
 
-	// MetricsURL is the URL of the server's metrics; empty: /metrics at the server's root. If Target is the address of
-	// several replicas, it is the URLs of all of them, separated by commas. pods+ before a URL stands for every pod
+	// MetricsURL is the URL of the server's metrics; empty: /metrics at the server's root. If several replicas stand
+	// behind Target, list the URLs of all of them, separated by commas. A URL with pods+ in front stands for every pod
 	// that a selector finds, as in pods+http://NAMESPACE:PORT/metrics?selector=LABEL=VALUE; dns+ stands for every
-	// address of the URL's host. The metrics of the replicas are then added up, and the report names a replica that
-	// was lost or restarted.
+	// address of the URL's host. The metrics of the replicas are added up, and the report names a replica that was
+	// lost or restarted.
 	MetricsURL    string
-	PrometheusURL string // of a Prometheus server that scrapes it; instead of MetricsURL
-	PID           int    // the server's process, if it runs on this machine; or
-	Cgroup        string // its control group; without both: the started process, or what the metrics say
+	PrometheusURL string // of a Prometheus server that scrapes the server under test; instead of MetricsURL
+	PID           int    // the server's process ID, if it runs on this machine
+	// the server's control group, instead of PID; without both, the started process or the metrics are read
+	Cgroup string
 
-	// where the server's accelerators are measured: an exporter such as DCGM's, or a Prometheus server; empty: as the
-	// case says
+	// GPUMetricsURL measures the server's accelerators: an exporter such as DCGM's, or a Prometheus server; empty: the
+	// case's.
 	GPUMetricsURL string
-	GPUMatch      []string // "LABEL=VALUE": labels that a series of it must have
+	GPUMatch      []string // "LABEL=VALUE": labels that a series of GPUMetricsURL must have
 
 	ReviewerURL   string // an OpenAI-compatible server whose model gives a second opinion on answers; empty: none
-	ReviewerModel string // its model; empty: the first that it lists
-	ReviewerKey   string // its API key
+	ReviewerModel string // the reviewer's model; empty: the first that it lists
+	ReviewerKey   string // the reviewer's API key
 
-	// Sweep searches for the knee and certifies nothing else: "rate=1..64", "concurrency=1..128", or "rate" or
-	// "concurrency" alone for a range around the case's target. The run has the profile "sweep".
+	// Sweep only searches for the knee, the highest load that the server sustains: "rate=1..64", "concurrency=1..128",
+	// or "rate" or "concurrency" alone for a range around the case's target. The run has the profile "sweep".
 	Sweep     string
-	SweepStep time.Duration // length of a step of Sweep; 0: 10 s
+	SweepStep time.Duration // the length of a step of Sweep; 0: 10 s
 
-	// a run to compare this one with; nil: none. The comparison is in the report and does not change the verdict
+	// Against is an earlier run to compare this one with; nil: none. The comparison does not change the verdict.
 	Against *Earlier
 
-	SLO  []string // objectives, as testcases.Case.AddSLO reads them; added after Set
-	Set  []string // "targets.throughput_rps=80", applied to the case in turn
-	Seed int64    // of arrivals, salts and sampling; 0: drawn, and recorded
+	SLO  []string // objectives such as "ttft:p99<2s" (see testcases.Case.AddSLO), added after Set
+	Set  []string // assignments such as "targets.throughput_rps=80", applied to the case in this order
+	Seed int64    // of arrivals, salts and sampling; 0: drawn at random. The report has it
 
-	// Generators are the addresses, HOST:PORT, of generators on other machines (see Generate), which then make the
-	// load together, by one plan; empty: this process makes it. They need Target.
+	// Generators are the addresses, HOST:PORT, of generators on other machines (see Generate), which make the load
+	// together; empty: this process makes the load. They need Target.
 	Generators      []string
-	GeneratorsKey   []byte         // that the generators hold too
-	GeneratorsRoots *x509.CertPool // that sign their certificates; nil: the key alone decides
-	GeneratorsWait  time.Duration  // for generators that do not listen yet
+	GeneratorsKey   []byte         // the key that the generators have too
+	GeneratorsRoots *x509.CertPool // the roots of the generators' certificates; nil: only the key is checked
+	GeneratorsWait  time.Duration  // how long to wait for generators that do not listen yet
 
 	ReportDir string // empty: "reports"
-	Version   string // of the program, for the report
+	Version   string // the program's version, for the report
 
-	SignKey *attest.Signer // signs the report and its record at the end; nil: they are not signed
+	SignKey *attest.Signer // signs the report and the record; nil: they are not signed
 
-	TracingURL string // an OpenTelemetry collector for traces that begin with the load's requests; empty: none
+	TracingURL string // an OpenTelemetry collector for traces of the load's requests; empty: none
 
-	Progress func(Event) // is told of events, by one goroutine at a time; it must return quickly
-	Monitor  *Monitor    // fed while the run goes on; nil: one of the run's own
+	Progress func(Event) // is called with each event, by one goroutine at a time; it must return quickly
+	Monitor  *Monitor    // receives the measurements during the run; nil: the run makes one
 
-	dial dialer // of the load, in tests; nil: the usual one
+	dial dialer // opens the load's connections, for tests; nil: the usual dialer
 }
 
-// Earlier is a run to compare another one with.
+// Earlier is an earlier run, to compare a later one with.
 type Earlier struct {
-	Name   string // its id, or its report's file, as the later report shows it
-	Report []byte // its JSON report
-	Events string // the file of its record; empty or not there: distributions cannot be compared
+	Name   string // the run's ID or its report's file name, as the later report shows it
+	Report []byte // the JSON report
+	Events string // the path of its events file; if it is empty or the file is missing, distributions are not compared
 }
 
 // Run certifies a server and writes the report's files. It returns a report together with an error in two cases:
-// ErrInterrupted if ctx ended, when the verdict rests on what was measured until then, and ErrUnsigned if
-// Options.SignKey did not sign. A FAIL is not an error: see Report.Status.
+// ErrInterrupted if ctx ended, with a verdict on what was measured until then, and ErrUnsigned if Options.SignKey
+// could not sign. A FAIL is not an error: see Report.Status.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	p, err := newPlan(o)
 	if err != nil {
@@ -128,7 +130,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	runErr := r.run(ctx)
 	rep, err := r.finish(ctx)
-	if runErr != nil && !errors.Is(err, runErr) { // a record that cannot be written cannot be closed either
+	if runErr != nil && !errors.Is(err, runErr) { // the record's error would otherwise be reported twice
 		err = errors.Join(runErr, err)
 	}
 	if err != nil && !errors.Is(err, ErrUnsigned) {
@@ -140,13 +142,13 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return rep, err
 }
 
-// Load reads a case as Run does, applies the overrides, and returns an error that lists everything that is wrong with
-// it.
+// Load reads a case as Run does and applies the overrides, which have the form of Options.Set. Its error lists
+// everything that is wrong with the case.
 func Load(ref string, set []string) (*testcases.Loaded, error) {
 	return LoadSLO(ref, set, nil)
 }
 
-// LoadSLO is Load with objectives added, as Options.SLO has them.
+// LoadSLO is Load with additional objectives, which have the form of Options.SLO.
 func LoadSLO(ref string, set, slo []string) (*testcases.Loaded, error) {
 	loaded, err := testcases.Load(ref)
 	if err != nil {
@@ -155,14 +157,15 @@ func LoadSLO(ref string, set, slo []string) (*testcases.Loaded, error) {
 	return (&Options{Set: set, SLO: slo}).override(loaded)
 }
 
-// LoadFor reads the case as Run does with these options: with overrides and objectives, and as a sweep if they ask for
-// one.
+// LoadFor reads the case as Run does with these options: with overrides and objectives, and as a sweep if
+// Options.Sweep is set.
 func LoadFor(o Options) (*testcases.Loaded, error) { return o.load() }
 
-// override applies assignments such as "targets.throughput_rps=80", and makes the case a sweep if asked to.
+// override applies Options.Set and Options.SLO to the case, and turns it into a sweep if Options.Sweep is
+// set.
 func (o *Options) override(loaded *testcases.Loaded) (*testcases.Loaded, error) {
 	set := o.Set
-	var later []string // about the sweep that is made of the case
+	var later []string // assignments to the sweep profile, which does not exist yet
 	if o.Sweep != "" {
 		set = nil
 		for _, s := range o.Set {

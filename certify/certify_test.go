@@ -36,12 +36,12 @@ func TestMain(m *testing.M) {
 		_, err := certify.Run(context.Background(), certify.Options{Case: short,
 			Target: os.Getenv("MIXTRAL_TEST_TARGET"), ReportDir: dir,
 			Set: []string{"profiles.quick.idle.duration_s=60"}})
-		panic(err) // it is killed long before
+		panic(err) // cannot happen: the process is killed long before
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// server starts a server of the fault bank; quick, so that runs are short.
+// server starts a fast server of the fault bank, so that runs are short.
 func server(t *testing.T, f faults.Fault) *faults.Server {
 	t.Helper()
 	s := faults.New(faults.Config{Fault: f, Seed: 7, TTFT: 20 * time.Millisecond, Gap: time.Millisecond})
@@ -104,7 +104,7 @@ func TestARunFromEndToEnd(t *testing.T) {
 	again(t, paths)
 }
 
-// again derives the verdict anew and demands the same bytes.
+// again derives the report again from the record and demands the same bytes.
 func again(t *testing.T, paths report.Paths) {
 	t.Helper()
 	rec, err := evidence.ReadFile(paths.Events)
@@ -251,8 +251,8 @@ func TestATargetThatDiesIsAFinding(t *testing.T) {
 		Set: []string{"profiles.quick.sustained.duration_s=60"}, Progress: func(e certify.Event) {
 			if e.Kind == certify.EventProgress && e.Phase.ID == "sustained" {
 				once.Do(func() {
-					go func() { // Close waits for the requests under way
-						h.Listener.Close() // first: a connection made in between would go on being answered
+					go func() { // in a goroutine, because Close waits for the requests in flight
+						h.Listener.Close() // first, because a connection that is made in between would be answered
 						h.CloseClientConnections()
 						close(dead)
 					}()
@@ -347,7 +347,7 @@ func TestAKilledRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	deadline := time.Now().Add(time.Minute)
-	for ended := 0; ended < 2; time.Sleep(20 * time.Millisecond) { // until two phases are in the file
+	for ended := 0; ended < 2; time.Sleep(20 * time.Millisecond) { // until the file has two phases
 		if ended = phasesIn(dir); time.Now().After(deadline) {
 			t.Fatal("the run made no progress")
 		}

@@ -11,11 +11,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
 
-// mostEarlier bounds the report that a record takes over: a line of a record is bounded too.
+// mostEarlier limits an earlier report, in bytes, because it becomes a line of the record, and those are limited.
 const mostEarlier = 4 << 20
 
-// read makes the part of an earlier run's report that the record keeps, so that the comparison can be derived again
-// from the later record alone.
+// read returns the part of an earlier run's report that the record keeps. So the comparison can be derived again from
+// the later record alone.
 func (e *Earlier) read() (*evidence.Against, error) {
 	if _, err := report.Parse(e.Report); err != nil {
 		return nil, fmt.Errorf("%w: against %s: %w", ErrOptions, e.Name, err)

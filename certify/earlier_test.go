@@ -18,8 +18,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
 
-// TestARunIsComparedWithAnEarlierOne: the comparison, what the accelerators used and what the server says of itself
-// are in the record, so that all of the report can be derived again by somebody who has neither.
+// TestARunIsComparedWithAnEarlierOne checks that the record has the comparison, the use of the accelerators, and the
+// server's description of itself. So the report can be derived again without the earlier run and without the server.
 func TestARunIsComparedWithAnEarlierOne(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

@@ -8,8 +8,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// TestAnswersOfFixedLengthIgnoreTheirEnd: a load whose answers have given lengths must not be lighter because the
-// model stops early, and any other load must not be heavier.
+// TestAnswersOfFixedLengthIgnoreTheirEnd checks that a model that stops early does not make a load with fixed answer
+// lengths lighter, and that no other load becomes heavier.
 func TestAnswersOfFixedLengthIgnoreTheirEnd(t *testing.T) {
 	yes, no := true, false
 	fixed := &testcases.Distribution{Shape: testcases.ShapeFixed, Mean: 8}

@@ -13,7 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/target"
 )
 
-// Certify a server that runs somewhere, with a higher rate than the test case asks for.
+// Certify a running server, with a higher rate than the test case demands.
 func ExampleRun() {
 	rep, err := certify.Run(context.Background(), certify.Options{
 		Target:  "http://localhost:8000",
@@ -30,7 +30,7 @@ func ExampleRun() {
 	}
 }
 
-// The monitor is of use without a run.
+// The monitor can be used without a run.
 func ExampleMonitor() {
 	m := certify.NewMonitor()
 	m.RecordLatency("single_request", 120*time.Millisecond)
@@ -42,8 +42,8 @@ func ExampleMonitor() {
 }
 
 // TestMixtralInferencePerformance is the pytest of TC-L1-COMP-MIXTRAL-003 as a Go test, to copy: it serves a model in
-// this process, runs the case and demands the checks that count. Here the model is a synthetic one that talks
-// nonsense, so quality is left out, and the load is made small.
+// this process, runs the case and demands that the checks pass. Here the model is synthetic and answers nonsense, so
+// the quality check is left out, and the load is small.
 func TestMixtralInferencePerformance(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes load for half a minute")
@@ -59,7 +59,7 @@ func TestMixtralInferencePerformance(t *testing.T) {
 	options := certify.Options{
 		Launch:    target.Handler(service.Handler()), // or Target: "http://…"
 		ReportDir: t.TempDir(),
-		Set: []string{ // leave these out to certify for real
+		Set: []string{ // leave these out for a real certification
 			"targets.throughput_rps=5", "limits.issue_delay_ms=10000",
 			"profiles.quick.warmup.max_s=1", "profiles.quick.warmup.duration_s=1",
 			"profiles.quick.single.requests=3", "profiles.quick.single.duration_s=0.5",
@@ -73,7 +73,7 @@ func TestMixtralInferencePerformance(t *testing.T) {
 	}
 	wanted := map[string]bool{"latency-single": true, "latency-concurrent": true, "memory": true, "metrics": true,
 		"steps": true, "report": true}
-	for left := 2; ; left-- { // a run that could not be judged, because others took the machine, is made again
+	for left := 2; ; left-- { // repeat a run that could not be judged because other programs took the machine
 		rep, err := certify.Run(t.Context(), options)
 		if err != nil {
 			t.Fatal(err)

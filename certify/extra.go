@@ -12,7 +12,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// addExtras adds the options' headers, query and body fields to those of the case, which they replace.
+// addExtras adds the options' headers, query and body fields to the case. They replace the case's fields of the same
+// name.
 func (o *Options) addExtras(c *testcases.Case) error {
 	r := &c.Request
 	for _, h := range o.Headers {
@@ -49,7 +50,7 @@ func (o *Options) addExtras(c *testcases.Case) error {
 	return nil
 }
 
-// firstWord is enough of an option to find it by; the rest may be a key.
+// firstWord is the part of an option that an error may quote; the rest may be a secret.
 func firstWord(s string) string {
 	return strings.FieldsFunc(s+" ", func(r rune) bool { return r == ' ' })[0]
 }
@@ -61,7 +62,7 @@ func put[V any](m *map[string]V, key string, v V) {
 	(*m)[key] = v
 }
 
-// bodyFields reads a JSON object of fields, or KEY=VALUE where a value that is not JSON is a string.
+// bodyFields reads a JSON object, or KEY=VALUE, whose value is a string if it is not JSON.
 func bodyFields(s string) (map[string]any, error) {
 	var fields map[string]any
 	if strings.HasPrefix(strings.TrimSpace(s), "{") {
@@ -81,7 +82,7 @@ func bodyFields(s string) (map[string]any, error) {
 	return map[string]any{key: v}, nil
 }
 
-// extraOf is what the requests of a case carry beside their body.
+// extraOf returns the headers and the query that a case adds to requests.
 func extraOf(c *testcases.Case) client.Extra {
 	e := client.Extra{Header: http.Header{}, Query: url.Values{}}
 	for k, v := range c.Request.Headers {
@@ -93,10 +94,11 @@ func extraOf(c *testcases.Case) client.Extra {
 	return e
 }
 
-// hidden stands for a value that a record must not hold.
+// hidden replaces a value that a record must not contain.
 const hidden = "(hidden)"
 
-// withoutSecrets is the case as it is recorded: headers may hold keys, and so may parts of a query.
+// withoutSecrets returns the case as it is recorded: without the values of headers, and of query parameters whose name
+// suggests a secret.
 func withoutSecrets(c *testcases.Case) *testcases.Case {
 	out := *c
 	out.Request.Headers, out.Request.Query = nil, nil

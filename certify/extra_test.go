@@ -12,7 +12,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/target"
 )
 
-// TestAKeyThatWasGivenGetsAnotherHint than one that was not.
+// TestAKeyThatWasGivenGetsAnotherHint checks that the hint for a refused key differs from the hint for a missing key.
 func TestAKeyThatWasGivenGetsAnotherHint(t *testing.T) {
 	t.Parallel()
 	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -22,34 +22,35 @@ import (
 )
 
 const (
-	// mostSessions and mostWords bound what is made up to find the longest request of a phase.
+	// mostSessions and mostWords limit the sessions and words that are generated to find the longest request of a
+	// phase.
 	mostSessions = 4096
 	mostWords    = 20_000_000
 
-	// perMessage is what a chat template adds to a message, in tokens: [INST] and [/INST], or names of roles.
+	// perMessage is how many tokens a chat template adds to a message: [INST] and [/INST], or the names of roles.
 	perMessage = 5
 
-	// estimateShare is how far an estimate of tokens may be off: prompts.EstimateTokens says so.
+	// estimateShare is the error of prompts.EstimateTokens.
 	estimateShare = 0.2
 
-	// smallContext is the least context that servers of today have; shorter requests need no proof.
+	// smallContext, in tokens, is a context that every server has today. Shorter requests need no check.
 	smallContext = 512
 
-	// fitPatience is how long the longest request may take to be refused: servers look at its length before they
-	// begin.
+	// fitPatience is how long to wait for a refusal of the longest request. Servers check the length before they
+	// compute.
 	fitPatience = 3 * time.Second
 )
 
-// lengths are those of a request, in tokens: of its prompt, and of the answer at most.
+// lengths are the lengths of a request, in tokens: of its prompt, and the most of its answer.
 type lengths struct {
 	phase          string
 	prompt, answer int
-	text           string // of the prompt, where it is a single text
-	n              int    // which request of the phase; turn 0 of a conversation
+	text           string // of the prompt, if it is a single text
+	n              int    // the request's number in the phase, or the session's
 	index          int
 }
 
-// told are where servers tell their context, by the names under which describe has it.
+// told lists where servers say how long their context is. key is the name that describe gives to it.
 var told = []struct{ key, where string }{
 	{"max_model_len", "max_model_len in /v1/models"},
 	{"default_generation_settings.n_ctx", "n_ctx in /props"},
@@ -57,8 +58,8 @@ var told = []struct{ key, where string }{
 	{"max_total_tokens", "max_total_tokens in /info"},
 }
 
-// context is how many tokens the model takes, prompt and answer together, and where the server says so; 0: it does
-// not.
+// context is the model's context, in tokens of prompt and answer together, and where the server says so; 0: it does
+// not say.
 func (s *server) context() (tokens int, where string) {
 	for _, x := range told {
 		if n, err := strconv.Atoi(s.described[x.key]); err == nil && n > 0 {
@@ -68,16 +69,16 @@ func (s *server) context() (tokens int, where string) {
 	return 0, ""
 }
 
-// fits checks that the longest request of the profile fits the model's context. A server is right to refuse a request
-// that it cannot hold, so a run that asks for that must not begin. If the server does not tell its context, the
-// longest request itself is sent as a trial.
+// fits checks that the longest request of the profile fits the model's context. A server is right to refuse a longer
+// request, so a run with such requests must not begin. If the server does not say how long its context is, the longest
+// request is sent as a trial.
 func (r *runner) fits(ctx context.Context) result {
 	l := r.longest(ctx)
 	if l.phase == "" {
 		return result{detail: "the profile sends no requests"}
 	}
 	limit, where := r.server.context()
-	short, long := l.prompt-perMessage, l.prompt // what it may be at least, and at most
+	short, long := l.prompt-perMessage, l.prompt // the least and the most tokens that the prompt may have
 	by := r.tokens.by
 	if !r.tokens.exact || l.text == "" {
 		short, long = int(float64(l.prompt)*(1-estimateShare)), int(float64(l.prompt)*(1+estimateShare))
@@ -104,7 +105,7 @@ func (r *runner) fits(ctx context.Context) result {
 		"and its answer may end early", said, limit)}
 }
 
-// tooLong is the error of a case that does not fit. It names the profiles that do.
+// tooLong is the error for a case whose requests do not fit. It names the profiles that do fit.
 func (r *runner) tooLong(said, why string, limit int) error {
 	var fitting []string
 	for _, name := range slices.Sorted(maps.Keys(r.plan.c.Profiles)) {
@@ -120,7 +121,7 @@ func (r *runner) tooLong(said, why string, limit int) error {
 		r.plan.c.ID, r.plan.o.Profile, said, why, help)
 }
 
-// profileFits says whether another profile of the case would fit, as far as estimates go.
+// profileFits says whether another profile of the case would fit, by estimates.
 func (r *runner) profileFits(profile string, limit int) bool {
 	loaded, err := r.plan.loaded.Clone()
 	if err != nil {
@@ -135,20 +136,20 @@ func (r *runner) profileFits(profile string, limit int) bool {
 	return float64(l.prompt)*(1+estimateShare)+float64(l.answer) <= float64(limit)
 }
 
-// longest finds the longest request of the profile; its prompt is counted by the server's tokenizer where it has one.
+// longest finds the longest request of the profile. The server's tokenizer, if it has one, counts its prompt.
 func (r *runner) longest(ctx context.Context) lengths {
 	l := r.longestEstimated()
 	if l.text != "" && r.tokens.exact {
 		if n, err := r.server.client.Tokenize(ctx, r.server.model, l.text); err == nil {
 			l.prompt = n + perMessage
 		} else {
-			l.text = "" // an estimate after all
+			l.text = "" // the length stays an estimate
 		}
 	}
 	return l
 }
 
-// longestEstimated finds the request with most tokens, prompt and answer together.
+// longestEstimated finds the request with the most tokens of prompt and answer together, by estimates.
 func (r *runner) longestEstimated() (most lengths) {
 	take := func(l lengths) {
 		if l.prompt+l.answer > most.prompt+most.answer {
@@ -172,7 +173,7 @@ func (r *runner) longestEstimated() (most lengths) {
 	return most
 }
 
-// longestAsked looks at the requests of a phase with prompts or with a task.
+// longestAsked finds the request with the longest prompt in a phase with the case's prompts or with a task.
 func (r *runner) longestAsked(index int, ph testcases.Phase) (most lengths) {
 	n := len(r.requests.keys(ph))
 	if t := r.requests.tasks[index]; t != nil {
@@ -206,8 +207,8 @@ func (r *runner) longestAsked(index int, ph testcases.Phase) (most lengths) {
 	return most
 }
 
-// longestSession looks at the sessions that a phase with traffic begins. A turn's prompt holds what was said before
-// it.
+// longestSession finds the longest request in the sessions of a phase with traffic. The prompt of a turn includes the
+// earlier turns.
 func (r *runner) longestSession(s *traffic.Source, index int, ph testcases.Phase) (most lengths) {
 	n := ph.Requests
 	if ph.Kind == testcases.KindOpen {
@@ -242,8 +243,8 @@ func (r *runner) longestSession(s *traffic.Source, index int, ph testcases.Phase
 	return most
 }
 
-// tryLongest sends the longest request, and gives the server's message if it refuses it for its length. A server that
-// has not refused it after a while has taken it, and is told that nobody waits any more.
+// tryLongest sends the longest request and returns the server's message if it refuses it because of its length. A
+// server that has not refused it after fitPatience has accepted it, and the request is canceled.
 func (r *runner) tryLongest(ctx context.Context, l lengths) string {
 	ph := r.plan.phases[l.index]
 	c, err := r.server.loadClient(r.plan.c, ph)
@@ -260,15 +261,15 @@ func (r *runner) tryLongest(ctx context.Context, l lengths) string {
 	return strings.TrimPrefix(q.Detail, fmt.Sprintf("status %d: ", q.Status))
 }
 
-// contextWords tell that a server refuses a request since it is longer than its model's context: vLLM, SGLang,
-// llama.cpp, TGI, TensorRT-LLM, OpenAI and this project's own server.
+// contextWords matches the messages with which servers refuse a request that is longer than the model's context: those
+// of vLLM, SGLang, llama.cpp, TGI, TensorRT-LLM, OpenAI and this project's own server.
 var contextWords = regexp.MustCompile(`(?i)context (?:length|size|window)|context_length_exceeded|the context of \d|` +
 	"max_new_tokens` must be <=|must have less than \\d+ tokens|(?:max_)?(?:input|seq(?:uence)?)[_ ]len(?:gth)?|" +
 	`longer than the model`)
 
 func namesContext(message string) bool { return contextWords.MatchString(message) }
 
-// contextSizes find the context in such a message.
+// contextSizes find the length of the context in such a message.
 var contextSizes = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)context (?:length|size|window)(?: is| of)? \(?([\d,]+)`),
 	regexp.MustCompile(`(?i)([\d,]+) maximum context length`),
@@ -277,7 +278,7 @@ var contextSizes = []*regexp.Regexp{
 	regexp.MustCompile(`less than ([\d,]+) tokens`),
 }
 
-// contextIn is the context that a message names, in tokens; 0: none.
+// contextIn is the context that a message names, in tokens, or 0.
 func contextIn(message string) int {
 	for _, form := range contextSizes {
 		if m := form.FindStringSubmatch(message); m != nil {
@@ -289,14 +290,14 @@ func contextIn(message string) int {
 	return 0
 }
 
-// outgrown says that a request was refused during the load because it is longer than the model's context. That is the
-// fault of the case, as when a conversation grew by the server's own answers.
+// outgrown says whether a request was refused during the load because it is longer than the model's context. That is
+// the fault of the case: a conversation, for example, may have grown by the server's long answers.
 func outgrown(q *evidence.Request) bool {
 	return q.Fail == evidence.FailStatus && (q.Status == 400 || q.Status == 413 || q.Status == 422) &&
 		namesContext(q.Detail)
 }
 
-// longestJob makes the longest request again. Answers that a conversation sends back are made up.
+// longestJob makes the longest request again, with made-up answers if it is a conversation.
 func (r *runner) longestJob(l lengths, ph testcases.Phase) loadgen.Job {
 	s := r.requests.sources[l.index]
 	if s == nil {

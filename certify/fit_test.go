@@ -17,13 +17,14 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/target"
 )
 
-// narrow is a server whose model has a small context. A word is perWord tokens, and a chat's template has four more.
+// narrow is a server whose model has a small context. A word has perWord tokens, and the chat template adds four.
 type narrow struct {
 	context, perWord int
-	models, props    bool   // where it tells its context
-	tokenize         string // the field of its /tokenize that has the text; empty: it has none
-	refuses          string // a message with the tokens of the prompt, max_tokens and the context; empty: it truncates
-	promptOnly       bool   // it refuses by the prompt alone
+	models, props    bool   // which routes say how long the context is
+	tokenize         string // the field of /tokenize that has the text; empty: there is no /tokenize
+	// the message of a refusal, with the tokens of the prompt, max_tokens and the context; empty: it truncates
+	refuses    string
+	promptOnly bool // only the length of the prompt counts
 }
 
 func (s *narrow) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -96,7 +97,7 @@ checks:
   - {id: steps, clause: all ran, rule: steps_complete}
 `
 
-// Messages as servers write them.
+// The messages of real servers.
 const (
 	likeVLLM = "'max_tokens' is too large: %[2]d. This model's maximum context length is %[3]d tokens and your " +
 		"request has %[1]d input tokens"
@@ -106,8 +107,8 @@ const (
 	noSize = "%[1]d+%[2]d is too long for this model's context window"
 )
 
-// TestLengthsThatDoNotFit: a case that asks for more than the model's context holds is not a fault of the server, and
-// is told before the load, with the numbers, wherever the server tells its context.
+// TestLengthsThatDoNotFit checks requests that are longer than the model's context. They are no fault of the server.
+// The error comes before the load and has the lengths, wherever the server says how long its context is.
 func TestLengthsThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "case.yaml")
@@ -117,13 +118,13 @@ func TestLengthsThatDoNotFit(t *testing.T) {
 	for name, c := range map[string]struct {
 		server  narrow
 		profile string
-		want    []string // of the error; none: the run goes on
+		want    []string // in the error; nil: there is none
 	}{
 		"told by models": {narrow{context: 512, perWord: 1, models: true, tokenize: "prompt", refuses: likeVLLM},
 			"long", []string{"counted by the server's tokenizer", "and 100 an answer",
 				"context is 512 tokens (max_model_len", "profile quick fits"}},
 		"two tokens a word": {narrow{context: 512, perWord: 2, models: true, tokenize: "prompt", refuses: likeVLLM},
-			"quick", nil}, // 300 tokens are then 150 words
+			"quick", nil}, // 300 tokens are 150 words here
 		"told by props": {narrow{context: 256, perWord: 1, props: true, tokenize: "content", refuses: likeLlama,
 			promptOnly: true}, "quick", []string{"up to 30", "context is 256 tokens (n_ctx in /props)"}},
 		"answers do not fit": {narrow{context: 350, perWord: 1, models: true, refuses: likeVLLM}, "quick",
@@ -168,8 +169,8 @@ func TestLengthsThatDoNotFit(t *testing.T) {
 	}
 }
 
-// outgrowing takes any first request, and refuses what is longer than its context after that: what a conversation with
-// longer answers than expected meets.
+// outgrowing accepts the proof, and later refuses what is longer than its context. So it behaves like a server in a
+// conversation whose answers are longer than expected.
 type outgrowing struct {
 	narrow
 	mu sync.Mutex
@@ -179,7 +180,7 @@ func (s *outgrowing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if strings.HasSuffix(r.URL.Path, "/chat/completions") && s.context == 512 && r.ContentLength > 2000 {
-		s.context = 100 // the longest request was the proof's
+		s.context = 100 // the trial of the longest request is over
 		s.refuses = ""
 		s.chat(w, r)
 		s.refuses = likeVLLM
@@ -188,7 +189,8 @@ func (s *outgrowing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.narrow.ServeHTTP(w, r)
 }
 
-// TestRequestsThatOutgrowTheContext: refusals for their length blame nobody; the run is INVALID and says why.
+// TestRequestsThatOutgrowTheContext checks that refusals because of the length do not fail the server: the run is
+// INVALID and says why.
 func TestRequestsThatOutgrowTheContext(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "case.yaml")

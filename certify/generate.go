@@ -15,27 +15,28 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/remote"
 )
 
-// GenerateOptions say how this machine makes load for runs that another machine coordinates.
+// GenerateOptions are the options of a generator, which makes load for runs that another machine coordinates.
 type GenerateOptions struct {
-	Key         []byte           // coordinators must have it too; required where other machines can reach the listener
-	Certificate *tls.Certificate // of the listener; nil: a self-signed one, and the key alone proves who is who
+	Key         []byte           // a secret that coordinators share; required if other machines can reach the listener
+	Certificate *tls.Certificate // of the listener; nil: a self-signed one, and only the key authenticates both sides
 	// AllowTargets are the only servers that load and its traces may be sent to: HOST, HOST:PORT, or the beginning of
-	// a URL; empty: any that a coordinator with the key names.
+	// a URL; empty: every server that a coordinator with the key names.
 	AllowTargets []string
-	// RecordDir is a directory for this generator's own record, which report merge reads; empty: it keeps none.
+	// RecordDir is a directory for this generator's own records, which `mixtral report merge` reads; empty: it keeps
+	// none.
 	RecordDir string
-	Version   string       // of the program: coordinators of another one are refused
-	Once      bool         // end after the first run
-	Note      func(string) // told what happens; nil: nobody
+	Version   string       // the program's version; coordinators of another version are refused
+	Once      bool         // Generate returns after the first run
+	Note      func(string) // is called with messages for the user; nil: there are none
 
-	clock loadgen.Clock // nil: the system's
-	ahead time.Duration // that its times are more than those since its start; for tests
+	clock loadgen.Clock // nil: the system's clock
+	ahead time.Duration // added to its times, for tests
 }
 
-// Generate makes load for one run after another, until ctx ends. In each run it makes the part that its coordinator
-// gives it (see Options.Generators). It sends load to the target of the run, traces to the collector that the
-// coordinator names, and nothing to any other address. A run is stopped when ctx ends, and when its coordinator is not
-// heard from any more.
+// Generate makes load for one run after another, until ctx ends. In each run it makes the part of the load that the
+// coordinator assigns (see Options.Generators). It sends load to the target of the run, traces to the collector that
+// the coordinator names, and nothing to any other address. A run is stopped when ctx ends or when the coordinator
+// falls silent.
 func Generate(ctx context.Context, l net.Listener, o GenerateOptions) error {
 	if o.Note == nil {
 		o.Note = func(string) {}
@@ -63,10 +64,10 @@ func Generate(ctx context.Context, l net.Listener, o GenerateOptions) error {
 		Worker: func(guest remote.Guest) remote.Worker { return &worker{o: o, guest: guest, epoch: epoch} }})
 }
 
-// ErrOpenToAll is matched by the error about a generator that other machines could reach without a key.
+// ErrOpenToAll matches Generate's error if other machines could reach the generator without a key.
 var ErrOpenToAll = errors.New("a generator that others can reach needs a key")
 
-// checkListener demands a key of a generator that other machines can reach.
+// checkListener demands a key if other machines can reach the generator.
 func checkListener(a net.Addr, key []byte) error {
 	tcp, ok := a.(*net.TCPAddr)
 	if len(key) == 0 && ok && tcp.IP.IsLoopback() {
@@ -81,10 +82,10 @@ func checkListener(a net.Addr, key []byte) error {
 	return nil
 }
 
-// ErrNotAllowed is matched by the error about a target that a generator may not send load to.
+// ErrNotAllowed matches the error about a target that a generator may not send load to.
 var ErrNotAllowed = errors.New("this generator may not send load there")
 
-// allowed is a server that load may be sent to.
+// allowed is a parsed element of AllowTargets.
 type allowed struct {
 	scheme, host, port, path string // empty: any
 }
@@ -115,7 +116,7 @@ func portOf(scheme string) string {
 	return "80"
 }
 
-// allows says whether load may be sent to a URL.
+// allows says whether a matches a URL, so that load may be sent there.
 func (a allowed) allows(u *url.URL) bool {
 	port, path := u.Port(), strings.TrimSuffix(u.Path, "/")
 	if port == "" {
@@ -125,7 +126,7 @@ func (a allowed) allows(u *url.URL) bool {
 		(a.port == "" || a.port == port) && (path == a.path || strings.HasPrefix(path, a.path+"/"))
 }
 
-// checkTarget says whether load may be sent to a target.
+// checkTarget returns an error if load may not be sent to a target.
 func checkTarget(patterns []string, target string) error {
 	u, err := url.Parse(target)
 	if err != nil {

@@ -23,15 +23,15 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// errGeneratorLost ends a run one of whose generators is lost: the load is not that of the plan any more.
+// errGeneratorLost ends a run that has lost a generator, because its load is no longer the planned one.
 var errGeneratorLost = errors.New("the load is not whole any more")
 
-// generators are the machines that make the load of a run together, by one plan. A nil one does nothing: then this
+// generators are the machines that make the load of a run together. The methods of a nil value do nothing; then this
 // process makes the load.
 type generators struct {
 	r     *runner
 	hub   *remote.Hub
-	run   string // drawn
+	run   string // the run's random name
 	phase *phaseRun
 }
 
@@ -72,7 +72,7 @@ func (o *Options) checkGenerators(phases testcases.Phases) error {
 		strings.Join(why, "; "))
 }
 
-// join connects to the generators and hands each of them the plan.
+// join connects to the generators and sends each of them the plan.
 func (r *runner) join(ctx context.Context) (*generators, error) {
 	o := r.plan.o
 	if len(o.Generators) == 0 {
@@ -97,8 +97,8 @@ func (r *runner) join(ctx context.Context) (*generators, error) {
 	return g, nil
 }
 
-// noteSlow tells the text if joining takes long. The function that it returns ends the wait; only then may the clock
-// of the record be set.
+// noteSlow reports the text if joining takes longer than slowStart. stop ends this; the clock of the record must not
+// be set before.
 func (r *runner) noteSlow(text string) (stop func()) {
 	done := make(chan struct{})
 	var told sync.WaitGroup
@@ -113,21 +113,21 @@ func (r *runner) noteSlow(text string) (stop func()) {
 }
 
 // release is the part of a program's version that must be the same on all generators. The compiler and the platform
-// may differ: where machines round differently, the digests of their parts of the schedule show it.
+// may differ: if machines round differently, the digests of their parts of the schedule show it.
 func release(version string) string {
 	return strings.Join(slices.DeleteFunc(strings.Fields(version), func(word string) bool {
 		return strings.HasPrefix(word, "go1") || strings.Contains(word, "/")
 	}), " ")
 }
 
-// drawRun draws the name of a run, by which the records of its generators are known.
+// drawRun returns a random name for a run. The records of its generators have it too.
 func drawRun() string {
 	var b [8]byte
-	_, _ = rand.Read(b[:]) // it never fails
+	_, _ = rand.Read(b[:]) // cannot fail
 	return hex.EncodeToString(b[:])
 }
 
-// remotePlan is what generators need to know of a run.
+// remotePlan returns what the generators need to know about a run.
 func (r *runner) remotePlan(run string) (remote.Plan, error) {
 	p, s := r.plan, r.server
 	data, err := p.c.Marshal()
@@ -141,12 +141,12 @@ func (r *runner) remotePlan(run string) (remote.Plan, error) {
 			PerWord: r.tokens.perWord}, Tracing: p.o.TracingURL}, nil
 }
 
-// planDigest is the SHA-256 of everything that decides what a run sends.
+// planDigest is the SHA-256 of everything that determines what a run sends.
 func planDigest(p *plan) string {
 	sum := sha256.New()
 	data, err := json.Marshal(p.c)
 	if err != nil {
-		panic("certify: " + err.Error()) // it was read from a file
+		panic("certify: " + err.Error()) // cannot happen: the case was read from JSON or YAML
 	}
 	for _, part := range [][]byte{data, p.loaded.PromptBytes, []byte(p.o.Profile),
 		binary.BigEndian.AppendUint64(nil, uint64(p.o.Seed))} {
@@ -159,7 +159,8 @@ func planDigest(p *plan) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// partDigest is the SHA-256 of a generator's part of a phase: its arrivals, how much it sends, and its first requests.
+// partDigest is the SHA-256 of a generator's part of a phase: its arrivals, its limits, and its first two requests.
+// some is false if the part is empty.
 func partDigest(full loadgen.Plan, i, n int) (digest string, part loadgen.Plan, some bool, err error) {
 	part, some, err = full.Part(i, n)
 	if err != nil {
@@ -182,28 +183,28 @@ func partDigest(full loadgen.Plan, i, n int) (digest string, part loadgen.Plan, 
 	return hex.EncodeToString(sum.Sum(nil)), part, true, nil
 }
 
-// describe tells the record's header who the generators are.
+// describe adds the generators to the record's header.
 func (g *generators) describe(h *evidence.Header) {
 	if g != nil {
 		h.Generators, h.Run = g.hub.Generators(), g.run
 	}
 }
 
-// begin starts the clock of what the generators record.
+// begin starts the clock of the generators' events, which take then receives.
 func (g *generators) begin() {
 	if g != nil {
 		g.hub.Begin(g.r.record.epoch, g.take)
 	}
 }
 
-// end ends what the generators record.
+// end waits for the last events of the generators.
 func (g *generators) end() {
 	if g != nil {
 		g.hub.End()
 	}
 }
 
-// take records what a generator sent, one event at a time.
+// take records an event from a generator. It is called for one event at a time.
 func (g *generators) take(e evidence.Event) {
 	switch {
 	case e.Request != nil && g.phase != nil:
@@ -216,14 +217,14 @@ func (g *generators) take(e evidence.Event) {
 	g.r.record.addAt(e)
 }
 
-// lost ends the run.
+// lost ends the run because a generator was lost.
 func (g *generators) lost(name, why string) {
 	if cancel := g.r.record.cancel; cancel != nil {
 		cancel(fmt.Errorf("%w: %s was lost: %s", errGeneratorLost, name, why))
 	}
 }
 
-// check has each generator look at its machine and its way to the server.
+// check lets each generator check its machine and its connection to the server.
 func (g *generators) check(ctx context.Context) {
 	if g == nil || ctx.Err() != nil {
 		return
@@ -240,8 +241,8 @@ func (g *generators) close() {
 	}
 }
 
-// load runs a phase, or a round or a step of one, on all generators, and gives its record as one generator would have
-// made it.
+// load runs a phase, or a round or step of one, on all generators. The record that it returns looks like that of a
+// single generator.
 func (g *generators) load(ctx context.Context, p *phaseRun, plan loadgen.Plan) evidence.Phase {
 	r := g.r
 	begin := r.record.since()
@@ -280,7 +281,7 @@ func (g *generators) load(ctx context.Context, p *phaseRun, plan loadgen.Plan) e
 	return joined(plan, at, r.record.since(), ended, r.plan.o.Generators)
 }
 
-// followInFlight keeps the requests in flight, for those who sample resources.
+// followInFlight copies the number of requests in flight to progress until stop is called.
 func (g *generators) followInFlight() (stop func()) {
 	done, over := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -300,8 +301,7 @@ func (g *generators) followInFlight() (stop func()) {
 	return func() { close(done); <-over }
 }
 
-// joined is the record of a phase whose parts have ended. Its steady window is the time in which all generators made
-// their load.
+// joined merges the records of a phase's parts. Its steady window is the time in which all generators made their load.
 func joined(plan loadgen.Plan, at, now int64, ended []remote.Ended, names []string) evidence.Phase {
 	out := evidence.Phase{ID: plan.ID, Kind: plan.Kind, Start: at, End: at, SteadyTo: -1}
 	var cut, lost []string
@@ -347,8 +347,8 @@ func joined(plan loadgen.Plan, at, now int64, ended []remote.Ended, names []stri
 	return out
 }
 
-// cutOf is the reason that a phase was cut short, from the parts that were. A server that only some of the generators
-// lost has not gone away.
+// cutOf merges the reasons why the parts of a phase were cut short. If only some of the generators lost the server,
+// the server has not gone away.
 func cutOf(cut []string, ended []remote.Ended) evidence.CutReason {
 	var gone []string
 	parts := 0

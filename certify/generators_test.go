@@ -50,7 +50,7 @@ func (c skewed) SleepUntil(ctx context.Context, t time.Time) {
 
 var generatorsKey = []byte("0123456789abcdef")
 
-// startGenerators starts generators in this process, each with a clock of its own.
+// startGenerators starts generators in this process, each with its own clock.
 func startGenerators(t *testing.T, n int, o GenerateOptions) (addresses []string, stop []context.CancelFunc) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -79,7 +79,7 @@ func startGenerators(t *testing.T, n int, o GenerateOptions) (addresses []string
 	return addresses, stop
 }
 
-// bankServer serves one of the fault bank's servers.
+// bankServer starts a server of the fault bank and returns its URL.
 func bankServer(t *testing.T) string {
 	t.Helper()
 	s := faults.New(faults.Config{Fault: faults.Healthy, Seed: 7, TTFT: 20 * time.Millisecond, Gap: time.Millisecond})
@@ -98,8 +98,8 @@ func readRecord(t *testing.T, dir string, rep *Report) []evidence.Event {
 	return rec.Events
 }
 
-// TestThreeGeneratorsAreOne: three generators with clocks that differ by weeks and drift make the load of one, and the
-// verdict follows from the record.
+// TestThreeGeneratorsAreOne checks that three generators make the load of a single one, although their clocks differ
+// by weeks and drift, and that the verdict follows from the record.
 func TestThreeGeneratorsAreOne(t *testing.T) {
 	t.Parallel()
 	addresses, _ := startGenerators(t, 3, GenerateOptions{})
@@ -168,8 +168,8 @@ func TestThreeGeneratorsAreOne(t *testing.T) {
 	}
 }
 
-// onSchedule holds the arrivals of the union against the schedule of one generator: on the record's clock they are
-// off by no more than the clocks can be, at the order to start and at the issue.
+// onSchedule compares the merged arrivals with the schedule of a single generator. On the record's clock they may
+// differ by the uncertainty of the clocks, once for the start and once for the sending.
 func onSchedule(t *testing.T, events []evidence.Event, generators []report.Generator) {
 	t.Helper()
 	bound := 0.0
@@ -194,7 +194,8 @@ func onSchedule(t *testing.T, events []evidence.Event, generators []report.Gener
 	}
 }
 
-// TestALostGenerator: a generator that ends in the middle of a phase ends the run, which is INVALID and names it.
+// TestALostGenerator checks that a run ends if a generator ends in the middle of a phase, and that it is INVALID and
+// names the generator.
 func TestALostGenerator(t *testing.T) {
 	t.Parallel()
 	addresses, stop := startGenerators(t, 2, GenerateOptions{})
@@ -229,8 +230,8 @@ func TestALostGenerator(t *testing.T) {
 	}
 }
 
-// TestGeneratorsAreTraced: each request that generators make announces a trace to the server, and the collector gets
-// it; a generator that may not send there refuses the run.
+// TestGeneratorsAreTraced checks that each request of the generators announces a trace to the server, and that the
+// collector receives it. A generator that may not send to the collector refuses the run.
 func TestGeneratorsAreTraced(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -283,7 +284,7 @@ func TestGeneratorsAreTraced(t *testing.T) {
 		return ""
 	}
 	for end := time.Now().Add(time.Minute); missing() != "" && time.Now().Before(end); {
-		time.Sleep(20 * time.Millisecond) // generators send their last traces when their coordinator has gone
+		time.Sleep(20 * time.Millisecond) // generators send their last traces after the coordinator has disconnected
 	}
 	if id := missing(); id != "" {
 		t.Errorf("the trace %s was announced and never sent", id)
@@ -301,8 +302,8 @@ func TestGeneratorsAreTraced(t *testing.T) {
 	}
 }
 
-// TestSIGTERMStopsTheGenerators: the end of the context stops the load everywhere within a second, and
-// leaves a report.
+// TestSIGTERMStopsTheGenerators checks that the end of the context stops the load on all generators, and that there is
+// a report.
 func TestSIGTERMStopsTheGenerators(t *testing.T) {
 	t.Parallel()
 	addresses, _ := startGenerators(t, 2, GenerateOptions{})
@@ -332,13 +333,13 @@ func TestSIGTERMStopsTheGenerators(t *testing.T) {
 	if cut != 0 && last > cut {
 		t.Errorf("a request was issued at %d after the load was stopped at %d", last, cut)
 	}
-	// of five; a machine at rest takes milliseconds
+	// of five minutes; it takes milliseconds on an idle machine
 	if after := time.Duration(last) - at; after > time.Minute {
 		t.Errorf("a request was issued %s after the signal", after)
 	}
 }
 
-// TestGeneratorsThatDoNotFit are refused before there is a record, with the reason.
+// TestGeneratorsThatDoNotFit checks that unsuitable generators are refused before the record begins, with the reason.
 func TestGeneratorsThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	addresses, _ := startGenerators(t, 1, GenerateOptions{Version: "v2", AllowTargets: []string{"10.0.0.1"}})
@@ -372,7 +373,8 @@ func TestGeneratorsThatDoNotFit(t *testing.T) {
 	}
 }
 
-// TestOneRunAtATime: a second coordinator is told that the generator is busy, and the first one is not disturbed.
+// TestOneRunAtATime checks that a second coordinator learns that the generator is busy, and that the first run is not
+// disturbed.
 func TestOneRunAtATime(t *testing.T) {
 	t.Parallel()
 	addresses, _ := startGenerators(t, 1, GenerateOptions{})
@@ -391,7 +393,8 @@ func TestOneRunAtATime(t *testing.T) {
 			switch {
 			case e.Kind == EventStart && e.Phase.ID == "single":
 				once()
-			case e.Kind == EventStart && e.Phase.ID == "idle": // the first does not end before the second has begun
+			// keeps the first run from ending before the second has begun
+			case e.Kind == EventStart && e.Phase.ID == "idle":
 				second = <-busy
 			}
 		}})

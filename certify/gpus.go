@@ -11,7 +11,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// addGPUs puts the options' place of accelerators over the case's.
+// addGPUs replaces the case's GPU metrics URL and labels with the options'.
 func (o *Options) addGPUs(c *testcases.Case) error {
 	if o.GPUMetricsURL != "" {
 		c.GPUMetrics = o.GPUMetricsURL
@@ -32,7 +32,7 @@ func (o *Options) addGPUs(c *testcases.Case) error {
 	return nil
 }
 
-// gpusOf reads the accelerators that a case names; nil: it names none.
+// gpusOf returns the reader of the accelerators that a case names, or nil if it names none.
 func gpusOf(c *testcases.Case) *probe.GPUs {
 	if c.GPUMetrics == "" {
 		return nil
@@ -40,7 +40,7 @@ func gpusOf(c *testcases.Case) *probe.GPUs {
 	return probe.NewGPUs(c.GPUMetrics, c.GPUMatch)
 }
 
-// watchGPUs records what the server's accelerators use.
+// watchGPUs records the use of the server's accelerators.
 func (o *observer) watchGPUs(ctx context.Context) {
 	if o.gpus == nil {
 		return
@@ -55,7 +55,7 @@ func (o *observer) watchGPUs(ctx context.Context) {
 			return
 		case g.Err == "":
 			o.record.add(evidence.Event{GPU: &g})
-		case time.Since(failed) >= time.Minute: // one that fails each second would fill the record
+		case time.Since(failed) >= time.Minute: // one failure each second would fill the record
 			if failed.IsZero() {
 				o.progress.note("accelerators: " + g.Err)
 			}

@@ -20,20 +20,21 @@ func hostileRun(ctx context.Context, t *testing.T, h faults.Hostile, dir string,
 	progress func(certify.Event)) (*certify.Report, error) {
 	inner := faults.New(faults.Config{Seed: 1, TTFT: 5 * time.Millisecond, Gap: time.Millisecond})
 	t.Cleanup(inner.Close)
-	s := httptest.NewServer(h.Handler(inner, 30)) // the proof and the warm-up are answered
+	s := httptest.NewServer(h.Handler(inner, 30)) // enough for the proof and the warm-up
 	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
 	return certify.Run(ctx, certify.Options{Case: "testdata/hostile.yaml", Target: s.URL, TargetModel: faults.ModelID,
 		ReportDir: dir, Seed: 3, Progress: progress})
 }
 
-// TestNoServerPreventsItsVerdict: whatever it sends, or does not send, the run ends within its plan and little memory,
-// and leaves a report that follows from its record, unless the server refused to be measured before the load.
-// MIXTRAL_BANK_HOSTILE=1 tries all of the bank one by one, which takes six minutes, and writes what each cost.
+// TestNoServerPreventsItsVerdict checks that the run ends within its planned time and with little memory, whatever the
+// server sends. Its report must follow from its record, unless the server could not be measured before the load.
+// MIXTRAL_BANK_HOSTILE=1 tries the whole bank one by one, which takes six minutes, and prints the time and memory of
+// each.
 func TestNoServerPreventsItsVerdict(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it measures cost, which the race detector multiplies")
 	}
-	// Phases take 3 s at most, timeouts are of 1 s, and the server needs memory too.
+	// Phases take 3 s at most and timeouts 1 s. The server needs memory too.
 	const most, longest = 500 << 20, 2 * time.Minute
 	if os.Getenv("MIXTRAL_BANK_HOSTILE") != "" {
 		for _, h := range faults.HostileOnes() {
@@ -77,7 +78,7 @@ func withstand(t *testing.T, h faults.Hostile) {
 	}
 }
 
-// TestASignalEndsARunAtOnce: also while a hostile server is read, and its metrics are.
+// TestASignalEndsARunAtOnce checks that even while a hostile server's answers and metrics are read.
 func TestASignalEndsARunAtOnce(t *testing.T) {
 	t.Parallel()
 	ones := []faults.Hostile{faults.ManyChunks, faults.Silent, faults.SlowMetrics}
@@ -100,7 +101,7 @@ func TestASignalEndsARunAtOnce(t *testing.T) {
 				t.Errorf("report %v, %v", rep != nil, err)
 			}
 			t.Log(took)
-			if took > time.Minute { // a second on a machine at rest
+			if took > time.Minute { // it takes a second on an idle machine
 				t.Errorf("it took %s", took)
 			}
 		})

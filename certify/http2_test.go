@@ -10,8 +10,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 )
 
-// TestAServerThatSpeaksHTTP2Alone: without TLS and by prior knowledge, as gRPC's proxies do. It is measured like any
-// other, its metrics are read, and the report says so.
+// TestAServerThatSpeaksHTTP2Alone tries a server that speaks only HTTP/2, without TLS and with prior knowledge, as
+// gRPC's proxies do. It is measured like any other, its metrics are read, and the report names the protocol.
 func TestAServerThatSpeaksHTTP2Alone(t *testing.T) {
 	t.Parallel()
 	h := httptest.NewUnstartedServer(server(t, faults.Healthy))

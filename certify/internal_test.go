@@ -67,7 +67,7 @@ func TestTheOfferedRateIsTheOneAskedFor(t *testing.T) {
 	})
 }
 
-// A Poisson process has as much variance as mean in every window; even spacing has none.
+// In a Poisson process the variance of the count in a window equals the mean; with even spacing it is 0.
 func TestArrivalsAreBursty(t *testing.T) {
 	got := offsets(3, 100, 60*time.Second, 0, "poisson")
 	var counts [60]float64
@@ -78,7 +78,7 @@ func TestArrivalsAreBursty(t *testing.T) {
 	for _, c := range counts {
 		variance += (c - 100) * (c - 100) / 59
 	}
-	if variance < 50 || variance > 170 { // χ² with 59 degrees of freedom, far out
+	if variance < 50 || variance > 170 { // the far tails of χ² with 59 degrees of freedom
 		t.Errorf("variance of counts a second is %.0f, a Poisson process has about 100", variance)
 	}
 }
@@ -147,7 +147,7 @@ func TestArithmeticNamesEveryPhase(t *testing.T) {
 }
 
 func TestMonitor(t *testing.T) {
-	var m Monitor // the zero value works
+	var m Monitor // the zero value must work
 	if s := m.Summary(); !math.IsNaN(s.AvgLatencyMS) || !math.IsNaN(s.AvgQualityScore) || s.PeakMemoryBytes != 0 {
 		t.Errorf("empty: %+v", s)
 	}
@@ -175,8 +175,6 @@ func TestMonitor(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
-
-// However the border lies, the search encloses it, and ends.
 
 func TestASpeedUpMustBeCertain(t *testing.T) {
 	slow, fast := []float64{100, 110, 120, 105, 95, 115, 108, 102}, []float64{10, 11, 12, 9, 8, 13, 10.5, 10.2}

@@ -6,13 +6,14 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// spareFiles are what a run needs beside its connections: the record, samples, metrics, the server's own pipes.
+// spareFiles is how many open files a run needs beside its connections: for the record, samples, metrics, and the
+// pipes of a started server.
 const spareFiles = 64
 
-// limits compares the files and ports that this machine allows with the connections that the load may need. Too few
-// for the connections that are opened before a schedule breaks a precondition. Too few for the cap alone is only
-// noted, since it matters only if the server falls that far behind. generators is the number of machines that share
-// the load.
+// limits compares the files and ports that this machine allows with the connections that the load may need. If they
+// are too few for the connections that are opened before a schedule, a precondition is broken. If they are too few
+// only for the cap on requests in flight, that is noted, because it matters only if the server falls that far behind.
+// generators is the number of machines that share the load.
 func limits(p *plan, generators int, files, ports func() (int, bool)) result {
 	need, most := 1, p.c.Limits.MaxInFlight/generators
 	for _, ph := range p.phases {

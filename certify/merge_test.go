@@ -15,7 +15,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/merge"
 )
 
-// writeRecord writes events as a record.
+// writeRecord writes events to a record.
 func writeRecord(t *testing.T, events []evidence.Event) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "record.jsonl.gz")
@@ -44,8 +44,8 @@ func merged(t *testing.T, paths ...string) ([]evidence.Event, *merge.Result, err
 	return out, res, err
 }
 
-// TestRecordsMerge: a coordinator's record that lost all requests of one generator gives, with that generator's own
-// record, the verdict of the whole one: every check, phase and figure, to the byte.
+// TestRecordsMerge checks that a coordinator's record without the requests of one generator, merged with that
+// generator's own record, gives the report of the complete record, to the byte.
 func TestRecordsMerge(t *testing.T) {
 	t.Parallel()
 	kept := t.TempDir()
@@ -87,7 +87,7 @@ func TestRecordsMerge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again.Evidence = rep.Evidence // the events lie in another order
+	again.Evidence = rep.Evidence // the events are in another order
 	a, _ := report.JSON(rep)
 	if b, _ := report.JSON(again); string(a) != string(b) {
 		diff, err := report.Differences(b, a)
@@ -99,7 +99,7 @@ func TestRecordsMerge(t *testing.T) {
 	strangers(t, cut, own[1], events)
 }
 
-// strangers are records that do not belong together.
+// strangers checks that records that do not belong together are refused.
 func strangers(t *testing.T, coordinator, generator string, events []evidence.Event) {
 	t.Helper()
 	header := *events[0].Header

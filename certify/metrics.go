@@ -14,36 +14,35 @@ import (
 )
 
 const (
-	// settle is how long a server may take to count what it has answered.
+	// settle is how long a server may take to count its answers.
 	settle      = 2 * time.Second
 	settlePause = 100 * time.Millisecond
 
-	// maxLag is how long to wait for a Prometheus server to scrape: four of its usual intervals.
+	// maxLag is how long to wait for a Prometheus server to scrape: four of its usual intervals of 15 s.
 	maxLag = time.Minute
 
 	scrapeEvery = 500 * time.Millisecond // during load, for the gauges
 )
 
-// metrics are the scrapes of the server's metrics: by itself, or by a Prometheus server between.
+// metrics scrapes the server's metrics, directly or through a Prometheus server.
 type metrics struct {
 	scraper *probe.Scraper
 	record  *record
 
 	mu      sync.Mutex       // one scrape at a time: counters must be recorded in the order in which they were read
-	counted float64          // requests that the server had counted before the current phase
-	last    *evidence.Scrape // the latest good one around a phase
+	counted float64          // the requests that the server had counted before the current phase
+	last    *evidence.Scrape // the latest scrape around a phase; nil: it failed
 	lastAt  time.Time
 	worked  bool          // the metrics could be read at least once
-	others  []string      // where the server's metrics may be, if not where they usually are
-	vain    time.Duration // spent on scrapes that gave nothing
-	next    time.Time     // before which none is made during load
+	others  []string      // other URLs where the server's metrics may be
+	vain    time.Duration // time spent on failed scrapes
+	next    time.Time     // no scrape during load before this time
 }
 
-// mostVain bounds the time that a run spends, beyond its plan, on scrapes that fail. Six of them can time out within
-// it.
+// mostVain limits the time that a run spends, beyond its plan, on failed scrapes. Six of them can time out within it.
 const mostVain = 30 * time.Second
 
-// scrape asks for the metrics, unless too much time was spent on scrapes that failed.
+// scrape scrapes the metrics, unless too much time was spent on failed scrapes.
 func (m *metrics) scrape(ctx context.Context, label evidence.ScrapeLabel) evidence.Scrape {
 	if m.vain > mostVain {
 		return evidence.Scrape{Label: label, Source: m.scraper.Name(), Dialect: probe.Unknown,
@@ -56,8 +55,8 @@ func (m *metrics) scrape(ctx context.Context, label evidence.ScrapeLabel) eviden
 	return s
 }
 
-// find looks for the metrics of servers that do not have them at /metrics, or that have something else there: NIM has
-// them at /v1/metrics, TensorRT-LLM at /prometheus/metrics.
+// find looks for metrics at other paths if there are none at /metrics. NIM has them at /v1/metrics, TensorRT-LLM at
+// /prometheus/metrics.
 func (m *metrics) find(ctx context.Context) {
 	if s := m.scraper.Scrape(ctx, ""); s.Dialect != probe.Unknown || len(m.others) == 0 ||
 		time.Duration(s.Took) > time.Second {
@@ -79,7 +78,7 @@ func newMetrics(o Options, taught map[string]string, s *server, r *record) *metr
 	if address == "" && o.PrometheusURL == "" {
 		address = s.URL + "/metrics"
 		others = []string{s.URL + "/v1/metrics", s.URL + "/prometheus/metrics"}
-		if u, err := url.Parse(s.URL); err == nil && s.route != "" { // a gateway's: metrics lie at its root
+		if u, err := url.Parse(s.URL); err == nil && s.route != "" { // a gateway's metrics are at its root
 			u.Path = "/metrics"
 			address = u.String()
 		}
@@ -95,7 +94,7 @@ func newMetrics(o Options, taught map[string]string, s *server, r *record) *metr
 	return m
 }
 
-// own says that the metrics are the server's own: no other host must see its key.
+// own says whether an address is on the server's own host. No other host may see the server's key.
 func own(s *server, address string) bool {
 	a, errA := url.Parse(s.URL)
 	b, errB := url.Parse(address)
@@ -109,7 +108,7 @@ func (m *metrics) before(ctx context.Context, phase string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	label := evidence.ScrapeBefore.Of(phase)
-	if m.remote() && m.last != nil { // nothing was sent since: no need to wait for a fresh one
+	if m.remote() && m.last != nil { // nothing was sent since then, so it is still right
 		s := *m.last
 		s.Label, s.Age = label, s.Age+int64(time.Since(m.lastAt))
 		m.counted = s.Values[evidence.MetricRequests]
@@ -121,15 +120,15 @@ func (m *metrics) before(ctx context.Context, phase string) {
 	m.keep(ctx, s)
 }
 
-// after records the counters once the server, or a Prometheus server between, has had time to count the last of the
-// phase's answers.
+// after records the counters when the server, or the Prometheus server, has had time to count the phase's last
+// answers.
 func (m *metrics) after(ctx context.Context, phase string, answered int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.keep(ctx, m.settled(ctx, evidence.ScrapeAfter.Of(phase), answered))
 }
 
-// during records the gauges while a phase runs. Failures are recorded before and after it.
+// during records the gauges while a phase runs. It does not record failures; before and after do.
 func (m *metrics) during(ctx context.Context, label evidence.ScrapeLabel) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -148,17 +147,17 @@ func (m *metrics) keep(ctx context.Context, s evidence.Scrape) {
 	if s.Err == "" {
 		m.last, m.lastAt, m.worked = &s, time.Now(), true
 	} else {
-		m.last = nil // requests were counted since: it is not what comes before the next phase
+		m.last = nil // requests were counted since then, so the next phase needs a new scrape
 	}
-	if s.Err == "" || ctx.Err() == nil { // a question that was broken off says nothing of the server
+	if s.Err == "" || ctx.Err() == nil { // a canceled scrape says nothing about the server
 		m.record.add(evidence.Event{Scrape: &s})
 	}
 }
 
-// nothingSent stands for the number of answers before a phase.
+// nothingSent, as the number of answers, says that the scrape is before a phase.
 const nothingSent = -1
 
-// settled scrapes until one is good enough.
+// settled scrapes until a scrape is good enough.
 func (m *metrics) settled(ctx context.Context, label evidence.ScrapeLabel, answered int) evidence.Scrape {
 	ended := time.Now()
 	for {
@@ -175,8 +174,8 @@ func (m *metrics) settled(ctx context.Context, label evidence.ScrapeLabel, answe
 	}
 }
 
-// enough says whether to keep a scrape that began so long after a phase's end, and if not, how long to wait for
-// another.
+// enough says whether a scrape is good enough, and if not, how long to wait before the next. since is the time from
+// the phase's end to the scrape's beginning.
 func (m *metrics) enough(s evidence.Scrape, answered int, since time.Duration) (wait time.Duration, ok bool) {
 	wait, limit := settlePause, settle
 	if m.remote() {
@@ -185,7 +184,7 @@ func (m *metrics) enough(s evidence.Scrape, answered int, since time.Duration) (
 	switch {
 	case since > limit:
 		return 0, true
-	case s.Err != "": // where it never worked nothing is offered; else it may work in a moment
+	case s.Err != "": // metrics that never worked are not there; others may work again soon
 		return wait, !m.worked
 	case m.remote():
 		return wait, time.Duration(s.Age) < since

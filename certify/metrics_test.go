@@ -8,8 +8,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
 )
 
-// TestEnoughScrapes: a scrape after a phase is kept when it has seen the phase's end, and an error is waited out where
-// the metrics could be read before.
+// TestEnoughScrapes checks that a scrape after a phase is kept once it has counted the phase's last answers, and that
+// a failed scrape is repeated if the metrics could be read before.
 func TestEnoughScrapes(t *testing.T) {
 	const s = time.Second
 	counted := func(n float64, age time.Duration) evidence.Scrape {
@@ -18,7 +18,7 @@ func TestEnoughScrapes(t *testing.T) {
 	broken := evidence.Scrape{Err: "no answer"}
 	for name, c := range map[string]struct {
 		remote, scraped bool
-		before          bool // a phase, not after one
+		before          bool // before a phase instead of after it
 		scrape          evidence.Scrape
 		since           time.Duration
 		want            bool

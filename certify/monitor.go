@@ -6,38 +6,38 @@ import (
 	"time"
 )
 
-// Resources that RecordResourceUsage knows by name.
+// The resources of RecordResourceUsage.
 const (
 	ResourceMemory = "memory" // bytes
 	ResourceCPU    = "cpu"    // cores
 )
 
-// Monitor collects what a performance test measures: the specification's PerformanceMonitor. It is safe for concurrent
-// use. Run feeds it, and it can be used alone. Its averages give every record the same weight; a verdict needs the
-// statistics of a report.
+// Monitor collects the measurements of a performance test: the specification's PerformanceMonitor. It is safe for
+// concurrent use. Run feeds it; it can also be used alone. In its averages every value has the same weight. A verdict
+// needs the statistics of a report.
 type Monitor struct {
 	mu          sync.Mutex
 	latency     map[string]*average // milliseconds
-	throughput  map[string]*average // requests a second
+	throughput  map[string]*average // requests/s
 	quality     map[string]*average
 	memory, cpu float64
 	usage       int
 }
 
-// Summary holds the averages and peaks of a Monitor. Averages are NaN and peaks 0 if nothing was recorded.
+// Summary has the averages and peaks of a Monitor. If nothing was recorded, averages are NaN and peaks 0.
 type Summary struct {
-	AvgLatencyMS     float64 // over all records of all names
+	AvgLatencyMS     float64 // over all values of all names
 	AvgThroughputRPS float64
 	AvgQualityScore  float64
 	PeakMemoryBytes  float64
 	PeakCPUCores     float64
 	Latency          map[string]Stat // milliseconds, by name
-	Throughput       map[string]Stat // requests a second
+	Throughput       map[string]Stat // requests/s
 	Quality          map[string]Stat
 	ResourceRecords  int
 }
 
-// Stat describes the records of one name.
+// Stat summarizes the values of one name.
 type Stat struct {
 	N              int
 	Mean, Min, Max float64
@@ -68,7 +68,7 @@ func (m *Monitor) RecordLatency(scenario string, d time.Duration) {
 	m.record(&m.latency, scenario, float64(d)/float64(time.Millisecond))
 }
 
-// RecordThroughput records a rate of a scenario in requests a second.
+// RecordThroughput records a rate of a scenario in requests/s.
 func (m *Monitor) RecordThroughput(scenario string, rps float64) {
 	m.record(&m.throughput, scenario, rps)
 }
@@ -78,8 +78,8 @@ func (m *Monitor) RecordQuality(scenario string, score float64) {
 	m.record(&m.quality, scenario, score)
 }
 
-// RecordResourceUsage records a reading of ResourceMemory in bytes or of ResourceCPU in cores. Readings under other
-// names are counted but not kept.
+// RecordResourceUsage records a reading of ResourceMemory in bytes or of ResourceCPU in cores. Readings of other
+// resources are counted but not kept.
 func (m *Monitor) RecordResourceUsage(resource string, value float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -113,7 +113,7 @@ func (m *Monitor) record(table *map[string]*average, name string, v float64) {
 	a.add(v)
 }
 
-// Summary gives what has been recorded so far.
+// Summary summarizes what has been recorded so far.
 func (m *Monitor) Summary() Summary {
 	m.mu.Lock()
 	defer m.mu.Unlock()

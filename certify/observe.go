@@ -15,17 +15,17 @@ import (
 const (
 	clockEvery = time.Second
 
-	// A server counts as lost when so many connections in a row were refused and it does not list its models either.
+	// A server is lost after refusedInARow refused connections in a row, if it does not list its models either.
 	refusedInARow = 20
 	lookEvery     = 200 * time.Millisecond
 	lookTimeout   = 5 * time.Second
 )
 
-// observer watches what goes on beside the load, and records it.
+// observer measures and records, during the load, what the load generator does not see.
 type observer struct {
 	source   probe.Source // of memory and CPU
-	gpus     *probe.GPUs  // nil: nobody named any
-	host     *probe.Host  // nil: this system does not tell who uses it
+	gpus     *probe.GPUs  // nil: there are none to watch
+	host     *probe.Host  // nil: this system does not say what uses it
 	server   *server
 	metrics  *metrics
 	record   *record
@@ -44,8 +44,8 @@ func newObserver(ctx context.Context, o Options, s *server, m *metrics, r *recor
 	return w, nil
 }
 
-// resourcesOf chooses where a server's resources are read from: a process or cgroup that the caller names, the process
-// that was started, this one, or the server's own metrics.
+// resourcesOf chooses the source of a server's memory and CPU: the process or cgroup that the caller names, the
+// process that was started, this process, or the server's own metrics.
 func resourcesOf(s *target.Server, pid int, cgroup string, metrics *probe.Scraper) (probe.Source, error) {
 	switch {
 	case cgroup != "":
@@ -60,7 +60,7 @@ func resourcesOf(s *target.Server, pid int, cgroup string, metrics *probe.Scrape
 	return probe.Remote(metrics), nil
 }
 
-// start starts all watchers; the function that it returns stops them and waits for their end.
+// start starts all watchers. stop stops them and waits for their end.
 func (o *observer) start(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
 	watching, end := context.WithCancel(ctx)
 	var all sync.WaitGroup
@@ -84,15 +84,16 @@ func (o *observer) watchResources(ctx context.Context) {
 		o.progress.monitor.RecordResourceUsage(ResourceMemory, float64(s.RSS))
 		if now := time.Now(); at.IsZero() {
 			last, at = s, now
-		} else if dt := now.Sub(at).Seconds(); dt >= 1 { // over a second: process accounting counts in ticks of 10 ms
+			// over a second, because CPU time is counted in ticks of 10 ms
+		} else if dt := now.Sub(at).Seconds(); dt >= 1 {
 			o.progress.monitor.RecordResourceUsage(ResourceCPU, (s.CPUSeconds-last.CPUSeconds)/dt)
 			last, at = s, now
 		}
 	})
 }
 
-// watchMetrics records the server's metrics while there is load, when its gauges say how many requests it believes to
-// have, and while there is none, when no cache of it may grow.
+// watchMetrics records the server's metrics. During load the gauges say how many requests the server believes to have.
+// Without load none of its caches may grow.
 func (o *observer) watchMetrics(ctx context.Context) {
 	tick := time.NewTicker(scrapeEvery)
 	defer tick.Stop()
@@ -130,7 +131,7 @@ func (o *observer) watchClock(ctx context.Context) {
 	}
 }
 
-// watchHost records what else uses this machine, so that neither server nor client is blamed for it.
+// watchHost records what else uses this machine, so that neither the server nor the client is blamed for it.
 func (o *observer) watchHost(ctx context.Context) {
 	if o.host == nil {
 		return
@@ -138,7 +139,7 @@ func (o *observer) watchHost(ctx context.Context) {
 	tick := time.NewTicker(probe.HostInterval)
 	defer tick.Stop()
 	for {
-		if h, err := o.host.Read(); err == nil { // it could be read before the run
+		if h, err := o.host.Read(); err == nil { // an error is not recorded: the host could be read before the run
 			o.record.add(evidence.Event{Host: h})
 		}
 		select {
@@ -149,8 +150,8 @@ func (o *observer) watchHost(ctx context.Context) {
 	}
 }
 
-// watchTarget ends the run when the server has gone. It knows that of a started server from its process; any other has
-// gone when it refuses connections and does not answer a simple question either.
+// watchTarget ends the run when the server is lost. For a started server that is the end of its process. Any other
+// server is lost if it refuses connections and does not list its models.
 func (o *observer) watchTarget(ctx context.Context, cancel context.CancelCauseFunc) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -158,7 +159,7 @@ func (o *observer) watchTarget(ctx context.Context, cancel context.CancelCauseFu
 		select {
 		case <-ctx.Done():
 			return
-		case <-o.server.Gone: // nil, and never ready, where nobody knows
+		case <-o.server.Gone: // nil, which is never ready, if the server was not started here
 			cancel(errTargetLost)
 			return
 		case <-tick.C:

@@ -184,12 +184,13 @@ func TestAReviewerGivesASecondOpinion(t *testing.T) {
 	}
 }
 
-// TestACaseFromMemoryIsCertified: declared in Go, with prompts of its own, and never changed by the run's overrides.
+// TestACaseFromMemoryIsCertified tries a case that is declared in Go, with its own prompts. The run's overrides must
+// not change it.
 func TestACaseFromMemoryIsCertified(t *testing.T) {
 	t.Parallel()
 	c := testcases.New("TC-MEMORY", "A case without a file")
 	c.Targets.LatencyMS = 60_000
-	c.Limits.IssueDelayMS = 10_000 // of a busy machine
+	c.Limits.IssueDelayMS = 10_000 // a busy machine may send late
 	c.Profiles = map[string]testcases.Phases{"quick": {{ID: "single", Kind: testcases.KindClosed, Concurrency: 1,
 		Requests: 4}}}
 	c.Checks = []testcases.Check{{ID: "errors", Clause: "No request fails", Rule: testcases.RuleErrorBudget}}

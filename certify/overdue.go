@@ -9,25 +9,24 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// errOverdue ends a run that takes longer than its plan can last. Requests and questions have limits of their own, so
-// this only happens when those do not work; it keeps such a mistake from holding the run for ever.
+// errOverdue ends a run that takes longer than its plan can last. All requests have timeouts, so this happens only if
+// a timeout does not work. Without this limit, such a defect would keep the run from ending.
 var errOverdue = errors.New("the run took longer than its plan can last")
 
 const (
-	// grace is what a run may take beyond the longest that its plan can last: time for scrapes and conditions between
-	// phases.
+	// grace is added to the longest time of a plan, for scrapes and preconditions between phases.
 	grace = 2 * time.Minute
 
-	// auditRequests bounds the requests of one round of audits.
+	// auditRequests is more than the requests of one round of audits.
 	auditRequests = 40
 
-	// silentRow ends a phase of quality or audits in which so many requests in a row timed out: a request of theirs
-	// may take minutes, and the next ones would tell nothing new.
+	// A phase of quality or audits ends after silentRow timeouts in a row, for each request in flight. A request of
+	// such a phase may take minutes, and more timeouts would show nothing new.
 	silentRow = 3
 )
 
-// longest is how long the run's phases can last at most: each request may take its timeout. 0: there is no bound,
-// since a phase has conversations, which go on as the server answers.
+// longest is the longest time that the run's phases can last, if each request takes its timeout. 0: there is no limit,
+// because a phase has conversations, whose length depends on the server.
 func (p *plan) longest() (d time.Duration) {
 	for _, ph := range p.phases {
 		if ph.Traffic != nil && ph.Traffic.Turns != nil && ph.MaxS == 0 {
@@ -66,7 +65,7 @@ func (p *plan) longestPhase(ph testcases.Phase) time.Duration {
 	return seconds(ph.DurationS) + rounds(n, p.c.InFlight(ph)) + timeout
 }
 
-// hear counts timeouts in a row, of the phases whose requests may take minutes.
+// hear counts the timeouts in a row in phases whose requests may take minutes, and ends the phase after too many.
 func (p *phaseRun) hear(q evidence.Request) {
 	switch {
 	case q.Fail != evidence.FailTimeout:
@@ -78,7 +77,7 @@ func (p *phaseRun) hear(q evidence.Request) {
 	}
 }
 
-// hushed says that the server does not answer any more.
+// hushed says whether the phase had too many timeouts in a row.
 func (p *phaseRun) hushed() bool { return p.silent >= silentRow*p.atOnce() }
 
 func (p *phaseRun) atOnce() int {

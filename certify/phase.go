@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/knee"
@@ -14,24 +15,24 @@ import (
 )
 
 const (
-	tellEvery = 100 * time.Millisecond // progress
+	tellEvery = 100 * time.Millisecond // between two reports of progress
 
-	// warmRound is how many requests a warm-up adds when it has not settled, and maxWarmS its end where the case
-	// gives none.
+	// warmRound is how many requests a warm-up adds while it has not settled. maxWarmS limits it, in seconds, if the
+	// case does not.
 	warmRound = 25
 	maxWarmS  = 120
 
-	// hopelessWarm ends a warm-up of which so many requests failed and none was answered: more would tell nothing new.
+	// A warm-up ends after hopelessWarm failed requests without an answer: more requests would show nothing new.
 	hopelessWarm = 20
 )
 
-// errUnanswered ends a run whose warm-up had no answer: what follows would measure nothing.
+// errUnanswered ends a run whose warm-up had no answer, because later phases would measure nothing.
 var errUnanswered = errors.New("no answer to the warm-up")
 
-// phase runs one phase between two scrapes, and scores the texts that it kept.
+// phase runs one phase between two scrapes of the metrics, and then scores the texts that it kept.
 func (r *runner) phase(ctx context.Context, index int, ph testcases.Phase) {
 	r.progress.current.Store(&ph)
-	if ph.Kind != testcases.KindSweep { // its steps begin by themselves
+	if ph.Kind != testcases.KindSweep { // each of its steps reports its own start
 		r.progress.tell(Event{Kind: EventStart, Phase: ph, Index: index + 1, Planned: ph.Requests,
 			Expected: r.plan.expected(ph)})
 	}
@@ -77,7 +78,7 @@ func (r *runner) phase(ctx context.Context, index int, ph testcases.Phase) {
 		Text: run.describe(rec), Elapsed: time.Since(run.begun), Summary: r.progress.monitor.Summary()})
 }
 
-// phaseRun is one phase while it runs.
+// phaseRun is the state of a running phase.
 type phaseRun struct {
 	r     *runner
 	ph    testcases.Phase
@@ -87,19 +88,19 @@ type phaseRun struct {
 
 	done, failed, answered int
 	planned                int
-	from                   int       // number of the first request of this round
-	latencies              []float64 // of answers, in milliseconds, in the order of their ends
+	from                   int       // the number of the first request of this round
+	latencies              []float64 // of the answered requests, in milliseconds, in the order of their ends
 	texts                  []evidence.Request
-	keep                   bool // of a step: what it measured decides the next one
+	keep                   bool // keeps the requests of a sweep's step, which decide the next step
 	kept                   []*evidence.Request
-	found                  knee.Knee               // of a sweep
-	why                    string                  // the last request failed
-	giveUp                 context.CancelCauseFunc // of a warm-up without an answer
+	found                  knee.Knee               // the result of a sweep
+	why                    string                  // why the last request failed
+	giveUp                 context.CancelCauseFunc // ends a warm-up without an answer
 	silent                 int                     // timeouts in a row; see hear
-	hush                   context.CancelFunc      // ends a phase that hears nothing
+	hush                   context.CancelFunc      // ends a phase without answers
 }
 
-// load runs a plan to its end.
+// load makes the load of a plan and returns the record of the phase.
 func (p *phaseRun) load(ctx context.Context, plan loadgen.Plan) evidence.Phase {
 	r := p.r
 	if r.generators != nil {
@@ -125,8 +126,8 @@ func (p *phaseRun) load(ctx context.Context, plan loadgen.Plan) evidence.Phase {
 	return none
 }
 
-// connections are opened before a schedule starts: in the open loop as many as two seconds of arrivals need, since a
-// server within the specification's latency target has no more in flight.
+// connections is the number of connections that are opened before a schedule starts. In the open loop they are enough
+// for two seconds of arrivals: a server within the specification's latency target has no more requests in flight.
 func connections(c *testcases.Case, ph testcases.Phase) int {
 	switch ph.Kind {
 	case testcases.KindOpen:
@@ -142,7 +143,7 @@ func connections(c *testcases.Case, ph testcases.Phase) int {
 	return c.InFlight(ph)
 }
 
-// warmup runs rounds until the latencies have settled, or the case's time is over.
+// warmup runs rounds until the latencies have settled or the case's time is over.
 func (p *phaseRun) warmup(ctx context.Context) evidence.Phase {
 	limit := p.ph.MaxS
 	if limit == 0 {
@@ -164,12 +165,13 @@ func (p *phaseRun) warmup(ctx context.Context) evidence.Phase {
 		rec.MaxInFlight = max(rec.MaxInFlight, more.MaxInFlight)
 		at, steady = stats.SteadyFrom(p.latencies)
 	}
-	if rec.CutShort == evidence.CutMaxTime { // a warm-up ends when its time is over: that is its plan
+	if rec.CutShort == evidence.CutMaxTime { // a warm-up that ends because its time is over was not cut short
 		rec.CutShort = ""
 	}
 	if p.answered == 0 && p.failed > 0 && (ctx.Err() == nil || errors.Is(context.Cause(ctx), errUnanswered)) {
 		rec.CutShort = evidence.CutUnanswered
-		why := fmt.Errorf("%w: none of %d requests was answered; the last: %s", errUnanswered, p.failed, p.why)
+		why := fmt.Errorf("%w: none of %s was answered; the last: %s", errUnanswered,
+			noun.Of(p.failed, "request", "requests"), p.why)
 		p.r.condition(context.WithoutCancel(ctx), evidence.ConditionBaseline, result{err: why})
 		p.r.record.cancel(why)
 		return rec
@@ -180,14 +182,14 @@ func (p *phaseRun) warmup(ctx context.Context) evidence.Phase {
 	return rec
 }
 
-// sink takes the record of a request that has ended. loadgen calls it for one request at a time.
+// sink receives the record of a request that has ended. loadgen calls it for one request at a time.
 func (p *phaseRun) sink(q evidence.Request) {
 	q.Phase = p.ph.ID
 	q.N += p.from
 	p.take(q)
 }
 
-// take is sink of a record that says already which request of which phase it is.
+// take is sink for a record that already has its phase and number.
 func (p *phaseRun) take(q evidence.Request) {
 	r := p.r
 	if outgrown(&q) {
@@ -222,7 +224,7 @@ func (p *phaseRun) take(q evidence.Request) {
 	p.tell()
 }
 
-// tell reports the progress of the phase, at most ten times a second.
+// tell reports the progress of the phase, at most ten times per second.
 func (p *phaseRun) tell() {
 	now := time.Now()
 	if p.r.progress.told == nil || now.Sub(p.told) < tellEvery {
@@ -234,7 +236,7 @@ func (p *phaseRun) tell() {
 		Elapsed: now.Sub(p.begun), Expected: p.r.plan.expected(p.ph), Summary: p.r.progress.monitor.Summary()})
 }
 
-// idle waits without load.
+// idle waits, without load, for as long as the phase lasts.
 func (p *phaseRun) idle(ctx context.Context) evidence.Phase {
 	rec := evidence.Phase{ID: p.ph.ID, Kind: p.ph.Kind, Start: p.r.record.since()}
 	tick := time.NewTicker(tellEvery)
@@ -251,14 +253,14 @@ func (p *phaseRun) idle(ctx context.Context) evidence.Phase {
 	return rec
 }
 
-// describe says in a line how a phase went; the report says it properly.
+// describe summarizes a phase in a line for the user; the report has the details.
 func (p *phaseRun) describe(rec evidence.Phase) string {
-	text := fmt.Sprintf("%d requests", p.done)
+	text := noun.Of(p.done, "request", "requests")
 	switch {
 	case p.ph.Kind == testcases.KindIdle:
 		text = "idle"
 	case p.ph.Kind == testcases.KindSweep:
-		text = fmt.Sprintf("%d steps, %s", rec.Issued, text)
+		text = noun.Of(rec.Issued, "step", "steps") + ", " + text
 		if p.found.Best > 0 {
 			text += fmt.Sprintf(": the knee is near %s %s", short(p.found.Best), p.ph.LoadUnit())
 		}

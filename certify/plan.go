@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/whole"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
@@ -18,16 +19,16 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// plan is what a run will do: the options, checked and completed, the case, and the phases of its profile.
+// plan is what a run will do: the checked options with their defaults, the case, and the phases of its profile.
 type plan struct {
 	o      Options
 	loaded *testcases.Loaded
-	c      *testcases.Case // loaded.Case, which every part of a run reads
+	c      *testcases.Case // the same as loaded.Case
 	phases testcases.Phases
 
 	against *evidence.Against       // the earlier run; nil: none
-	sources map[int]*traffic.Source // by the phase's place: of those whose traffic is their own
-	tasks   map[int]*task           // the same, of those whose answers are graded
+	sources map[int]*traffic.Source // for the phases with their own traffic, by their index
+	tasks   map[int]*task           // for the phases with graded answers, by their index
 }
 
 // newPlan checks everything that can be checked without a server.
@@ -104,7 +105,7 @@ func newPlan(o Options) (*plan, error) {
 	return p, p.readTraffic()
 }
 
-// load reads the case, or copies the one that is given, and applies the overrides.
+// load reads the case, or copies Options.Loaded, and applies the overrides.
 func (o *Options) load() (*testcases.Loaded, error) {
 	if o.Loaded == nil {
 		loaded, err := testcases.Load(o.Case)
@@ -120,25 +121,26 @@ func (o *Options) load() (*testcases.Loaded, error) {
 	return o.override(loaded)
 }
 
-// writable makes a directory if needed, and a file in it, so that a report that cannot be written is known before a
-// model is loaded.
+// writable makes the directory if needed, and creates and removes a file in it. So the run fails before a model is
+// loaded if its report could not be written. It also removes what killed runs have left there.
 func writable(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	whole.Sweep(dir)
 	evidence.Sweep(dir)
-	f, err := os.CreateTemp(dir, ".writable.mixtral-*") // a name that the next run sweeps away if this one is killed
+	// the next run removes a file of this name if this one is killed
+	f, err := os.CreateTemp(dir, ".writable.mixtral-*")
 	if err != nil {
 		return err
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// expected is how long a phase takes at least, as far as a progress bar can know it beforehand.
+// expected is the least time that a phase takes, for a progress bar.
 func (p *plan) expected(ph testcases.Phase) time.Duration { return seconds(p.c.Least(ph)) }
 
-// least is how long the profile takes at least.
+// least is the least time that the profile takes.
 func (p *plan) least() (d time.Duration) {
 	for _, ph := range p.phases {
 		d += p.expected(ph)
@@ -146,11 +148,11 @@ func (p *plan) least() (d time.Duration) {
 	return d
 }
 
-// calibratedRate is the highest rate at which the client is measured for a sweep. The range of a sweep may end far
-// above what any server reaches. Each step checks again whether the client was on time.
+// calibratedRate is the highest rate, in requests/s, at which the client is calibrated for a sweep. A sweep's range
+// may end far above what any server reaches, and each step checks again whether the client was on time.
 const calibratedRate = 500
 
-// highestRate is the highest rate of arrivals that a phase of the profile offers; 0 where none is open.
+// highestRate is the highest rate of arrivals in a phase of the profile, in requests/s; 0 if no phase is open-loop.
 func (p *plan) highestRate() (rps float64) {
 	for _, ph := range p.phases {
 		if ph.Kind == testcases.KindOpen {
@@ -162,8 +164,8 @@ func (p *plan) highestRate() (rps float64) {
 	return rps
 }
 
-// Arithmetic says what the targets together imply, and what the phases of a profile ask of a server, before anything
-// is run. prompts is the number of prompts in the case.
+// Arithmetic explains, before anything is run, what the targets imply together and what the phases of a profile demand
+// of a server. prompts is the number of prompts in the case.
 func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 	var b strings.Builder
 	if s := judge.Arithmetic(c); s != "" {
@@ -184,7 +186,7 @@ func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 		case testcases.KindOpen:
 			b.WriteString(openText(c, ph, most))
 		case testcases.KindBatch:
-			fmt.Fprintf(&b, "%d requests at once, %s", n, most)
+			fmt.Fprintf(&b, "%s at once, %s", noun.Of(n, "request", "requests"), most)
 		case testcases.KindSweep:
 			b.WriteString(sweepText(c, ph))
 		case testcases.KindIdle:
@@ -195,7 +197,7 @@ func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 			if n == 0 {
 				n = prompts
 			}
-			fmt.Fprintf(&b, "%d answers to score, %d in flight, %s", n, c.InFlight(ph), most)
+			fmt.Fprintf(&b, "%s to score, %d in flight, %s", noun.Of(n, "answer", "answers"), c.InFlight(ph), most)
 		default:
 			least := fmt.Sprintf("at least %d requests and %s s", n, short(ph.DurationS))
 			if n == 0 && ph.DurationS == 0 {
@@ -213,7 +215,7 @@ func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 	return b.String()
 }
 
-// openText says what an open phase offers.
+// openText describes the load of an open-loop phase.
 func openText(c *testcases.Case, ph testcases.Phase, most string) string {
 	if s := stagesText(ph); s != "" {
 		return s
@@ -226,7 +228,7 @@ func openText(c *testcases.Case, ph testcases.Phase, most string) string {
 	return text
 }
 
-// short writes a number without needless digits.
+// short formats a number with at most four digits.
 func short(x float64) string { return fmt.Sprintf("%.4g", x) }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

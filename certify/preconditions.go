@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
@@ -17,26 +18,26 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// Limits of the client's calibration: long enough for a p99 at the specification's rate, short beside the shortest
-// profile.
+// Limits of the client's calibration. It is long enough for a p99 at the specification's rate, and short compared with
+// the shortest profile.
 const (
 	calibrateFor    = 2 * time.Second
 	calibrateTokens = 8
 	calibrateGap    = 10 * time.Millisecond
 
-	// calibrations is how often the calibration is tried, since other work on the machine may pass. The last one
+	// calibrations is how often the calibration is tried, because other work on the machine may end. The last one
 	// counts.
 	calibrations = 3
 )
 
-// proof is a precondition that was looked at before there was a record.
+// proof is a precondition that was checked before the record began.
 type proof struct {
 	id  evidence.ConditionID
 	res result
 }
 
-// prove checks that the server answers at all. If it does not, nothing can be measured, and the server must not be
-// blamed for a wrong key.
+// prove checks that the server answers. If it does not, nothing can be measured; that is an error and no verdict,
+// because the reason may be a wrong key.
 func (r *runner) prove(ctx context.Context) ([]proof, error) {
 	var proven []proof
 	for _, p := range []struct {
@@ -53,9 +54,9 @@ func (r *runner) prove(ctx context.Context) ([]proof, error) {
 	return proven, r.monitored(ctx)
 }
 
-// monitored checks that there are metrics at the address that the caller names. If nothing answers there, that is the
-// caller's mistake or the monitoring's. The server is to blame if its own address offers none, or if a working
-// Prometheus server knows none of it.
+// monitored checks that the address that the caller names has metrics. If nothing answers there, the mistake is the
+// caller's or the monitoring's. It is the server's if its own address has no metrics, or if a working Prometheus
+// server has none of it.
 func (r *runner) monitored(ctx context.Context) error {
 	if r.plan.o.MetricsURL == "" && r.plan.o.PrometheusURL == "" {
 		return nil
@@ -67,31 +68,31 @@ func (r *runner) monitored(ctx context.Context) error {
 	return fmt.Errorf("%w: metrics of %s: %s", target.ErrSetup, r.metrics.scraper.Name(), s.Err)
 }
 
-// conditions checks what must hold before load means anything, and measures the client's own error.
+// conditions checks the preconditions of a valid load, and measures the client's own error.
 func (r *runner) conditions(ctx context.Context) {
 	for _, p := range r.proven {
 		r.condition(ctx, p.id, p.res)
 	}
-	r.condition(ctx, evidence.ConditionPrompts, result{detail: fmt.Sprintf("%d prompts, SHA-256 %.12s",
-		len(r.plan.loaded.Prompts.Prompts),
+	r.condition(ctx, evidence.ConditionPrompts, result{detail: fmt.Sprintf("%s, SHA-256 %.12s",
+		noun.Of(len(r.plan.loaded.Prompts.Prompts), "prompt", "prompts"),
 		digest(r.plan.loaded.PromptBytes))})
 	r.condition(ctx, evidence.ConditionMetrics, r.metricsOffered(ctx))
 	r.condition(ctx, evidence.ConditionResources, r.resourcesRead(ctx))
 	r.condition(ctx, evidence.ConditionEnvironment, result{detail: machine(r.plan.c.Environment)})
-	if r.generators == nil { // else each of them looks at its own machine
+	if r.generators == nil { // otherwise each generator checks its own machine
 		r.condition(ctx, evidence.ConditionLimits, limits(r.plan, 1, probe.OpenFiles, probe.Ports))
 	}
 	r.condition(ctx, evidence.ConditionClient, r.calibrate(ctx))
 	r.generators.check(ctx)
 }
 
-// result is how a precondition turned out.
+// result is the outcome of a precondition.
 type result struct {
 	detail string
 	err    error
 }
 
-// condition records how a precondition turned out. One that was not checked because the run was stopped does not count
+// condition records the outcome of a precondition. One that was not checked because the run was stopped does not count
 // as broken.
 func (r *runner) condition(ctx context.Context, id evidence.ConditionID, res result) {
 	if ctx.Err() != nil {
@@ -129,10 +130,10 @@ func (r *runner) resourcesRead(ctx context.Context) result {
 	return result{fmt.Sprintf("%s: %.2f GB at rest", r.observer.source.Name(), float64(s.RSS)/(1<<30)), err}
 }
 
-// machine compares this machine with what the case asks for. It does not decide anything: the server may be elsewhere,
-// and the effect of a small machine shows in the figures that decide.
+// machine compares this machine with the one that the case asks for. It decides nothing: the server may run elsewhere,
+// and the effect of a small machine shows in the figures that are judged.
 func machine(e testcases.Environment) string {
-	have := fmt.Sprintf("%d cores", runtime.NumCPU())
+	have := noun.Of(runtime.NumCPU(), "core", "cores")
 	small := runtime.NumCPU() < e.CPUCores
 	if gb, ok := probe.Memory(); ok {
 		have += fmt.Sprintf(" and %.0f GB here", gb)
@@ -141,23 +142,23 @@ func machine(e testcases.Environment) string {
 	if !small {
 		return have
 	}
-	return fmt.Sprintf("%s, less than the %d cores and %g GB that the case asks for (reported, not gated)", have,
-		e.CPUCores, e.MemoryGB)
+	return fmt.Sprintf("%s, less than the %s and %g GB that the case asks for (reported, not gated)", have,
+		noun.Of(e.CPUCores, "core", "cores"), e.MemoryGB)
 }
 
-// calibrate measures the client against a server that answers at known times, at the highest rate of the profile.
+// calibrate measures the client's error with a server that answers at known times, at the highest rate of the profile.
 func (r *runner) calibrate(ctx context.Context) result {
 	rps := r.plan.highestRate()
-	if rps == 0 || r.generators != nil { // the coordinator of generators sends single requests only
+	if rps == 0 || r.generators != nil { // a coordinator of generators makes no load itself
 		rps = quietRate
 	}
 	return calibrated(ctx, r.plan, rps, func(e *evidence.Client) { r.record.add(evidence.Event{Client: e}) })
 }
 
-// quietRate is the rate at which the client is measured where no phase has one.
+// quietRate is the rate, in requests/s, at which the client is calibrated if no phase has a rate.
 const quietRate = 50
 
-// calibrated measures the client at a rate until its error is small enough.
+// calibrated measures the client's error at a rate, again if it is too large, and passes each measurement to add.
 func calibrated(ctx context.Context, p *plan, rps float64, add func(*evidence.Client)) result {
 	var res result
 	for try := range calibrations {
@@ -185,7 +186,7 @@ func measureClient(ctx context.Context, p *plan, rps float64, try uint64, add fu
 	return result{detail: said}
 }
 
-// baseline measures the server once it is warm; later phases are compared with it.
+// baseline summarizes the latencies, in milliseconds, of the warm server. Later phases are compared with it.
 func baseline(latencies []float64, failed int, steadyAt int, steady bool) result {
 	if len(latencies) == 0 {
 		return result{err: fmt.Errorf("none of %d warm-up requests was answered", failed)}

@@ -8,47 +8,47 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// Kind says what an Event reports.
+// Kind is the kind of an Event.
 type Kind string
 
 // Kinds of Event, in the order in which they come.
 const (
-	EventPlan      Kind = "plan"      // what will be done: Text holds the arithmetic, Expected the time it takes
-	EventRecord    Kind = "record"    // the record of events has begun: Text is its path when the run has ended
+	EventPlan      Kind = "plan"      // before the run: Text explains the plan, Expected is the time that it takes
+	EventRecord    Kind = "record"    // the record has begun: Text is the path that it will have at the end
 	EventCondition Kind = "condition" // a precondition was checked: Text, OK
 	EventStart     Kind = "start"     // a phase begins: Phase, Expected
-	EventProgress  Kind = "progress"  // at most ten a second: Done of Planned, Summary
-	EventEnd       Kind = "end"       // a phase has ended: Text says how
-	EventNote      Kind = "note"      // something that a person should know
-	EventReport    Kind = "report"    // the report is written: Text is its path
+	EventProgress  Kind = "progress"  // at most ten per second: Done of Planned, Summary
+	EventEnd       Kind = "end"       // a phase has ended: Text summarizes it
+	EventNote      Kind = "note"      // Text is something that the user should know
+	EventReport    Kind = "report"    // the report has been written: Text is its path
 )
 
-// Event is what a run tells whoever watches it.
+// Event is what a run reports to Options.Progress.
 type Event struct {
 	Kind     Kind
 	At       time.Duration   // since the run's start
 	Phase    testcases.Phase // of EventStart, EventProgress, EventEnd
 	Index    int             // of the phase, from 1
-	Phases   int             // how many there are
+	Phases   int             // the number of phases
 	Done     int             // requests that have ended
-	Planned  int             // requests at least; 0: not known
+	Planned  int             // the least number of requests; 0: not known
 	Failed   int
 	InFlight int
 	Elapsed  time.Duration // of the phase
-	Expected time.Duration // of the phase, at least
+	Expected time.Duration // the least time of the phase
 	OK       bool
 	Text     string
-	Summary  Summary // so far
+	Summary  Summary // of the run so far
 }
 
-// progress is how far a run has come: what the parts of a run need to know of the load, and who is told.
+// progress is the current state of a run: the parts of a run share it, and it reports events to the caller.
 type progress struct {
-	told    func(Event) // nil: nobody
+	told    func(Event) // Options.Progress; nil: events are not reported
 	monitor *Monitor
-	record  *record // has the clock
+	record  *record // for its clock
 	phases  int
 
-	inFlight atomic.Int64 // requests
+	inFlight atomic.Int64 // requests in flight
 	current  atomic.Pointer[testcases.Phase]
 	telling  sync.Mutex
 }
@@ -57,7 +57,7 @@ func newProgress(p *plan, r *record) *progress {
 	return &progress{told: p.o.Progress, monitor: p.o.Monitor, record: r, phases: len(p.phases)}
 }
 
-// tell hands an event to the caller, from one goroutine at a time.
+// tell reports an event to the caller, from one goroutine at a time.
 func (p *progress) tell(e Event) {
 	if p.told == nil {
 		return
@@ -68,10 +68,10 @@ func (p *progress) tell(e Event) {
 	p.told(e)
 }
 
-// note tells something that a person should know.
+// note reports something that the user should know.
 func (p *progress) note(text string) { p.tell(Event{Kind: EventNote, Text: text}) }
 
-// during names the phase that runs now, for the end of a sentence.
+// during names the current phase, for the end of a sentence.
 func (p *progress) during() string {
 	if ph := p.current.Load(); ph != nil {
 		return " during phase " + ph.ID

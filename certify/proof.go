@@ -24,7 +24,7 @@ const (
 	// measured; by chance it fails all tries here in one run of a million.
 	proofTries = 3
 
-	// proofPhase is the stretch of salts that the proof takes: no phase has it.
+	// proofPhase is the range of salts of the proof. No phase has it.
 	proofPhase = 18
 
 	// proofPatience is how long a server may answer the proof with 429 or 503: it may be starting, or a rate limit may
@@ -32,9 +32,8 @@ const (
 	proofPatience = 2 * time.Minute
 )
 
-// answers proves that the model answers, before there is a load to blame it for: one streamed and one plain request
-// over the load's own connection, with the load's own body, read as the load will read them. A field that the server
-// refuses is left out of both, and of the load.
+// answers proves before the load that the model answers: it sends one streamed and one plain request with the load's
+// client and body. A field that the server refuses is left out of both and of the load.
 func (r *runner) answers(ctx context.Context) result {
 	said := []string{r.server.model + " answers"}
 	streams := r.plan.c.Request.Stream
@@ -46,7 +45,7 @@ func (r *runner) answers(ctx context.Context) result {
 			return result{err: ctx.Err()}
 		case err != nil && stream == streams:
 			return result{err: fmt.Errorf("model %s: %w", r.server.model, err)}
-		case err != nil: // the load does not need it
+		case err != nil: // the load does not send this form
 			said = append(said, fmt.Sprintf("a %s request, which the load does not send, fails: %v", form, err))
 		case q.Thoughts > 0 && stream == streams:
 			said = append(said, "its answers hold reasoning")
@@ -78,9 +77,9 @@ func (r *runner) proveForm(ctx context.Context, stream bool) (evidence.Request, 
 		q := c.Do(ctx, time.Now(), r.requests.proof(ph, try, stream))
 		switch {
 		case q.OK(), ctx.Err() != nil, q.Fail == evidence.FailEmpty, q.Fail == evidence.FailThinking:
-			return q, ctx.Err() // an answer that can be read; what is in it is for the verdict
+			return q, ctx.Err() // the client can read the answer; the verdict judges its content
 		case q.Status == http.StatusNotFound && r.server.route != "":
-			r.server.route = "" // the address named the route of an API below /v1
+			r.server.route = "" // the URL is a base like /v1, not the route itself
 			c.Close()
 			if c, err = r.server.loadClient(r.plan.c, ph); err != nil {
 				return q, fmt.Errorf("%w: %w", target.ErrSetup, err)
@@ -103,8 +102,8 @@ func (r *runner) proveForm(ctx context.Context, stream bool) (evidence.Request, 
 	}
 }
 
-// later waits as long as an overloaded server asks, and says so the first time. It returns false if that would take
-// too long in all.
+// later waits as long as an overloaded server demands; the first time, it tells the user. It returns false if the
+// server is not overloaded or the waits would take longer than proofPatience.
 func (r *runner) later(ctx context.Context, q evidence.Request, waited *time.Duration) bool {
 	if q.Status != http.StatusTooManyRequests && q.Status != http.StatusServiceUnavailable {
 		return false
@@ -125,8 +124,8 @@ func (r *runner) later(ctx context.Context, q evidence.Request, waited *time.Dur
 	return true
 }
 
-// overHTTP2 sends a request over HTTP/2 that could not be sent over HTTP/1.1. If there is an answer of any kind,
-// HTTP/2 is used from then on.
+// overHTTP2 sends a request over HTTP/2 after it failed over HTTP/1.1. If there is an answer of any kind, HTTP/2 is
+// used from then on.
 func (s *server) overHTTP2(ctx context.Context, r *runner, ph testcases.Phase, try int, stream bool) bool {
 	s.http2 = true
 	c, err := s.loadClient(r.plan.c, ph)
@@ -151,7 +150,7 @@ func (r *runner) firstLoad() testcases.Phase {
 	return testcases.Phase{Kind: testcases.KindQuality}
 }
 
-// hopeless says that a request will not fare better if it is sent again.
+// hopeless says whether it is useless to send a request again.
 func hopeless(q evidence.Request) bool {
 	return q.Fail == evidence.FailTimeout || q.Fail == evidence.FailProtocol || q.Fail == evidence.FailStatus &&
 		q.Status < 500 && q.Status != http.StatusTooManyRequests
@@ -177,23 +176,23 @@ func (s *server) proofError(q evidence.Request, stream bool) error {
 	return fmt.Errorf("%w: %s was not answered (%s): %s", target.ErrSetup, form, q.Fail, message)
 }
 
-// form is how requests differ from what the case alone would send.
+// form says how requests differ from those of the case.
 type form struct {
-	extra   map[string]any // fields of the case and the caller, which the server must take
+	extra   map[string]any // fields that the case or the caller adds; they are never left out
 	leftOut []evidence.LeftOut
 }
 
-// optional are the fields that a request can do without. If a message names several at once, they are left out in this
-// order.
+// optional lists the fields that may be left out of a request. The earlier one is left out first if a message does not
+// decide.
 var optional = []string{"stream_options", "ignore_eos", "max_tokens", "seed", "temperature"}
 
-// refusal is the text by which servers that refuse a field differ from those that fail.
+// refusal says whether a server refused a request because of its content, instead of failing.
 func refusal(q evidence.Request) bool {
 	return q.Status == http.StatusBadRequest || q.Status == http.StatusUnprocessableEntity ||
 		q.Status == http.StatusOK && q.Fail == evidence.FailProtocol && strings.Contains(q.Detail, loadgen.Reports)
 }
 
-// leave takes the field out that a refusal names first; ok is false where it names none that can be left out.
+// leave leaves out the optional field that a refusal names first. ok is false if it names none.
 func (f *form) leave(q evidence.Request) (ok bool) {
 	if !refusal(q) {
 		return false
@@ -227,7 +226,7 @@ func (f *form) left(field string) bool {
 	return slices.ContainsFunc(f.leftOut, func(x evidence.LeftOut) bool { return x.Field == field })
 }
 
-// apply gives a request's JSON this form.
+// apply changes a request's JSON to this form.
 func (f *form) apply(data []byte) []byte {
 	if len(f.extra) == 0 && len(f.leftOut) == 0 {
 		return data
@@ -236,7 +235,7 @@ func (f *form) apply(data []byte) []byte {
 	dec := json.NewDecoder(strings.NewReader(string(data)))
 	dec.UseNumber()
 	if err := dec.Decode(&fields); err != nil {
-		panic("certify: " + err.Error()) // it was made here
+		panic("certify: " + err.Error()) // cannot happen: the JSON was made here
 	}
 	for _, x := range f.leftOut {
 		if v, ok := fields[x.Field]; ok && x.Instead != "" {
@@ -249,7 +248,7 @@ func (f *form) apply(data []byte) []byte {
 	}
 	data, err := json.Marshal(fields)
 	if err != nil {
-		panic("certify: " + err.Error()) // the plan has checked it
+		panic("certify: " + err.Error()) // cannot happen: the plan has checked the fields
 	}
 	return data
 }

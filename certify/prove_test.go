@@ -18,7 +18,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 )
 
-// refusing lists its models to everybody and answers nobody.
+// refusing is a server that lists its models but refuses all other requests.
 func refusing(status int, body string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -31,8 +31,8 @@ func refusing(status int, body string) http.Handler {
 	})
 }
 
-// TestAServerThatCannotAnswerIsNotJudged: a wrong key or a model that does not load is a mistake of the set-up, told
-// at once. A verdict about it would blame a server that nobody has measured.
+// TestAServerThatCannotAnswerIsNotJudged checks that a wrong key or a model that does not load is an error of the
+// set-up, before the load. A verdict would blame a server that was not measured.
 func TestAServerThatCannotAnswerIsNotJudged(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -58,7 +58,8 @@ func TestAServerThatCannotAnswerIsNotJudged(t *testing.T) {
 	}
 }
 
-// TestMonitoringThatIsNotThereIsNotTheServersFault: the caller named it, and nothing answers.
+// TestMonitoringThatIsNotThereIsNotTheServersFault checks that missing metrics at an address that the caller named are
+// an error of the set-up.
 func TestMonitoringThatIsNotThereIsNotTheServersFault(t *testing.T) {
 	t.Parallel()
 	empty := httptest.NewServer(http.NotFoundHandler())
@@ -78,7 +79,7 @@ func TestMonitoringThatIsNotThereIsNotTheServersFault(t *testing.T) {
 	}
 }
 
-// TestAServerThatListsNoModels can be certified by whoever knows what to ask it for.
+// TestAServerThatListsNoModels checks that such a server can be certified if the caller names the model.
 func TestAServerThatListsNoModels(t *testing.T) {
 	t.Parallel()
 	s := server(t, faults.Healthy)
@@ -102,7 +103,8 @@ func TestAServerThatListsNoModels(t *testing.T) {
 	want(t, rep, "errors", certify.Pass, "")
 }
 
-// TestEveryFailureOfAnAuditHasItsClass: audits have a client of their own beside the load's, and count like it.
+// TestEveryFailureOfAnAuditHasItsClass checks that the failures of audits are classified as those of the load are,
+// although audits have their own client.
 func TestEveryFailureOfAnAuditHasItsClass(t *testing.T) {
 	t.Parallel()
 	s := server(t, faults.Healthy)
@@ -140,8 +142,8 @@ func TestEveryFailureOfAnAuditHasItsClass(t *testing.T) {
 	}
 }
 
-// TestARunThatIsStoppedEarlyBlamesNobody: what was not looked at any more is not lost, and metrics that were not read
-// are not missing.
+// TestARunThatIsStoppedEarlyBlamesNobody checks that a stopped run does not report the server as lost or its metrics
+// as missing.
 func TestARunThatIsStoppedEarlyBlamesNobody(t *testing.T) {
 	t.Parallel()
 	for _, when := range []string{"", "ready", "prompts", "metrics", "client"} {

@@ -21,22 +21,23 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
 )
 
-// record is the events file of a run, and the clock of its times.
+// record is the events file of a run and its clock.
 type record struct {
-	epoch  time.Time // all times of the record count from here, on the monotonic clock
+	epoch  time.Time // time 0 of the record, on the monotonic clock
 	events *evidence.Writer
-	failed atomic.Pointer[error] // it could not be written
-	left   atomic.Int64          // events that were too large for it
+	failed atomic.Pointer[error] // why the record could not be written
+	left   atomic.Int64          // events that were left out because they were too large
 	cancel context.CancelCauseFunc
 
 	mu    sync.Mutex
 	hosts []evidence.Event // readings of the machine, for the steps of a sweep
 }
 
-// newRecord starts the clock; nothing is written before create.
+// newRecord starts the clock; create starts it again, with the file.
 func newRecord() *record { return &record{epoch: time.Now()} }
 
-// create opens the events file. Two runs that start within a second would have the same name: the later one waits.
+// create creates the events file and starts the clock. Two runs that start within a second would have the same file
+// name, so that the later one waits.
 func (r *record) create(dir, caseID string) (err error) {
 	for range 5 {
 		r.epoch = time.Now()
@@ -49,14 +50,14 @@ func (r *record) create(dir, caseID string) (err error) {
 	return err
 }
 
-// add records something that happened now. If the record cannot be written, the run ends: a verdict without evidence
-// is worth nothing.
+// add records an event at the current time. If the record cannot be written, the run ends, because a verdict needs
+// evidence.
 func (r *record) add(e evidence.Event) {
 	e.At = r.since()
 	r.addAt(e)
 }
 
-// addAt records something with its own time: what a generator saw.
+// addAt records an event that has its time, such as a generator's.
 func (r *record) addAt(e evidence.Event) {
 	if e.Host != nil {
 		r.mu.Lock()
@@ -64,7 +65,7 @@ func (r *record) addAt(e evidence.Event) {
 		r.mu.Unlock()
 	}
 	err := r.events.Add(e)
-	if errors.Is(err, evidence.ErrTooLarge) { // what enters is bounded: the record is full
+	if errors.Is(err, evidence.ErrTooLarge) { // the record is full
 		if r.left.Add(1) == 1 && r.cancel != nil {
 			r.cancel(fmt.Errorf("%w: %w", errRecordFull, err))
 		}
@@ -78,7 +79,8 @@ func (r *record) addAt(e evidence.Event) {
 // errRecordFull ends a run whose record is full. What was measured until then is judged.
 var errRecordFull = errors.New("the record is full")
 
-// hostsSince gives the readings of the machine since a moment, and the one before it.
+// hostsSince returns the readings of the machine since a moment, in nanoseconds of the record's clock, and the one
+// before it.
 func (r *record) hostsSince(ns int64) []evidence.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -86,14 +88,14 @@ func (r *record) hostsSince(ns int64) []evidence.Event {
 	if from < 0 {
 		from = len(r.hosts)
 	}
-	r.hosts = r.hosts[max(from-1, 0):] // what is older is of no use to later steps
+	r.hosts = r.hosts[max(from-1, 0):] // later steps do not need older readings
 	return slices.Clone(r.hosts)
 }
 
-// since is the time of the record's clock.
+// since is the current time of the record's clock, in nanoseconds.
 func (r *record) since() int64 { return time.Since(r.epoch).Nanoseconds() }
 
-// err is why the record could not be written.
+// err says why the record could not be written; nil: it could.
 func (r *record) err() error {
 	if err := r.failed.Load(); err != nil {
 		return *err
@@ -101,7 +103,7 @@ func (r *record) err() error {
 	return nil
 }
 
-// header describes the run to whoever derives the verdict.
+// header describes the run, as far as the verdict depends on it.
 func (r *runner) header(scale *evidence.Calibration) *evidence.Header {
 	p, s := r.plan, r.server
 	h := &evidence.Header{
@@ -125,10 +127,10 @@ func (r *runner) header(scale *evidence.Calibration) *evidence.Header {
 	return h
 }
 
-// mostQuestion shortens the prompts in a record, in bytes: enough to see what was asked.
+// mostQuestion limits a prompt in the record, in bytes. It is enough to recognise the question.
 const mostQuestion = 1000
 
-// questions are the prompts whose answers are scored.
+// questions returns the prompts whose answers are scored, by their keys.
 func (p *plan) questions() map[string]string {
 	out := map[string]string{}
 	for _, ph := range p.phases {
@@ -154,7 +156,7 @@ func (p *plan) questions() map[string]string {
 
 func (r *runner) fingerprints() map[string]string {
 	f := map[string]string{"prompts_sha256": digest(r.plan.loaded.PromptBytes)}
-	if data, err := json.Marshal(withoutSecrets(r.plan.c)); err == nil { // with overrides applied
+	if data, err := json.Marshal(withoutSecrets(r.plan.c)); err == nil { // with the overrides
 		f["case_sha256"] = digest(data)
 	}
 	for name, data := range r.plan.loaded.Files {

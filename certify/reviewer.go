@@ -12,18 +12,17 @@ import (
 )
 
 const (
-	reviewTokens  = 300 // an opinion is one short JSON object
+	reviewTokens  = 300 // of an opinion, which is one short JSON object
 	reviewTimeout = 2 * time.Minute
 )
 
-// reviewer asks another server's model for its opinion on answers. It is asked after a phase, never beside load.
+// reviewer asks another server's model for its opinion on answers. It is asked after a phase, never during load.
 type reviewer struct {
 	client *client.Client
 	model  string
 }
 
-// newReviewer asks the reviewer for its model before the run, so that a reviewer that is not there is known before
-// half an hour of load.
+// newReviewer asks the reviewer for its models before the run, so that a missing reviewer is an error before the load.
 func newReviewer(ctx context.Context, o Options) (*reviewer, error) {
 	if o.ReviewerURL == "" {
 		return nil, nil
@@ -68,7 +67,7 @@ func (r *reviewer) ask(ctx context.Context, system, user string) (string, error)
 	return answer.Choices[0].Message.Text(), nil
 }
 
-// review adds the reviewer's opinion to a score, or why there is none. A nil reviewer has no opinion.
+// review adds the reviewer's opinion to a score, or the reason why there is none. A nil reviewer adds nothing.
 func (r *reviewer) review(ctx context.Context, in quality.Input, s *evidence.Score) {
 	if r == nil || ctx.Err() != nil {
 		return

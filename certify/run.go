@@ -20,7 +20,7 @@ type runner struct {
 	progress *progress
 	server   *server
 	requests *asker
-	reviewer *reviewer // nil: nobody is asked
+	reviewer *reviewer // nil: there is no reviewer
 	metrics  *metrics
 	observer *observer
 	proven   []proof // preconditions that were checked before the record began
@@ -29,7 +29,7 @@ type runner struct {
 	generators *generators // nil: this process makes the load
 }
 
-// newRunner gets the server, and what is needed to ask and to watch it.
+// newRunner starts or finds the server, and makes what sends it requests and what observes it.
 func newRunner(ctx context.Context, p *plan) (*runner, error) {
 	r := &runner{plan: p, record: newRecord()}
 	r.progress = newProgress(p, r.record)
@@ -39,6 +39,7 @@ func newRunner(ctx context.Context, p *plan) (*runner, error) {
 	}
 	r.requests = newAsker(p, r.server.model)
 	r.metrics = newMetrics(p.o, p.c.Metrics, r.server, r.record)
+	r.metrics.scraper.Notes(r.progress.note)
 	if r.observer, err = newObserver(ctx, p.o, r.server, r.metrics, r.record, r.progress); err == nil {
 		r.observer.gpus = gpusOf(p.c)
 		if r.reviewer, err = newReviewer(ctx, p.o); err != nil {
@@ -51,7 +52,7 @@ func newRunner(ctx context.Context, p *plan) (*runner, error) {
 	return r, nil
 }
 
-// release lets go of the server and everything that was used to watch it.
+// release stops the server, if the run started it, and closes what observed it.
 func (r *runner) release() error {
 	r.metrics.scraper.Close()
 	if r.observer != nil && r.observer.gpus != nil {
@@ -62,8 +63,8 @@ func (r *runner) release() error {
 	return r.server.release(r.progress)
 }
 
-// open gets the server, proves that it answers at all, and begins the record with its header. If the server refuses
-// the key or has no working model, it was not measured: then there is nothing to certify, and no record.
+// open starts or finds the server, proves that it answers, and begins the record with its header. If the server
+// refuses the key or has no working model, nothing was measured: open returns an error, and there is no record.
 func open(ctx context.Context, p *plan) (*runner, error) {
 	r, err := newRunner(ctx, p)
 	if err != nil {
@@ -81,10 +82,10 @@ func open(ctx context.Context, p *plan) (*runner, error) {
 		r.generators, err = r.join(ctx)
 	}
 	if err == nil {
-		scale := calibration() // takes a second: not on the record's clock
+		scale := calibration() // takes a second, so it is done before the record's clock starts
 		err = r.record.create(p.o.ReportDir, p.c.ID)
 		if err == nil {
-			err = r.record.events.Add(evidence.Event{Header: r.header(scale)}) // at 0
+			err = r.record.events.Add(evidence.Event{Header: r.header(scale)}) // at time 0
 		}
 	}
 	if err != nil {
@@ -95,8 +96,8 @@ func open(ctx context.Context, p *plan) (*runner, error) {
 	return r, nil
 }
 
-// run does everything between the record's header and its end. It stops early when ctx ends or the server goes away.
-// Both are recorded, and neither is an error.
+// run does everything between the record's header and its end. It stops early if ctx ends or the server is lost. Both
+// are recorded, and neither is an error.
 func (r *runner) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -143,10 +144,11 @@ func (r *runner) end(ctx context.Context) *evidence.End {
 	}
 }
 
-// slowJudge is how long the judge may take before a person is told: a run of an hour has a record of seconds.
+// slowJudge is how long the judge may take before a note tells the user to wait. Judging a run of an hour takes
+// seconds.
 const slowJudge = 2 * time.Second
 
-// finish closes the record, lets go of the server, judges the record as it stands in the file and writes the report.
+// finish closes the record, releases the server, judges the record in the file and writes the report.
 func (r *runner) finish(ctx context.Context) (*Report, error) {
 	err := r.record.events.Close()
 	stopErr := r.release()
@@ -155,7 +157,8 @@ func (r *runner) finish(ctx context.Context) (*Report, error) {
 	}
 	slow := time.AfterFunc(slowJudge, func() { r.progress.note("the record is judged") })
 	defer slow.Stop()
-	d, err := judge.DeriveFile(context.WithoutCancel(ctx), r.record.events.Path()) // what was measured has a report
+	// there is a report on what was measured even if ctx has ended
+	d, err := judge.DeriveFile(context.WithoutCancel(ctx), r.record.events.Path())
 	if err != nil {
 		return nil, err
 	}

@@ -13,16 +13,16 @@ import (
 	"time"
 )
 
-// Bounds on what a server says of itself, since a page shows it to people.
+// Limits for a server's description of itself, which is untrusted and appears in reports.
 const (
 	mostSaid     = 60      // facts
-	mostSaidText = 200     // bytes of one
-	mostSaidBody = 1 << 20 // of one answer
+	mostSaidText = 200     // bytes of a fact
+	mostSaidBody = 1 << 20 // bytes of an answer
 	saidPatience = 5 * time.Second
 )
 
-// asked are the routes by which servers describe themselves, and the fields that say how they were started. A name
-// with a dot lies in an inner object.
+// asked lists the routes with which servers describe themselves, and the fields that say how they were started. A name
+// with a dot is in an inner object.
 var asked = []struct {
 	path   string
 	fields []string
@@ -38,12 +38,12 @@ var asked = []struct {
 	{"/api/version", []string{"version"}}, // Ollama
 }
 
-// modelFields are what a list of models says of one, beyond its id.
+// modelFields are the fields of a model in the list of models, besides its id.
 var modelFields = []string{"owned_by", "root", "max_model_len", "context_length", "quantization", "meta.n_params",
 	"meta.n_ctx_train", "meta.size"}
 
-// describe asks the server what it is: by its version, its list of models, the routes that known servers have for it,
-// and the info metrics. None of it is proven. The report shows it as the server's own words.
+// describe asks the server to describe itself: by its version, its list of models, the routes of known servers, and
+// the info metrics. None of it is proven; the report marks it as the server's own words.
 func (r *runner) describe(ctx context.Context) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, 4*saidPatience)
 	defer cancel()
@@ -88,7 +88,7 @@ func (r *runner) describe(ctx context.Context) map[string]string {
 	return out
 }
 
-// said reads one route; false where the server does not have it.
+// said reads one route. It returns false if the server does not have it.
 func (s *server) said(ctx context.Context, path string, into any) bool {
 	ctx, cancel := context.WithTimeout(ctx, saidPatience)
 	defer cancel()
@@ -101,7 +101,7 @@ func (s *server) said(ctx context.Context, path string, into any) bool {
 	return err == nil && json.Unmarshal(data, into) == nil
 }
 
-// field writes a field of an object; "" where it is absent, null, or an object itself.
+// field formats a field of an object. It returns "" if the field is absent, null or itself an object.
 func field(m map[string]any, path string) string {
 	name, rest, inner := strings.Cut(path, ".")
 	if inner {

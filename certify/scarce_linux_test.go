@@ -15,8 +15,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 )
 
-// TestARunWithoutFiles: a server that gets slow under load has more requests in flight than the client has files. What
-// cannot be opened then (connections, the metrics, the counters of processes) blames nobody, and the record is whole.
+// TestARunWithoutFiles tries a server that becomes slow under load, so that the client runs out of open files.
+// Connections, metrics and the counters of processes that cannot be opened then must not fail the server, and the
+// record must be complete.
 func TestARunWithoutFiles(t *testing.T) {
 	if dir := os.Getenv(fewFiles); dir != "" {
 		runWithFewFiles(t, dir)
@@ -47,7 +48,7 @@ func TestARunWithoutFiles(t *testing.T) {
 }
 
 func runWithFewFiles(t *testing.T, dir string) {
-	const files = 150 // 64 to spare beside the 82 connections of a schedule of 40 requests/s
+	const files = 150 // for the 82 connections of a schedule of 40 requests/s, and 64 others
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: files, Max: files}); err != nil {
 		t.Fatal(err)
 	}

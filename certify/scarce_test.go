@@ -16,8 +16,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 )
 
-// TestWhatTheClientRanOutOfBlamesNobody: a machine without files, ports, buffers or memory for one connection in three
-// gives no FAIL, and the reason by its name. The server closes each connection, so that each request needs a new one.
+// TestWhatTheClientRanOutOfBlamesNobody tries a machine that has no files, ports, buffers or memory for one connection
+// in three. There must be no FAIL, and the reason must name what was missing. The server closes each connection, so
+// that each request needs a new one.
 func TestWhatTheClientRanOutOfBlamesNobody(t *testing.T) {
 	t.Parallel()
 	for name, errno := range map[string]syscall.Errno{"EMFILE": syscall.EMFILE, "ENFILE": syscall.ENFILE,
@@ -44,7 +45,7 @@ func TestWhatTheClientRanOutOfBlamesNobody(t *testing.T) {
 	}
 }
 
-// blamesNobody checks that no check fails, and that the one of errors is INVALID for a reason.
+// blamesNobody checks that no check fails, and that the check of errors is INVALID with the reason why.
 func blamesNobody(t *testing.T, rep *report.Report, why string) {
 	t.Helper()
 	if rep.Status != Invalid {
@@ -60,13 +61,14 @@ func blamesNobody(t *testing.T, rep *report.Report, why string) {
 	}
 }
 
-// Of the process in which TestARunWithoutFiles runs: how many files it may open, and what it certifies.
+// The environment of the process in which TestARunWithoutFiles runs: how many files it may open, and what it
+// certifies.
 const (
 	fewFiles       = "MIXTRAL_TEST_FEW_FILES"
 	fewFilesTarget = "MIXTRAL_TEST_TARGET"
 )
 
-// slowBetween keeps its requests from one number to another waiting.
+// slowBetween delays the requests with the numbers from from to to.
 func slowBetween(inner http.Handler, from, to int64, wait time.Duration) http.Handler {
 	var asked atomic.Int64
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -5,19 +5,22 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/quality"
 )
 
-// lastScores is how long answers are still scored when the run was stopped.
+// lastScores is how long answers are scored after the run was stopped.
 const lastScores = 300 * time.Millisecond
 
-// score rates the texts that the phase kept, after it: scoring beside the load would take its processor.
+// score scores the texts that the phase kept. It runs after the phase, because scoring would take CPU time from the
+// load.
 func (p *phaseRun) score(ctx context.Context) {
 	begun := time.Now()
 	for i, q := range p.texts {
 		if ctx.Err() != nil && time.Since(begun) > lastScores {
-			p.r.progress.note(fmt.Sprintf("%d of %d answers are not scored", len(p.texts)-i, len(p.texts)))
+			p.r.progress.note(fmt.Sprintf("%d of %s not scored", len(p.texts)-i,
+				noun.Of(len(p.texts), "answer is", "answers are")))
 			return
 		}
 		prompt, _ := p.r.plan.loaded.Prompts.ByKey(q.Prompt)
@@ -31,7 +34,7 @@ func (p *phaseRun) score(ctx context.Context) {
 	}
 }
 
-// why lists what cost an answer points, at most three things.
+// why lists what lowered an answer's score, at most three things.
 func why(res quality.Result) []string {
 	var out []string
 	for _, part := range res.Parts {
@@ -42,7 +45,8 @@ func why(res quality.Result) []string {
 	return out
 }
 
-// calibration is how well the scores tell good answers from bad ones, on the half that they were not tuned on.
+// calibration measures how well the scores tell good answers from bad ones, on the half of the data that they were not
+// tuned on.
 func calibration() *evidence.Calibration {
 	half := quality.Calibration().HeldOut
 	c := &evidence.Calibration{AUC: half.AUC.Value, FalsePass: half.FalsePass.Value, FalseFail: half.FalseFail.Value,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/certify/client"
@@ -19,34 +20,34 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// slowStart is how long to wait for a server before a person is told.
+// slowStart is how long to wait for a server before a note tells the user.
 const slowStart = 2 * time.Second
 
-// errTargetLost ends a run whose server has gone.
+// errTargetLost ends a run whose server is lost.
 var errTargetLost = errors.New("target lost")
 
-// server is the server under test: how to reach it, and what it says of itself.
+// server is the server under test: how to reach it, and its own description.
 type server struct {
 	*target.Server
-	client  *client.Client // for what is asked beside the load
+	client  *client.Client // for requests other than the load
 	key     string         // the API key; empty: none
-	model   string         // to ask for
-	extra   client.Extra   // what requests carry beside body and key
-	route   string         // path of chat completions; empty: below /v1
-	version string         // empty: the server does not say
-	// what the server says of itself
+	model   string         // the model in requests
+	extra   client.Extra   // headers and query of all requests
+	route   string         // path of chat completions; empty: /v1/chat/completions
+	version string         // of the server; empty: it does not say
+	// the server's own description
 	described map[string]string
 	tracer    *telemetry.Tracer // nil: requests are not traced
 	refused   atomic.Int64      // connections refused since the last answer
-	http2     bool              // it speaks nothing else
-	dial      dialer            // of the load; nil: the usual one
-	clock     loadgen.Clock     // of the load's client; nil: the system's
+	http2     bool              // it speaks only HTTP/2
+	dial      dialer            // of the load; nil: the usual dialer
+	clock     loadgen.Clock     // of the load's client; nil: the system's clock
 }
 
 // dialer opens connections.
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// connect starts or finds the server, and finds out which model to ask for.
+// connect starts or finds the server, and chooses the model.
 func connect(ctx context.Context, o Options, c *testcases.Case, p *progress) (*server, error) {
 	waits := "the server starts"
 	if o.Target != "" {
@@ -92,10 +93,10 @@ func connect(ctx context.Context, o Options, c *testcases.Case, p *progress) (*s
 	return s, nil
 }
 
-// startPatience is how long a server that says 503 may take to start: a model of 90 GB takes minutes to be read.
+// startPatience is how long a server may answer 503 while it starts. Loading a model of 90 GB takes minutes.
 const startPatience = 5 * time.Minute
 
-// awaitModel chooses the model as chooseModel does, of a server that may still be starting.
+// awaitModel is chooseModel for a server that may still be starting.
 func (s *server) awaitModel(ctx context.Context, o Options, p *progress) error {
 	for begun, told := time.Now(), false; ; {
 		err := s.chooseModel(ctx, o)
@@ -115,8 +116,8 @@ func (s *server) awaitModel(ctx context.Context, o Options, p *progress) error {
 	}
 }
 
-// chooseModel takes the model that the caller names, which must be one that the server lists. Without a name it takes
-// the first model in the list.
+// chooseModel takes the model that the caller names, which the server must list. Without a name it takes the first
+// model in the list.
 func (s *server) chooseModel(ctx context.Context, o Options) error {
 	s.model = o.TargetModel
 	models, err := s.client.Models(ctx)
@@ -132,16 +133,16 @@ func (s *server) chooseModel(ctx context.Context, o Options) error {
 	return serves(models, s.model)
 }
 
-// unlisted says that a server lists no models, and that this is no problem because the caller names one.
+// unlisted says whether a server has no list of models, which is no problem because the caller names the model.
 func unlisted(o Options, err error) bool { return o.TargetModel != "" && client.NotOffered(err) }
 
-// serves says whether a server lists a model. If it does not, the name is a mistake, and the caller should learn that
-// at once instead of after a minute of refusals.
+// serves returns an error if a server does not list a model. Then the name is a mistake, and the caller should learn
+// that now and not after a minute of refused requests.
 func serves(models []openai.Model, model string) error {
 	const shown = 20
 	var names []string
 	for _, m := range models {
-		if m.ID == model || strings.HasPrefix(m.ID, model+":") { // Ollama lists name:tag, and takes the name
+		if m.ID == model || strings.HasPrefix(m.ID, model+":") { // Ollama lists name:tag and accepts the name alone
 			return nil
 		}
 		if len(names) < shown {
@@ -149,13 +150,13 @@ func serves(models []openai.Model, model string) error {
 		}
 	}
 	if more := len(models) - len(names); more > 0 {
-		names = append(names, fmt.Sprintf("%d others", more))
+		names = append(names, noun.Of(more, "other", "others"))
 	}
 	return fmt.Errorf("%w: the server lists no model %q; it lists %s", target.ErrSetup, model,
 		strings.Join(names, ", "))
 }
 
-// release lets go of the server: one that was started ends.
+// release ends the server if the run has started it.
 func (s *server) release(p *progress) error {
 	s.client.Close()
 	if err := closeTracer(s.tracer); err != nil {
@@ -164,21 +165,21 @@ func (s *server) release(p *progress) error {
 	return s.Stop()
 }
 
-// loadClient makes the client that makes the load of a phase.
+// loadClient makes the load generator's client for a phase.
 func (s *server) loadClient(c *testcases.Case, ph testcases.Phase) (*loadgen.Client, error) {
 	return loadgen.NewClient(s.URL, loadgen.ClientOptions{APIKey: s.key, Tracer: s.tracer, Clock: s.clock,
 		HTTP2: s.http2, Dial: s.dial, Route: s.route, Header: s.extra.Header, Query: s.extra.Query,
 		Timeout: seconds(c.Timeout(ph)), Conns: c.Limits.MaxInFlight})
 }
 
-// ready waits until the server answers at all.
+// ready waits until the server answers.
 func (s *server) ready(ctx context.Context) result {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	return result{client.Redact(s.URL) + " is ready", s.client.Ready(ctx, s.Gone)}
 }
 
-// heardOf takes note of how a request ended: refused connections in a row are the first sign of a lost server.
+// heardOf counts the refused connections in a row, which are the first sign of a lost server.
 func (s *server) heardOf(q evidence.Request) {
 	switch {
 	case q.OK():
@@ -188,7 +189,7 @@ func (s *server) heardOf(q evidence.Request) {
 	}
 }
 
-// lost says that the server has gone: that so many connections in a row were refused, and that it does not list its
+// lost says whether the server is lost: refusedInARow connections in a row were refused, and it does not list its
 // models either.
 func (s *server) lost(ctx context.Context) bool {
 	if s.refused.Load() < refusedInARow {

@@ -15,15 +15,15 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 )
 
-// lostKey is a device that is unplugged before it signs.
+// lostKey is a key on a device that is unplugged before it signs.
 type lostKey struct{ ed25519.PrivateKey }
 
 func (lostKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return nil, errors.New("unplugged")
 }
 
-// TestSignedRun: Options.SignKey signs what Run wrote. A key that fails at the end costs the signature, and neither
-// the report nor its files.
+// TestSignedRun checks that Options.SignKey signs what Run wrote. If the key fails at the end, only the signature is
+// missing: there is a report with its files.
 func TestSignedRun(t *testing.T) {
 	t.Parallel()
 	public, private, err := ed25519.GenerateKey(nil)

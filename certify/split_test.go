@@ -16,7 +16,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// splitCase has a phase of each kind of load and traffic.
+// splitCase has a phase for each kind of load and traffic.
 const splitCase = `schema_version: 1
 id: TC-SPLIT
 name: Every kind of load
@@ -50,13 +50,13 @@ checks:
   - {id: steps, clause: complete, rule: steps_complete}
 `
 
-// silent is a session that nobody reads.
+// silent is a session whose events are discarded.
 type silent struct{ begun time.Time }
 
 func (s silent) Now() int64        { return time.Since(s.begun).Nanoseconds() }
 func (silent) Emit(evidence.Event) {}
 
-// splitRunner is a coordinator that has not connected to anybody.
+// splitRunner returns a coordinator without connections.
 func splitRunner(t *testing.T) *runner {
 	t.Helper()
 	dir := t.TempDir()
@@ -85,8 +85,8 @@ func splitRunner(t *testing.T) *runner {
 	return r
 }
 
-// TestTheUnionIsOneGenerator: for every kind of load and traffic, the arrivals and requests of N
-// generators together are those of one, bit for bit.
+// TestTheUnionIsOneGenerator checks, for every kind of load and traffic, that the arrivals and requests of several
+// generators together are those of a single one, bit for bit.
 func TestTheUnionIsOneGenerator(t *testing.T) {
 	r := splitRunner(t)
 	for index, ph := range r.plan.phases {
@@ -101,7 +101,7 @@ func TestTheUnionIsOneGenerator(t *testing.T) {
 				local := 0
 				full.Sink = nil
 				made := full
-				made.Make = func(k int) loadgen.Job { // which of the plan's requests it is
+				made.Make = func(k int) loadgen.Job { // marks each job with its number in the plan
 					job := full.Make(k)
 					if k < total {
 						if bodies[k] != nil {
@@ -135,9 +135,8 @@ func TestTheUnionIsOneGenerator(t *testing.T) {
 	}
 }
 
-// TestGeneratorsReadTheSamePlan: what a generator makes of a plan that came over the wire is what its
-// coordinator made, for every kind of load and traffic: the digests that both compare are equal, and
-// differ as soon as anything does.
+// TestGeneratorsReadTheSamePlan checks, for every kind of load and traffic, that a generator makes the same from a
+// plan as its coordinator. Their digests are equal, and differ as soon as anything differs.
 func TestGeneratorsReadTheSamePlan(t *testing.T) {
 	r := splitRunner(t)
 	const n = 3
@@ -188,7 +187,7 @@ func TestGeneratorsReadTheSamePlan(t *testing.T) {
 	w.Close()
 }
 
-// TestAllowedTargets: a generator that is told so sends load to some servers only.
+// TestAllowedTargets checks the patterns of GenerateOptions.AllowTargets.
 func TestAllowedTargets(t *testing.T) {
 	for _, tt := range []struct {
 		patterns, target string

@@ -16,21 +16,23 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
 
-// odd is how a run of a strange server must end.
+// odd says how a run against a strange server must end.
 type odd struct {
-	refused string   // an error of the set-up that says this; empty: there is a report
-	checks  []string // that pass
-	notice  string   // the report's
-	unclear string   // a check that is INVALID
-	why     string   // and what its reason says
+	refused string   // a part of the error of the set-up; empty: there is a report
+	checks  []string // checks that must pass
+	notice  string   // a part of a notice in the report
+	unclear string   // a check that must be INVALID
+	why     string   // a part of the reason of unclear
 	with    func(*certify.Options)
-	gap     time.Duration // between tokens; 0: the bank's own
-	blamed  string        // the one check that fails: the server breaks a rule that the docs state
-	said    string        // and what its reason says
-	bank    bool          // never gave trouble: it is tried with the bank, and by the load generator's own tests
+	gap     time.Duration // between tokens; 0: the bank's
+	blamed  string        // the only check that must fail, because the server breaks a documented rule
+	said    string        // a part of the reason of blamed
+	// never caused a wrong verdict: it is tried only with the bank, and in the load generator's tests
+	bank bool
 }
 
-// bankStrange tries every strange server, and not only those that were blamed once.
+// bankStrange is the variable that makes the test try all strange servers, and not only those that were once blamed
+// wrongly.
 const bankStrange = "MIXTRAL_BANK_STRANGE"
 
 func set(values ...string) func(*certify.Options) {
@@ -39,7 +41,7 @@ func set(values ...string) func(*certify.Options) {
 
 var judgedAsUsual = odd{checks: []string{"errors", "metrics", "valid", "audits"}}
 
-// neverTrouble are also those whose trouble was in reading them, which the load generator's tests try.
+// neverTrouble is also for servers whose answers were once hard to read, because the load generator's tests try these.
 var neverTrouble = odd{checks: judgedAsUsual.checks, bank: true}
 
 var odds = map[faults.Strange]odd{
@@ -113,8 +115,8 @@ var odds = map[faults.Strange]odd{
 	faults.Blocks: {notice: "holds streams back", bank: true},
 }
 
-// TestNoStrangeServerIsBlamed: what this client cannot read is told before the load, what it can learn is learnt, and
-// none of it fails a server.
+// TestNoStrangeServerIsBlamed checks that no strange server fails. If the client cannot read a server's answers, an
+// error says so before the load.
 func TestNoStrangeServerIsBlamed(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -160,7 +162,7 @@ func TestNoStrangeServerIsBlamed(t *testing.T) {
 				if c.ID == want.blamed && (c.Verdict != certify.Fail || !strings.Contains(c.Reason, want.said)) {
 					t.Errorf("%s is %s: %s", c.ID, c.Verdict, c.Reason)
 				}
-				// A machine that others use is a reason of its own, and comes first.
+				// If other programs use the machine, that reason comes first.
 				if c.ID == want.unclear && (c.Verdict != certify.Invalid || !strings.Contains(c.Reason, want.why) &&
 					!strings.Contains(c.Reason, "other work took the machine")) {
 					t.Errorf("%s is %s: %s", c.ID, c.Verdict, c.Reason)
@@ -179,7 +181,7 @@ func TestNoStrangeServerIsBlamed(t *testing.T) {
 	}
 }
 
-// noSecret: a header's value is in no file of a run, and the verdict can be derived again without it.
+// noSecret checks that no file of a run has a header's value, and that the verdict can be derived again without it.
 func noSecret(t *testing.T, paths report.Paths) {
 	t.Helper()
 	rec, err := evidence.ReadFile(paths.Events)

@@ -12,10 +12,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// errDrained ends a step whose last answers do not come.
+// errDrained ends a step whose last answers do not come in time.
 var errDrained = errors.New("the step's time to answer is over")
 
-// asSweep turns a case into one that only searches for the knee, and applies the assignments about the sweep.
+// asSweep turns a case into one that only searches for the knee, and applies the assignments to the sweep's profile.
 func (o *Options) asSweep(c *testcases.Case, set []string) error {
 	profile := o.Profile
 	if profile == "" {
@@ -35,8 +35,8 @@ func (o *Options) asSweep(c *testcases.Case, set []string) error {
 	return nil
 }
 
-// sweep tries load after load until the search has found the knee. Each step is a phase of the record, so that the
-// verdict on it can be derived again; what to try next depends on those verdicts alone.
+// sweep tries loads until the search has found the knee. Each step is a phase of the record, so that its verdict can
+// be derived again. The next load depends only on these verdicts.
 func (p *phaseRun) sweep(ctx context.Context) evidence.Phase {
 	rec := evidence.Phase{ID: p.ph.ID, Kind: p.ph.Kind, Start: p.r.record.since()}
 	sweep, of := p.r.plan.c.SweepOf(p.ph)
@@ -66,7 +66,7 @@ func (p *phaseRun) sweep(ctx context.Context) evidence.Phase {
 	return rec
 }
 
-// pause waits; false: ctx ended first.
+// pause waits for d. It returns false if ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -76,7 +76,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// step offers one load, records it, and judges it by what was recorded. ran is false where ctx ended it.
+// step offers one load, records it, and judges it by the record. ran is false if the step was cut short for a reason
+// other than its own limits.
 func (p *phaseRun) step(ctx context.Context, ph testcases.Phase, as evidence.Step,
 	sweep testcases.Sweep) (o knee.Outcome,
 	ran bool) {
@@ -116,7 +117,7 @@ func (p *phaseRun) step(ctx context.Context, ph testcases.Phase, as evidence.Ste
 		rec.CutShort == evidence.CutMaxTime)
 }
 
-// stepTime is how long a step sends requests, at most.
+// stepTime is the longest time in which a step sends requests.
 func stepTime(ph testcases.Phase, arrivals []time.Duration) time.Duration {
 	d := max(seconds(ph.DurationS), seconds(ph.MaxS))
 	if n := len(arrivals); n > 0 {
@@ -125,7 +126,7 @@ func stepTime(ph testcases.Phase, arrivals []time.Duration) time.Duration {
 	return d
 }
 
-// sweepText says what a sweep does, before it runs: what is varied, what ends a step and the search.
+// sweepText explains a sweep before it runs: what is varied, and what ends a step and the search.
 func sweepText(c *testcases.Case, ph testcases.Phase) string {
 	s, of := c.SweepOf(ph)
 	text := fmt.Sprintf("the highest load from %s to %s %s", short(s.From), short(s.To), ph.LoadUnit())

@@ -17,8 +17,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// TestASweepFindsWhereAServerSaturates against a server that serves 40 a second, and derives the report again from its
-// record. A busy machine makes steps unclear, and the knee less sure, but not wrong.
+// TestASweepFindsWhereAServerSaturates tries a sweep on a server that serves 40 requests/s, and derives the report
+// again from its record. On a busy machine steps become unclear and the knee less certain, but not wrong.
 func TestASweepFindsWhereAServerSaturates(t *testing.T) {
 	t.Parallel()
 	s := faults.New(faults.Config{Fault: faults.TooSlow, TargetRPS: 50, TTFT: 5 * time.Millisecond,

@@ -15,8 +15,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// readTraffic makes the sources of the phases that have traffic of their own. A phase that replays a trace gets the
-// trace's rate and length, so that the report says what was offered.
+// readTraffic makes the sources of the phases with their own traffic. A phase that replays a trace gets the trace's
+// rate and length, so that the report says what was offered.
 func (p *plan) readTraffic() error {
 	if err := p.readTasks(); err != nil {
 		return err
@@ -50,7 +50,7 @@ func (p *plan) readTraffic() error {
 	return nil
 }
 
-// CheckTraffic reads the files that the phases of a profile take their traffic from, and says what is wrong with them.
+// CheckTraffic reads the traffic files of a profile's phases. Its error says what is wrong with them.
 func CheckTraffic(loaded *testcases.Loaded, profile string) error {
 	clone, err := loaded.Clone()
 	if err != nil {
@@ -61,8 +61,8 @@ func CheckTraffic(loaded *testcases.Loaded, profile string) error {
 	return p.readTraffic()
 }
 
-// schedule is when the requests of an open phase arrive.
-// The steps of a sweep have different ones: from, the number of their first request, tells them apart.
+// schedule returns the arrival times of an open-loop phase, from its start. The steps of a sweep have different ones:
+// from, the number of their first request, tells them apart.
 func (a *asker) schedule(p *plan, index int, ph testcases.Phase, from int) []time.Duration {
 	seed := uint64(p.o.Seed) + uint64(index) + uint64(from)<<32
 	switch {
@@ -80,11 +80,11 @@ func (a *asker) begin(s *traffic.Source, index int, ph testcases.Phase, n int) l
 	return a.turn(session, index, ph, n, 0, a.opening(session, index, ph, n))
 }
 
-// opening is what a session begins with.
+// opening returns the messages that a session begins with.
 func (a *asker) opening(session traffic.Session, index int, ph testcases.Phase, n int) []openai.Message {
 	text := session.Turns[0].Text
 	if a.c.Request.Salt && ph.Traffic.Shared == 0 && !ph.Traffic.Format.Trace() {
-		text = salted(text, salt(a.seed, index, n)) // common starts are there for caches to answer
+		text = salted(text, salt(a.seed, index, n)) // texts with a shared beginning are meant to be cached
 	}
 	var messages []openai.Message
 	if session.System != "" {
@@ -93,7 +93,7 @@ func (a *asker) opening(session traffic.Session, index int, ph testcases.Phase, 
 	return append(messages, openai.Message{Role: "user", Content: text})
 }
 
-// turn makes one turn of a session, with everything that was said before.
+// turn makes the request for one turn of a session, with all earlier messages.
 func (a *asker) turn(session traffic.Session, index int, ph testcases.Phase, n, turn int,
 	messages []openai.Message) loadgen.Job {
 	most := session.Turns[turn].MaxTokens
@@ -110,7 +110,7 @@ func (a *asker) turn(session traffic.Session, index int, ph testcases.Phase, n, 
 	return job
 }
 
-// talks are the conversations of a phase that are under way.
+// talks are the unfinished conversations of a phase.
 type talks struct {
 	a     *asker
 	s     *traffic.Source
@@ -118,14 +118,14 @@ type talks struct {
 	ph    testcases.Phase
 
 	mu   sync.Mutex
-	said map[string][]openai.Message // by session
+	said map[string][]openai.Message // the messages so far, by session
 }
 
 func newTalks(a *asker, s *traffic.Source, index int, ph testcases.Phase) *talks {
 	return &talks{a: a, s: s, index: index, ph: ph, said: map[string][]openai.Message{}}
 }
 
-// next makes the turn after an answered one. It sends the server's own answers back to it.
+// next makes the turn after an answered one. Its messages include the server's answers.
 func (t *talks) next(q *evidence.Request) (loadgen.Job, time.Duration, bool) {
 	var n int
 	if _, err := fmt.Sscan(q.Session, &n); err != nil {
@@ -151,7 +151,7 @@ func (t *talks) next(q *evidence.Request) (loadgen.Job, time.Duration, bool) {
 	return t.a.turn(session, t.index, t.ph, n, turn, said), session.Turns[turn].Think, true
 }
 
-// arrivalsText is what the rate of an open phase counts.
+// arrivalsText names what arrives in an open-loop phase.
 func arrivalsText(ph testcases.Phase) string {
 	if ph.Traffic.Talks() {
 		return "conversations/s"
@@ -159,7 +159,7 @@ func arrivalsText(ph testcases.Phase) string {
 	return "requests/s"
 }
 
-// askedText says what the requests of a phase ask, where it is not the case's prompts; it begins with a comma.
+// askedText describes the requests of a phase that does not use the case's prompts. It begins with a comma.
 func askedText(ph testcases.Phase) string {
 	switch {
 	case ph.Task != nil && ph.Task.File == "":
@@ -179,7 +179,7 @@ func askedText(ph testcases.Phase) string {
 	return ""
 }
 
-// lengthText says in words what a distribution of tokens gives.
+// lengthText describes a distribution of tokens in words.
 func lengthText(d *testcases.Distribution) string {
 	switch {
 	case d.Shape == testcases.ShapeFixed:
@@ -192,7 +192,7 @@ func lengthText(d *testcases.Distribution) string {
 	return fmt.Sprintf("drawn lengths (%s)", d.Shape)
 }
 
-// stagesText says what the stages of a phase offer; "" without stages.
+// stagesText describes the load of a phase's stages, or returns "".
 func stagesText(ph testcases.Phase) string {
 	var parts []string
 	what := arrivalsText(ph)
@@ -209,11 +209,12 @@ func stagesText(ph testcases.Phase) string {
 	return strings.Join(parts, ", then ")
 }
 
-// bytesPerToken is what a token of English text is on average in a vocabulary of 32,000 pieces.
+// bytesPerToken is the average length of a token of English text, in bytes, for a vocabulary of 32,000 tokens.
 const bytesPerToken = 4
 
-// TrafficLengths draws n sessions of a phase's traffic and gives the tokens of each turn's prompt, with what was said
-// before it, and of its answer at most. Texts count at four bytes a token, made-up prompts by their words.
+// TrafficLengths draws n sessions of a phase's traffic. For each turn it returns the tokens of the prompt, with all
+// earlier messages, and the most tokens of the answer. It counts a token for four bytes of text, or for a word of a
+// made-up prompt.
 func TrafficLengths(l *testcases.Loaded, ph testcases.Phase, seed uint64, n int) (prompts, outputs []int, err error) {
 	s, err := traffic.New(ph.Traffic, l.Files[ph.Traffic.File], seed)
 	if err != nil {

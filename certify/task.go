@@ -20,18 +20,18 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// task makes the requests of a phase whose answers are graded, and grades them.
+// task makes the requests of a phase with graded answers, and grades the answers.
 type task struct {
 	spec   *testcases.Task
 	seed   uint64
 	items  []dataset.Item
 	format json.RawMessage      // response_format of the requests
-	schema *jsonschema.Resolved // that answers must keep
-	tools  []tools.Question     // of the kind tools
-	tokens tokenizer            // that needles' texts are measured by
+	schema *jsonschema.Resolved // the schema that answers must satisfy
+	tools  []tools.Question     // of a task of the kind tools
+	tokens tokenizer            // counts the tokens of the needles' texts
 }
 
-// newTask reads what a task needs. Errors name the file.
+// newTask makes a task and reads its files. Errors name the file.
 func newTask(spec *testcases.Task, files map[string][]byte, seed uint64) (*task, error) {
 	t := &task{spec: spec, seed: seed}
 	if spec.Kind == testcases.TaskTools {
@@ -71,12 +71,12 @@ func newTask(spec *testcases.Task, files map[string][]byte, seed uint64) (*task,
 	return t, err
 }
 
-// question is request n: what is asked, and what the answer is compared with.
+// question is one request: the question, and what the answer is compared with.
 type question struct {
 	item   dataset.Item
 	of     int
 	group  string
-	needle string // the number that must be found
+	needle string // the number that the answer must contain
 	tools  *tools.Question
 }
 
@@ -100,8 +100,8 @@ func (t *task) question(n int) question {
 			".\n\nWhat is the secret number of the harbour? Answer with the number alone."}}
 }
 
-// needleWords are those of a needle's prompt beside the text that is made up, as tokens: the sentence with its number,
-// whose digits are a token each in Mixtral's vocabulary, the question, and what a chat template adds.
+// needleWords is the length, in tokens, of a needle's prompt without the made-up text: the sentence with the number,
+// whose digits are one token each in Mixtral's vocabulary, the question, and the chat template.
 const needleWords = 52
 
 // job makes request n.
@@ -117,7 +117,7 @@ func (t *task) job(a *asker, ph testcases.Phase, index, n int) loadgen.Job {
 	return loadgen.Job{Prompt: string(t.spec.Kind) + "/" + q.item.ID, KeepText: true, Body: body}
 }
 
-// messages are what a question says.
+// messages returns the messages of a question.
 func (q *question) messages() []openai.Message {
 	if q.tools != nil {
 		return q.tools.Messages
@@ -133,24 +133,25 @@ func (q *question) messages() []openai.Message {
 func withFields(body []byte, more map[string]json.RawMessage) []byte {
 	fields := map[string]json.RawMessage{}
 	if err := json.Unmarshal(body, &fields); err != nil {
-		panic("certify: " + err.Error()) // it was written here
+		panic("certify: " + err.Error()) // cannot happen: the JSON was made here
 	}
 	maps.Copy(fields, more)
 	body, err := json.Marshal(fields)
 	if err != nil {
-		panic("certify: " + err.Error()) // valid values
+		panic("certify: " + err.Error()) // cannot happen: the values are valid
 	}
 	return body
 }
 
-// mostWhy bounds what a record quotes of a wrong answer.
+// mostWhy limits what a grade says about a wrong answer, in characters.
 const mostWhy = 160
 
-// grade grades the answers that the phase kept, after it: grading beside the load would take its processor.
+// grade grades the answers that the phase kept. It runs after the phase, because grading would take CPU time from the
+// load.
 func (p *phaseRun) grade(ctx context.Context, t *task) {
 	for _, r := range p.texts {
 		if ctx.Err() != nil {
-			return // what has no grade makes the check INVALID
+			return // a missing grade makes the check INVALID
 		}
 		q := t.question(r.N)
 		g := &evidence.Grade{Phase: r.Phase, N: r.N, Item: q.item.ID, Of: q.of, Group: q.group}
@@ -169,7 +170,7 @@ func (p *phaseRun) grade(ctx context.Context, t *task) {
 	}
 }
 
-// values are an answer's grades by rule, and what is wrong with it.
+// values returns an answer's grades, from 0 to 1, by rule, and what is wrong with the answer.
 func (t *task) values(q question, answer string) (values map[string]float64, why string) {
 	one := func(rule testcases.Rule, right bool, wrong string) (map[string]float64, string) {
 		if right {
@@ -193,7 +194,7 @@ func (t *task) values(q question, answer string) (values map[string]float64, why
 		string(testcases.RuleRougeL): rouge.L.F}, ""
 }
 
-// valid holds an answer against the schema.
+// valid checks an answer with the schema.
 func (t *task) valid(answer string) error {
 	var doc any
 	if err := json.Unmarshal([]byte(answer), &doc); err != nil {
@@ -202,13 +203,13 @@ func (t *task) valid(answer string) error {
 	return t.schema.Validate(doc)
 }
 
-// tail is the end of an answer, where its result stands.
+// tail is the end of an answer, where its result usually is.
 func tail(s string) string {
 	runes := []rune(strings.TrimSpace(s))
 	return string(runes[max(len(runes)-40, 0):])
 }
 
-// hasNumber says whether a number stands in a text by itself, and not as a part of another number.
+// hasNumber says whether a text has a number that is not a part of another number.
 func hasNumber(text, number string) bool {
 	text = strings.NewReplacer(",", "", "\u202f", "").Replace(text)
 	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' }) {
@@ -219,7 +220,7 @@ func hasNumber(text, number string) bool {
 	return false
 }
 
-// readTasks makes the tasks of the profile's phases, by the phase's place.
+// readTasks makes the tasks of the profile's phases, by the phase's index.
 func (p *plan) readTasks() error {
 	p.tasks = map[int]*task{}
 	for i, ph := range p.phases {

@@ -11,7 +11,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify"
 )
 
-// manualCase is the case in docs/CASES.md that begins with a line.
+// manualCase returns the case in docs/CASES.md with an ID.
 func manualCase(t *testing.T, id string) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("..", "docs", "CASES.md"))
@@ -28,7 +28,7 @@ func manualCase(t *testing.T, id string) string {
 	return ""
 }
 
-// dataSets are a few lines each in the shape that the data sets have where they are published.
+// dataSets returns a few lines of each data set, in the shape in which it is published.
 func dataSets() map[string]string {
 	var gsm, orca, forms, tools strings.Builder
 	for i := range 30 {
@@ -47,8 +47,8 @@ func dataSets() map[string]string {
 		"form.json": `{"type":"object","properties":{"total":{"type":"integer"}},"required":["total"]}`}
 }
 
-// TestTheCaseOfTheManualRuns: the case that docs/CASES.md shows for MLPerf's accuracy gates can be run as it stands
-// there, but for its lengths; a server that is right passes each gate, and one that is mostly wrong fails each.
+// TestTheCaseOfTheManualRuns runs the case that docs/CASES.md shows for MLPerf's accuracy gates; only its lengths are
+// changed. A server with right answers passes each gate, and one with mostly wrong answers fails each.
 func TestTheCaseOfTheManualRuns(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -17,11 +17,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/report"
 )
 
-// pupil answers questions of all tasks. The first wrong of every ten answers to a kind of question are wrong.
+// pupil is a server that answers the questions of all tasks. Of every ten answers to a kind of question, the first
+// wrong ones are wrong.
 type pupil struct {
 	wrong    int64
 	asked    [5]atomic.Int64
-	alsoTalk bool // what is said to a question of no kind is wrong as often
+	alsoTalk bool // answers to other questions are wrong as often
 }
 
 var (
@@ -87,7 +88,7 @@ func (s *pupil) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		`"usage":{"prompt_tokens":9,"completion_tokens":9,"total_tokens":18}}`, text)
 }
 
-// call answers a sum by a call of a tool, and anything else without one unless one is demanded.
+// call answers a sum with a tool call. It answers other questions without a call unless the request demands one.
 func (s *pupil) call(w http.ResponseWriter, question, choice string) {
 	name, arguments := "add", `{"a":0}`
 	if m := sum.FindStringSubmatch(question); m != nil && s.asked[3].Add(1)%10 >= s.wrong {
@@ -131,8 +132,8 @@ checks:
   - {id: answers, clause: answers are valid, rule: answers_valid}
 `
 
-// TestTasksAreGraded: exact match, ROUGE, JSON and needles are graded under load, with intervals, and judged: a whole
-// set by its mean, a sample by the end of its interval.
+// TestTasksAreGraded checks that exact match, ROUGE, JSON and needles are graded under load and judged: a complete set
+// by its mean, a sample by an end of its confidence interval.
 func TestTasksAreGraded(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -12,8 +12,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// readTools reads the questions of a task with tools. Requests that demand a call cannot ask questions whose right
-// answer has none.
+// readTools reads the questions of a task with tools. It returns an error if requests demand a call but the right
+// answer of a question has none.
 func (t *task) readTools(file []byte) error {
 	all, err := tools.Read(bytes.NewReader(file))
 	if err != nil {
@@ -36,10 +36,10 @@ func (t *task) readTools(file []byte) error {
 	return nil
 }
 
-// size is how many questions a task has; 0: it makes them up.
+// size is the number of questions of a task; 0: it generates them.
 func (t *task) size() int { return max(len(t.items), len(t.tools)) }
 
-// forced says that requests demand a call.
+// forced says whether requests demand a call.
 func (t *task) forced() bool {
 	return t.spec.ToolChoice == testcases.ToolsRequired || t.spec.ToolChoice == testcases.ToolsNamed
 }
@@ -53,7 +53,7 @@ func (t *task) toolQuestion(n int) question {
 	return question{item: dataset.Item{ID: q.ID}, of: len(t.tools), group: group, tools: q}
 }
 
-// toolFields are what requests have beside messages.
+// toolFields returns the fields tools and tool_choice of a request.
 func (t *task) toolFields(q *tools.Question) map[string]json.RawMessage {
 	choice := any(testcases.ToolsAuto)
 	switch t.spec.ToolChoice {
@@ -64,12 +64,12 @@ func (t *task) toolFields(q *tools.Question) map[string]json.RawMessage {
 	}
 	data, err := json.Marshal(choice)
 	if err != nil {
-		panic("certify: " + err.Error()) // text only
+		panic("certify: " + err.Error()) // cannot happen: choice has only strings
 	}
 	return map[string]json.RawMessage{"tools": q.Tools, "tool_choice": data}
 }
 
-// toolValues are an answer's grades by rule, and what is wrong with it.
+// toolValues returns an answer's grades, 0 or 1, by rule, and what is wrong with the answer.
 func (t *task) toolValues(q *tools.Question, made []evidence.Call) (values map[string]float64, why string) {
 	calls := make([]tools.Call, len(made))
 	for i, c := range made {

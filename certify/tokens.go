@@ -10,20 +10,19 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/traffic"
 )
 
-// tokenizer is how the tokens of texts are counted.
+// tokenizer says how tokens are counted.
 type tokenizer struct {
-	exact   bool    // by the server
-	by      string  // for people
-	perWord float64 // tokens of a word of a text that is made up
+	exact   bool    // the server counts them
+	by      string  // the same in words, for the report
+	perWord float64 // tokens per word of a made-up text
 }
 
-// sampleWords is the length of the text whose tokens tell how many tokens a word has: this share of the whole list of
-// words.
+// sampleWords is the length, in words, of the sample text whose tokens are counted.
 const sampleWords = 2000
 
-// countTokens asks the server's tokenizer how many tokens a made-up word has, and makes prompts and needles of the
-// right length by it. The words are one token each in today's vocabularies, so that is what they count as if the
-// server has no tokenizer.
+// countTokens asks the server's tokenizer how many tokens a word of a made-up text has, so that made-up prompts and
+// needles get the right length. If the server has no tokenizer, a word counts as one token, which it is in today's
+// vocabularies.
 func (r *runner) countTokens(ctx context.Context) {
 	r.tokens = tokenizer{by: "estimated", perWord: 1}
 	text := traffic.Text(1, 0, sampleWords)
@@ -34,10 +33,11 @@ func (r *runner) countTokens(ctx context.Context) {
 	r.requests.measure(r.tokens)
 }
 
-// plausible says that a word may have so many tokens: bytes are the smallest, and the longest word has 10.
+// plausible says whether words can have this many tokens on average. A token has at least one byte, and the longest
+// word has 10 letters.
 func plausible(perWord float64) bool { return perWord >= 0.25 && perWord <= 16 }
 
-// measure gives made-up texts their lengths by a tokenizer.
+// measure sets the tokenizer that determines the length of made-up texts.
 func (a *asker) measure(by tokenizer) {
 	for _, s := range a.sources {
 		s.PerWord(by.perWord)
@@ -47,7 +47,7 @@ func (a *asker) measure(by tokenizer) {
 	}
 }
 
-// madeUp says how the tokens of made-up texts are counted; "" where the profile makes none up.
+// madeUp says how the tokens of made-up texts are counted, or returns "" if the profile has none.
 func (r *runner) madeUp() string {
 	made := false
 	for _, s := range r.requests.sources {
@@ -65,7 +65,7 @@ func (r *runner) madeUp() string {
 	return "; a word of made-up texts counts as a token, since the server has no /tokenize"
 }
 
-// of estimates the tokens of a text of a source.
+// of estimates the tokens of a text from a source.
 func (t *tokenizer) of(s *traffic.Source, text string) int {
 	if s.MadeUp() {
 		return int(math.Ceil(float64(strings.Count(text, " ")+1) * t.perWord))

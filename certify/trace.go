@@ -9,7 +9,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
-// newTracer traces the requests of the load where the options name a collector; it is nil where they name none.
+// newTracer returns a tracer of the load's requests, or nil if the options name no collector.
 func newTracer(o Options) (*telemetry.Tracer, error) {
 	t, err := telemetry.NewTracer(telemetry.TracerConfig{URL: o.TracingURL, Service: "mixtral-certify",
 		Version: o.Version, Getenv: os.Getenv})
@@ -19,7 +19,7 @@ func newTracer(o Options) (*telemetry.Tracer, error) {
 	return t, nil
 }
 
-// flushTime bounds how long the end of a run waits for a collector that is slow or cannot be reached.
+// flushTime is how long the end of a run waits for a collector that is slow or unreachable.
 const flushTime = 2 * time.Second
 
 // closeTracer sends the last spans. The verdict does not depend on them.

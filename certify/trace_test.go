@@ -15,8 +15,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// TestARunIsTraced: the server hears of a trace with every request of the load, and the collector gets them all, with
-// the phase that each belongs to.
+// TestARunIsTraced checks that every request of the load announces a trace to the server, and that the collector
+// receives all traces with their phases.
 func TestARunIsTraced(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -48,7 +48,7 @@ func TestARunIsTraced(t *testing.T) {
 	}
 	requests := 0
 	for _, p := range rep.Phases {
-		if p.Kind == testcases.KindAudit { // its requests are not load
+		if p.Kind == testcases.KindAudit { // its requests are not part of the load
 			continue
 		}
 		requests += p.Issued

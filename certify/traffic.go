@@ -13,17 +13,18 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// Salts are five letters: short, so that they cost the server few tokens, and enough for eleven million requests
-// without a repetition. Each phase has a stretch of its own.
+// A salt has five letters. It is short, so that it adds few tokens, and there are more than eleven million different
+// ones. Each phase has its own range.
 const (
 	saltLetters = 5
 	saltSpace   = 26 * 26 * 26 * 26 * 26
-	saltStretch = 600_000 // requests of one phase; 19 phases fit
+	saltStretch = 600_000 // salts of one phase, enough for 19 phases
 )
 
-// salt gives a marker for one request of a run: a permutation of the counter, so that none comes twice.
+// salt returns the marker of a request. It permutes the request numbers, so that no marker comes twice in a run.
 func salt(seed uint64, phase, n int) string {
-	const multiplier = 7_368_787 // a prime, and no factor of the space: i ↦ i·multiplier + seed hits every value once
+	// a prime that does not divide saltSpace, so that i ↦ i·multiplier + seed takes every value once
+	const multiplier = 7_368_787
 	i := uint64(phase*saltStretch+n) % saltSpace
 	v := (i*multiplier + seed%saltSpace) % saltSpace
 	var b [saltLetters]byte
@@ -34,7 +35,7 @@ func salt(seed uint64, phase, n int) string {
 	return string(b[:])
 }
 
-// salted puts a reference line before a prompt: another start, the same question.
+// salted puts a reference line before a prompt, so that prompts begin differently but ask the same question.
 func salted(prompt, marker string) string { return "Ref " + marker + ".\n" + prompt }
 
 // asker makes the requests of a run.
@@ -45,8 +46,8 @@ type asker struct {
 	seed    uint64
 	form    form
 
-	exact   bool                    // some phase asks for answers of exact lengths
-	sources map[int]*traffic.Source // by the phase's place: of those whose traffic is their own
+	exact   bool                    // some phase demands answers of exact lengths
+	sources map[int]*traffic.Source // for the phases with their own traffic, by their index
 	tasks   map[int]*task
 }
 
@@ -56,7 +57,7 @@ func newAsker(p *plan, model string) *asker {
 			func(ph testcases.Phase) bool { return ph.Traffic.IgnoresEnd() })}
 }
 
-// keys are the prompts that a phase takes in turn.
+// keys returns the keys of the prompts that a phase uses in turn.
 func (a *asker) keys(ph testcases.Phase) []string {
 	if len(ph.Prompts) > 0 {
 		return ph.Prompts
@@ -74,18 +75,18 @@ func (a *asker) job(index int, ph testcases.Phase, n int) loadgen.Job {
 	}
 	keys := a.keys(ph)
 	key := keys[n%len(keys)]
-	p, _ := a.prompts.ByKey(key) // the case was checked
+	p, _ := a.prompts.ByKey(key) // cannot fail: the case was checked
 	text := p.Text
 	if a.c.Request.Salt && ph.Kind != testcases.KindQuality {
 		text = salted(text, salt(a.seed, index, n))
 	}
-	// Requests that differ get seeds that differ; the seed is below 2³¹, as some servers demand.
+	// Different requests get different seeds, below 2³¹ because some servers demand that.
 	sampling := int64((a.seed + uint64(index)*saltStretch + uint64(n)) % math.MaxInt32)
 	return loadgen.Job{Prompt: key, KeepText: ph.KeepText, Body: a.body(text, a.c.MaxTokens(ph),
 		a.c.Request.Temperature, sampling)}
 }
 
-// proof makes a request of the proof before the load: one of the phase, with a salt of its own.
+// proof makes a request of the proof before the load: a request of the phase with its own salt.
 func (a *asker) proof(ph testcases.Phase, try int, stream bool) loadgen.Job {
 	p, _ := a.prompts.ByKey(a.keys(ph)[0])
 	text := p.Text
@@ -97,7 +98,7 @@ func (a *asker) proof(ph testcases.Phase, try int, stream bool) loadgen.Job {
 		a.c.Request.Temperature, int64(try), stream, a.exact)}
 }
 
-// body is a request's JSON.
+// body returns the JSON of a request with one message.
 func (a *asker) body(text string, maxTokens int, temperature float64, seed int64) []byte {
 	return a.bodyOf(text, maxTokens, temperature, seed, a.c.Request.Stream)
 }
@@ -106,28 +107,28 @@ func (a *asker) bodyOf(text string, maxTokens int, temperature float64, seed int
 	return a.chat([]openai.Message{{Role: "user", Content: text}}, maxTokens, temperature, seed, stream)
 }
 
-// chat is the JSON of a request with more than one message.
+// chat returns the JSON of a request with several messages.
 func (a *asker) chat(messages []openai.Message, maxTokens int, temperature float64, seed int64, stream bool) []byte {
 	return a.chatTo(messages, maxTokens, temperature, seed, stream, false)
 }
 
-// chatTo is chat whose answer goes on to its last token where exact asks for that.
+// chatTo is chat; exact demands that the answer has exactly maxTokens tokens.
 func (a *asker) chatTo(messages []openai.Message, maxTokens int, temperature float64, seed int64,
 	stream, exact bool) []byte {
 	r := openai.ChatRequest{Messages: messages}
 	r.IgnoreEOS = exact
 	r.Model, r.MaxTokens, r.Temperature, r.Seed, r.Stream = a.model, maxTokens, &temperature, &seed, stream
-	if r.Stream { // every server of today but the oldest takes it
+	if r.Stream { // only very old servers refuse it
 		r.StreamOptions = &openai.StreamOptions{IncludeUsage: true}
 	}
 	data, err := json.Marshal(r)
 	if err != nil {
-		panic("certify: " + err.Error()) // strings and numbers only
+		panic("certify: " + err.Error()) // cannot happen: r has only strings and numbers
 	}
 	return a.form.apply(data)
 }
 
-// load makes a phase's plan of load. from is the first request's number: a warm-up runs in several rounds.
+// load makes the load plan of a phase. from is the number of the first request, because a warm-up has several rounds.
 func (a *asker) load(p *plan, index int, ph testcases.Phase, from int) loadgen.Plan {
 	out := loadgen.Plan{
 		ID: ph.ID, Kind: ph.Kind, Requests: ph.Requests, Concurrency: p.c.InFlight(ph),
@@ -138,7 +139,7 @@ func (a *asker) load(p *plan, index int, ph testcases.Phase, from int) loadgen.P
 		out.Then = newTalks(a, s, index, ph).next
 	}
 	if t := a.tasks[index]; t != nil && out.Requests == 0 && ph.Kind != testcases.KindOpen {
-		out.Requests = t.size() // each once
+		out.Requests = t.size() // each question once
 	}
 	switch ph.Kind {
 	case testcases.KindOpen:
@@ -155,9 +156,9 @@ func (a *asker) load(p *plan, index int, ph testcases.Phase, from int) loadgen.P
 	return out
 }
 
-// offsets are the arrivals of an open phase. A Poisson process that is known to have n arrivals in d has them at n
-// uniformly random times: the gaps are drawn, then scaled so that the n+1st would fall on d. So the offered rate is
-// the one that the case asks for, and not off by the luck of the draw (3 % in a thousand arrivals).
+// offsets returns the arrival times of an open-loop phase. A Poisson process with n arrivals in d has them at n
+// uniformly distributed times: the gaps are drawn, and then scaled so that arrival n+1 would be at d. So the offered
+// rate is exactly the case's; otherwise it would vary by 3 % for a thousand arrivals.
 func offsets(seed uint64, rps float64, d time.Duration, atLeast int, arrivals testcases.Arrivals) []time.Duration {
 	n := max(atLeast, int(math.Round(rps*d.Seconds())), 1)
 	length := time.Duration(float64(n) / rps * float64(time.Second))

@@ -19,13 +19,13 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 )
 
-// logged is a completion as its server knows it.
+// logged is a completion as the server has measured it.
 type logged struct {
-	came, first, last time.Time // the first and the last content, before they are written
+	came, first, last time.Time // first and last are taken before the content is written
 	chunks            int
 }
 
-// logging is a server that notes what it sends and when.
+// logging is a server that logs what it sends and when.
 type logging struct {
 	http.Handler
 	mu  sync.Mutex
@@ -61,8 +61,8 @@ func (w *loggingWriter) Write(p []byte) (int, error) {
 
 func (w *loggingWriter) Flush() { w.ResponseWriter.(http.Flusher).Flush() }
 
-// BenchmarkTruth runs a case against servers that log what they send, and prints how far the certifier's figures are
-// from theirs: the table of docs/CERTIFIER.md.
+// BenchmarkTruth runs a case against servers that log what they send. It prints how much the certifier's figures
+// differ from theirs, which is a table of docs/CERTIFIER.md.
 func BenchmarkTruth(b *testing.B) {
 	for b.Loop() {
 		for _, s := range []struct {
@@ -99,7 +99,7 @@ func truth(b *testing.B, name string, c faults.Config) {
 			continue
 		}
 		from, to := p.StartS, p.StartS+p.DurationS
-		var ttft, latency []float64 // the server's, from the arrival
+		var ttft, latency []float64 // the server's figures, from the arrival
 		ended := 0                  // in the steady window
 		for _, x := range l.all {
 			if at := x.came.Sub(start).Seconds(); at < from-0.05 || at > to || x.chunks == 0 {
@@ -111,7 +111,7 @@ func truth(b *testing.B, name string, c faults.Config) {
 				ended++
 			}
 		}
-		var myTTFT, myLatency []float64 // ours, from the issue
+		var myTTFT, myLatency []float64 // the certifier's figures, from the sending
 		chunks := 0
 		for _, e := range rec.Events {
 			if q := e.Request; q != nil && q.Phase == p.ID && q.OK() {

@@ -19,7 +19,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// worker makes a generator's part of the load of one run.
+// worker makes a generator's part of the load of one run. remote.Serve calls its exported methods.
 type worker struct {
 	o     GenerateOptions
 	guest remote.Guest
@@ -32,15 +32,15 @@ type worker struct {
 	host      *probe.Host
 	watching  context.CancelFunc
 	watch     sync.WaitGroup
-	record    *evidence.Writer // of its own; nil: none
+	record    *evidence.Writer // this generator's own record; nil: none
 
-	client   *loadgen.Client // of the phase that is prepared
+	client   *loadgen.Client // of the prepared phase
 	next     loadgen.Plan
 	some     bool
 	inFlight atomic.Int64
 }
 
-// Accept reads the plan as the coordinator read it.
+// Accept reads the plan of a run as the coordinator does, and returns its digest.
 func (w *worker) Accept(ctx context.Context, p *remote.Plan) (string, error) {
 	if own := release(w.o.Version); p.Protocol != remote.Protocol || p.Version != own {
 		return "", fmt.Errorf("the coordinator is version %q, this generator is %q: run the same version of the "+
@@ -61,7 +61,7 @@ func (w *worker) Accept(ctx context.Context, p *remote.Plan) (string, error) {
 	w.index, w.of = p.Index, p.Of
 	w.plan = &plan{o: Options{Profile: p.Profile, Seed: p.Seed, Version: p.Version}, loaded: loaded, c: loaded.Case,
 		phases: loaded.Case.Profiles[p.Profile]}
-	digest := planDigest(w.plan) // before the traffic changes the phases
+	digest := planDigest(w.plan) // before the digest, readTraffic would change the phases
 	recorded, err := loaded.Clone()
 	if err != nil {
 		return "", err
@@ -90,7 +90,7 @@ func (w *worker) Accept(ctx context.Context, p *remote.Plan) (string, error) {
 	return digest, nil
 }
 
-// serverOf is the server under test as the coordinator reaches it.
+// serverOf returns the server under test, reached as the coordinator reaches it.
 func serverOf(t remote.Target, clock loadgen.Clock) (*server, error) {
 	at, err := target.At(t.URL)
 	if err != nil {
@@ -101,8 +101,8 @@ func serverOf(t remote.Target, clock loadgen.Clock) (*server, error) {
 	return s, loadgen.CheckHeader(t.Header)
 }
 
-// trace begins a trace with each request, as the coordinator does. The collector is another server, which the
-// coordinator names, so the generator must be allowed to send to it too.
+// trace begins a trace with each request, as the coordinator does. The coordinator names the collector, so the
+// generator must be allowed to send to it too.
 func (w *worker) trace(p *remote.Plan) (err error) {
 	if p.Tracing == "" {
 		return nil
@@ -114,7 +114,7 @@ func (w *worker) trace(p *remote.Plan) (err error) {
 	return err
 }
 
-// open begins the generator's own record.
+// open begins the generator's own record, if it keeps one.
 func (w *worker) open(p *remote.Plan, c *testcases.Case) (err error) {
 	if w.o.RecordDir == "" {
 		return nil
@@ -132,7 +132,7 @@ func (w *worker) open(p *remote.Plan, c *testcases.Case) (err error) {
 		Generator: p.Index + 1, Rules: evidence.Rules}})
 }
 
-// emit sends evidence, and keeps it where there is a record.
+// emit sends an event to the coordinator, and records it if there is a record.
 func (w *worker) emit(e evidence.Event) {
 	if w.record != nil {
 		if err := w.record.Add(e); err != nil {
@@ -169,7 +169,8 @@ func (w *worker) observe(ctx context.Context) {
 	})
 }
 
-// Check checks that this machine reaches the server, may open enough files and ports, and sends in time.
+// Check checks that this machine reaches the server, may open enough files and ports, and sends in time. It emits the
+// results.
 func (w *worker) Check(ctx context.Context) {
 	w.condition(evidence.ConditionModel, w.answered(ctx))
 	w.condition(evidence.ConditionLimits, limits(w.plan, w.of, probe.OpenFiles, probe.Ports))
@@ -190,7 +191,7 @@ func (w *worker) condition(id evidence.ConditionID, res result) {
 	w.emit(evidence.Event{At: w.guest.Now(), Condition: c})
 }
 
-// answered sends one request from this machine.
+// answered checks that the server answers a request from this machine.
 func (w *worker) answered(ctx context.Context) result {
 	ph := (&runner{plan: w.plan}).firstLoad()
 	c, err := w.server.loadClient(w.plan.c, ph)
@@ -198,7 +199,7 @@ func (w *worker) answered(ctx context.Context) result {
 		return result{err: err}
 	}
 	defer c.Close()
-	const tries = 100 // of the coordinator's proof and of other generators there are fewer
+	const tries = 100 // above the tries of the coordinator's proof, so that the salts differ
 	for try := range proofTries {
 		q := c.Do(ctx, w.epoch, w.requests.proof(ph, tries+w.index*proofTries+try, w.plan.c.Request.Stream))
 		if q.OK() || q.Fail == evidence.FailEmpty || q.Fail == evidence.FailThinking {
@@ -209,10 +210,10 @@ func (w *worker) answered(ctx context.Context) result {
 	return result{err: err}
 }
 
-// mostArrivals bounds the schedule of a phase: a record holds no more requests.
+// mostArrivals limits the schedule of a phase, because a record has no more requests.
 const mostArrivals = evidence.MaxRequests
 
-// Prepare makes this generator's part of a phase and opens its connections.
+// Prepare makes this generator's part of a phase, opens its connections, and returns the part's digest.
 func (w *worker) Prepare(ctx context.Context, x *remote.Prepare) (string, error) {
 	w.done()
 	if x.Index < 0 || x.Index >= len(w.plan.phases) {
@@ -246,7 +247,8 @@ func (w *worker) Prepare(ctx context.Context, x *remote.Prepare) (string, error)
 	return digest, nil
 }
 
-// Run makes the load that was prepared.
+// Run makes the prepared load from start, in nanoseconds of the session's clock. It returns nil if this generator has
+// no part of it.
 func (w *worker) Run(ctx context.Context, start int64) *evidence.Phase {
 	if !w.some {
 		return nil
@@ -268,7 +270,7 @@ func (w *worker) Run(ctx context.Context, start int64) *evidence.Phase {
 	return &rec
 }
 
-// done closes the connections of a phase.
+// done closes the connections of the prepared phase.
 func (w *worker) done() {
 	if w.client != nil {
 		w.client.Close()
@@ -276,10 +278,10 @@ func (w *worker) done() {
 	}
 }
 
-// InFlight is how many requests are under way.
+// InFlight is the number of requests in flight.
 func (w *worker) InFlight() int { return int(w.inFlight.Load()) }
 
-// Close ends the run.
+// Close ends the run and closes everything that it opened.
 func (w *worker) Close() {
 	w.done()
 	if w.watching != nil {
@@ -301,5 +303,5 @@ func (w *worker) Close() {
 	}
 }
 
-// since is the time of the session's clock.
+// since is the current time of the session's clock.
 func (w *worker) since() time.Duration { return time.Duration(w.guest.Now()) }

@@ -4,13 +4,14 @@ import (
 	"errors"
 )
 
-// ErrInvalid is matched by every error about a case's content; the message names the key, and for YAML shows the line.
+// ErrInvalid matches every error about a case's content. The message names the key, and for YAML shows the line.
 var ErrInvalid = errors.New("invalid test case")
 
 // SchemaVersion is the version of the file format.
 const SchemaVersion = 1
 
-// Case is one test case.
+// Case is one test case. The comments of its fields and of the types below are also the text of docs/CASES.md, of the
+// JSON Schema and of `mixtral case explain`.
 type Case struct {
 	// Version of the file format: 1.
 	SchemaVersion int `yaml:"schema_version" json:"schema_version"`
@@ -18,7 +19,7 @@ type Case struct {
 	ID string `yaml:"id" json:"id"`
 	// Another case, by id or path, that this one extends. What this case says replaces what the other says.
 	Extends string `yaml:"extends" json:"extends,omitempty"`
-	// A title for people.
+	// Title of the case.
 	Name string `yaml:"name" json:"name"`
 	// Shown in the report, as are level, priority and type.
 	Category string `yaml:"category" json:"category,omitempty"`
@@ -28,41 +29,41 @@ type Case struct {
 	Priority string `yaml:"priority" json:"priority,omitempty"`
 	// Shown in the report.
 	Type string `yaml:"type" json:"type,omitempty"`
-	// What the case is meant to show, in a sentence.
+	// What the case is meant to show, in one sentence.
 	Objective string `yaml:"objective" json:"objective,omitempty"`
-	// What is tested: names and values of your own.
+	// What is tested, with any names and values.
 	Component map[string]string `yaml:"component" json:"component,omitempty"`
-	// Where the requirements are written: names and values of your own.
+	// The documents with the requirements, with any names and values.
 	Traceability map[string]string `yaml:"traceability" json:"traceability,omitempty"`
-	// What the machine of the server must have. It is a precondition.
+	// What the server's machine must have. It is a precondition.
 	Environment Environment `yaml:"environment" json:"environment"`
-	// The numbers that checks compare figures with.
+	// The numbers that checks compare the measured figures with.
 	Targets Targets `yaml:"targets" json:"targets"`
-	// Limits of validity and of noise. Each has a default.
+	// Limits that decide what is valid and what is noise. Each has a default.
 	Limits Limits `yaml:"limits" json:"limits"`
-	// The sentences of the source document, by id. Each must be covered by a check.
+	// The sentences of the source document, by id. A check must cover each of them.
 	Criteria map[string]string `yaml:"criteria" json:"criteria,omitempty"`
 	// "builtin" (default), or the path of a prompt file, relative to the case file.
 	Prompts string `yaml:"prompts" json:"prompts"`
 	// What all requests have in common.
 	Request Request `yaml:"request" json:"request"`
-	// Names that the server gives to the metrics that the certifier reads, by the certifier's names (see
-	// MetricNames).
+	// The server's names of the metrics that the certifier reads, by the certifier's own names: requests,
+	// prompt_tokens, generation_tokens, running, waiting, kv_usage, ttft_seconds, e2e_seconds, itl_seconds.
 	Metrics map[string]string `yaml:"metrics,omitempty" json:"metrics,omitempty"`
-	// URL of the metrics of the server's accelerators: DCGM's exporter or another, or a Prometheus server.
+	// URL of the metrics of the server's accelerators: an exporter such as DCGM's, or a Prometheus server.
 	GPUMetrics string `yaml:"gpu_metrics,omitempty" json:"gpu_metrics,omitempty"`
-	// Labels that a series of gpu_metrics must have, such as Hostname, so that only the server's accelerators count.
+	// Labels that a series of gpu_metrics must have, such as Hostname. Other series do not count.
 	GPUMatch map[string]string `yaml:"gpu_match,omitempty" json:"gpu_match,omitempty"`
-	// The phases of each profile, such as "quick" and "full", in their order.
+	// The phases of each profile, such as "quick" and "full", in the order in which they run.
 	Profiles map[string]Phases `yaml:"profiles" json:"profiles"`
 	// Objectives by phase, such as "ttft:p99<2s,tpot:p99<200ms,goodput>=0.95". Each becomes a check.
 	SLO map[string]string `yaml:"slo" json:"slo,omitempty"`
-	// The checks that make the verdict.
+	// The checks that decide the verdict.
 	Checks []Check `yaml:"checks" json:"checks"`
 }
 
-// Environment is what the case asks of the machine that serves. It is a precondition, reported and not gated unless
-// the case has a check for it.
+// Environment is what the case demands of the server's machine. It is a precondition, which is reported; it decides
+// the verdict only if the case has a check for it.
 type Environment struct {
 	// Shown in the report.
 	Type string `yaml:"type" json:"type,omitempty"`
@@ -76,7 +77,7 @@ type Environment struct {
 	NetworkGbps float64 `yaml:"network_gbps" json:"network_gbps,omitempty"`
 }
 
-// Targets are the numbers that the specification names. GB are 2³⁰ bytes, as the specification computes them.
+// Targets are the numbers of the specification. A GB has 2³⁰ bytes, as in the specification.
 type Targets struct {
 	// Upper limit of the mean end-to-end latency, in ms.
 	LatencyMS float64 `yaml:"latency_ms" json:"latency_ms"`
@@ -93,7 +94,7 @@ type Targets struct {
 
 	// Time to the first token, in ms.
 	TTFTMS float64 `yaml:"ttft_ms" json:"ttft_ms,omitempty"`
-	// Mean time of each further token of an answer, in ms.
+	// Mean time of each token of an answer after the first, in ms.
 	TPOTMS float64 `yaml:"tpot_ms" json:"tpot_ms,omitempty"`
 	// Time between two tokens, in ms.
 	ITLMS float64 `yaml:"itl_ms" json:"itl_ms,omitempty"`
@@ -101,20 +102,20 @@ type Targets struct {
 	Goodput float64 `yaml:"goodput" json:"goodput,omitempty"`
 }
 
-// Limits decide what is valid and what is noise.
+// Limits decide what is valid and what is noise. Defaults returns their defaults.
 type Limits struct {
 	// Share of scheduled requests that may fail (0.001).
 	ErrorBudget float64 `yaml:"error_budget" json:"error_budget"`
-	// If the p99 of the delay between a request's schedule and its start is larger, the load generator was late and
-	// the result is INVALID (50 ms).
+	// Maximum p99 of the delay between a request's scheduled time and its sending. If it is larger, the load generator
+	// was late and the result is INVALID (50 ms).
 	IssueDelayMS float64 `yaml:"issue_delay_ms" json:"issue_delay_ms"`
 	// Maximum number of requests in flight in an open phase. If it is reached, the result is INVALID (2000).
 	MaxInFlight int `yaml:"max_in_flight" json:"max_in_flight"`
-	// A request that has not ended after this time has failed (30 s).
+	// Time limit of a request, after which it has failed (30 s).
 	RequestTimeoutS float64 `yaml:"request_timeout_s" json:"request_timeout_s"`
 	// For rule degradation_within: smallest rise of latency that counts as degradation, as a share (0.05).
 	DegradationShare float64 `yaml:"degradation_share" json:"degradation_share"`
-	// A smaller rise of latency never counts as degradation, whatever its share (5 ms).
+	// Smallest rise of latency that counts as degradation, in ms, in addition to degradation_share (5 ms).
 	DegradationMS float64 `yaml:"degradation_ms" json:"degradation_ms,omitempty"`
 	// If no bytes arrive for longer although requests wait, that is a stall (1000 ms).
 	StallMS float64 `yaml:"stall_ms" json:"stall_ms"`
@@ -122,9 +123,9 @@ type Limits struct {
 	LeakMBPerHour float64 `yaml:"leak_mb_per_hour" json:"leak_mb_per_hour"`
 	// Smallest growth of memory over the run that counts as a leak, as a share of the memory at the start (0.005).
 	LeakShare float64 `yaml:"leak_share" json:"leak_share"`
-	// In an audit, the answer to a repeated prompt may be faster by this share (0.1).
+	// In an audit, the answer to a repeated prompt may come faster by this share (0.1).
 	CacheSpeedup float64 `yaml:"cache_speedup" json:"cache_speedup"`
-	// Maximum difference between the client's mean latency and the server's, when metrics are reconciled (40 ms).
+	// Maximum difference between the client's mean latency and that of the server's metrics (40 ms).
 	MetricsGapMS float64 `yaml:"metrics_gap_ms" json:"metrics_gap_ms"`
 	// Maximum deviation from Little's law, |L − λW|/L (0.05).
 	LittleShare float64 `yaml:"little_share" json:"little_share"`
@@ -132,7 +133,7 @@ type Limits struct {
 	Confidence float64 `yaml:"confidence" json:"confidence"`
 	// The server is known to cache prefixes or answers.
 	CachingDeclared bool `yaml:"caching_declared" json:"caching_declared"`
-	// The mean score under load may be lower than that of the quality phase by this much (0.05).
+	// Maximum difference by which the mean score under load may be below that of the quality phase (0.05).
 	QualityTolerance float64 `yaml:"quality_tolerance" json:"quality_tolerance"`
 	// For rule degradation_after: smallest rise of latency over the earlier phase that counts, as a share (0.1).
 	BaselineShare float64 `yaml:"baseline_share" json:"baseline_share"`
@@ -146,12 +147,12 @@ type Request struct {
 	Temperature float64 `yaml:"temperature" json:"temperature"`
 	// Answers are streamed token by token (true).
 	Stream bool `yaml:"stream" json:"stream"`
-	// Each prompt begins with a marker of its own, so that caches cannot answer (true). Quality phases never have
-	// it.
+	// Each prompt begins with a different marker, so that caches cannot answer (true). Quality phases never have
+	// markers.
 	Salt bool `yaml:"salt" json:"salt"`
 	// Headers that are sent with every request, for example to a gateway. The report hides their values.
 	Headers map[string]string `yaml:"headers,omitempty" json:"headers,omitempty"`
-	// Parameters that are added to the address of every request, such as api-version.
+	// Parameters that are added to the URL of every request, such as api-version.
 	Query map[string]string `yaml:"query,omitempty" json:"query,omitempty"`
 	// Fields that are added to the body of every request. They replace fields that the case sets.
 	Body map[string]any `yaml:"body,omitempty" json:"body,omitempty"`
@@ -170,34 +171,36 @@ func (p Phases) ByID(id string) (Phase, bool) {
 	return Phase{}, false
 }
 
-// Kind is what a phase does.
+// Kind is the kind of a phase: what it does.
 type Kind string
 
 // Kinds of phase.
 const (
-	KindWarmup Kind = "warmup" // closed loop until latencies are steady; not judged
-	KindClosed Kind = "closed" // Concurrency in flight, next when one ends
-	KindOpen   Kind = "open"   // arrivals at RPS whatever the server does; latency from the schedule
-	// Requests at once, as the specification's step 2: informative, reported beside the sustained figure
-	KindBatch   Kind = "batch"
-	KindIdle    Kind = "idle"    // no load: memory should come back
-	KindQuality Kind = "quality" // every prompt once (or Requests times), one in flight, texts kept and scored
-	KindSweep   Kind = "sweep"   // load after load, until the highest one is found that keeps the objectives
-	KindAudit   Kind = "audit"   // repeats, empties, usage, finish reasons: is the server honest?
+	KindWarmup Kind = "warmup" // closed loop until the latencies are steady; not judged
+	KindClosed Kind = "closed" // Concurrency requests in flight; the next begins when one ends
+	// requests arrive at RPS, however fast the server is; latencies count from the scheduled times
+	KindOpen Kind = "open"
+	// sends Requests requests at once, as the specification's step 2; reported beside the sustained rate
+	KindBatch Kind = "batch"
+	KindIdle  Kind = "idle" // no load, so that memory should be freed
+	// every prompt once (or Requests prompts), one in flight; the texts are kept and scored
+	KindQuality Kind = "quality"
+	KindSweep   Kind = "sweep" // searches for the highest load at which the objectives are met
+	KindAudit   Kind = "audit" // audits the server's caches, empty chunks, usage and finish reasons
 )
 
 // Arrivals is how the requests of an open phase are spread over time.
 type Arrivals string
 
-// Spreads of arrivals; an open phase that names none has Poisson's.
+// The values of Arrivals. The default is Poisson.
 const (
-	ArrivalsPoisson  Arrivals = "poisson"  // independent of each other, as users are
+	ArrivalsPoisson  Arrivals = "poisson"  // independent of each other, as with many users
 	ArrivalsConstant Arrivals = "constant" // evenly spaced
-	ArrivalsGamma    Arrivals = "gamma"    // gaps of a gamma distribution: in bursts, or more even than Poisson's
-	ArrivalsTrace    Arrivals = "trace"    // when the trace of the phase's traffic says
+	ArrivalsGamma    Arrivals = "gamma"    // the gaps have a gamma distribution: in bursts, or more even than Poisson
+	ArrivalsTrace    Arrivals = "trace"    // at the times of the traffic's trace
 )
 
-// Phase is a stretch of load.
+// Phase is a part of a run with one kind of load.
 type Phase struct {
 	// Name of the phase in checks and in the report.
 	ID string `yaml:"id" json:"id"`
@@ -215,7 +218,7 @@ type Phase struct {
 	// With arrivals "gamma", the shape of the distribution of gaps: 1 is Poisson, less than 1 gives bursts, more
 	// than 1 is more even.
 	Burstiness float64 `yaml:"burstiness" json:"burstiness,omitempty"`
-	// In an open phase, stretches with rates of their own, instead of rps and duration_s.
+	// In an open phase, stages with different rates, instead of rps and duration_s.
 	Stages []Stage `yaml:"stages" json:"stages,omitempty"`
 	// Requests of the phase, instead of prompts.
 	Traffic *Traffic `yaml:"traffic" json:"traffic,omitempty"`
@@ -232,7 +235,7 @@ type Phase struct {
 	DurationS float64 `yaml:"duration_s" json:"duration_s,omitempty"`
 	// Time at the start that is not part of the steady window, in seconds.
 	RampS float64 `yaml:"ramp_s" json:"ramp_s,omitempty"`
-	// A closed phase ends after this time even with too few requests; the result is then INVALID. In seconds.
+	// Maximum length of a closed phase, in seconds. If it ends with too few requests, the result is INVALID.
 	MaxS float64 `yaml:"max_s" json:"max_s,omitempty"`
 	// Maximum number of tokens of an answer; 0: request.max_tokens.
 	MaxTokens int `yaml:"max_tokens" json:"max_tokens,omitempty"`
@@ -244,7 +247,7 @@ type Phase struct {
 	CompareTo string `yaml:"compare_to" json:"compare_to,omitempty"`
 }
 
-// Check is one criterion. Rule names the function that judges it (see Rules); Phase narrows it.
+// Check is one criterion of the verdict.
 type Check struct {
 	// Name of the check in the report.
 	ID string `yaml:"id" json:"id"`
@@ -252,16 +255,16 @@ type Check struct {
 	Clause string `yaml:"clause" json:"clause"`
 	// Keys of criteria that the check covers.
 	Covers []string `yaml:"covers" json:"covers,omitempty"`
-	// How the check is judged.
+	// How the check is judged, see below.
 	Rule Rule `yaml:"rule" json:"rule"`
 	// Id of the phase that the check is about, if the rule needs one.
 	Phase string `yaml:"phase" json:"phase,omitempty"`
 	// A key of targets or limits, such as "targets.latency_ms".
 	Target string `yaml:"target" json:"target,omitempty"`
-	// The number itself, in the rule's unit, instead of target.
+	// The limit itself, in the rule's unit, instead of target.
 	Limit float64 `yaml:"limit" json:"limit,omitempty"`
 	// For rules about a percentile: the percentile, such as 0.99.
 	P float64 `yaml:"p" json:"p,omitempty"`
-	// If false, the check is reported but is no part of the verdict; default: true.
+	// If false, the check is reported but does not count in the verdict; default: true.
 	Gate *bool `yaml:"gate" json:"gate,omitempty"`
 }

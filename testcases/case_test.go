@@ -168,7 +168,7 @@ func TestEveryRuleIsReachable(t *testing.T) {
 	}
 }
 
-// TestSweepsOfACase: what --sweep makes of a case asks what the case asks of its open phase.
+// TestSweepsOfACase checks that --sweep gives the sweep the objectives of the case's open phase.
 func TestSweepsOfACase(t *testing.T) {
 	for _, tt := range []struct {
 		id, spec, objectives string
@@ -266,7 +266,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzSet: any assignment is taken or is an error that matches ErrInvalid; what is taken can be validated.
+// FuzzSet checks that any assignment is accepted or is an error that matches ErrInvalid, and that the case can be
+// validated afterwards.
 func FuzzSet(f *testing.F) {
 	for _, s := range []string{"targets.throughput_rps=80", "profiles.quick.sustained.duration_s=30",
 		"checks.latency.gate=false", "checks.0.id=x", "=", ".=.", "profiles.quick=1",

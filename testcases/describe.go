@@ -12,22 +12,22 @@ import (
 	"sync"
 )
 
-// The comments of the types are the description of their keys: in the schema, in the manual and in explain.
+// The comments of the types describe their keys in the schema, in the manual and in `mixtral case explain`.
 //
 //go:embed case.go traffic.go sweep.go task.go
 var sources embed.FS
 
-// comments are the comments of fields, by "Type.Field".
+// comments returns the comments of fields, by "Type.Field".
 var comments = sync.OnceValue(func() map[string]string {
 	out := map[string]string{}
 	for _, name := range []string{"case.go", "traffic.go", "sweep.go", "task.go"} {
 		src, err := sources.ReadFile(name)
 		if err != nil {
-			panic("testcases: " + err.Error()) // it is embedded
+			panic("testcases: " + err.Error()) // cannot happen: the file is embedded
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), name, src, parser.ParseComments)
 		if err != nil {
-			panic("testcases: " + err.Error()) // it was compiled
+			panic("testcases: " + err.Error()) // cannot happen: the file was compiled
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			t, ok := n.(*ast.TypeSpec)
@@ -54,8 +54,8 @@ var comments = sync.OnceValue(func() map[string]string {
 type Key struct {
 	Path string `json:"key"` // "profiles.PROFILE[].kind"
 	Type string `json:"type"`
-	Text string `json:"text"` // what it means
-	// what it may be, where only some values are allowed
+	Text string `json:"text"` // what the key means
+	// the allowed values, if only some are
 	Allowed []string `json:"allowed,omitempty"`
 }
 
@@ -66,7 +66,7 @@ func Keys() []Key {
 	return out
 }
 
-// addKeys adds the keys of a structure.
+// addKeys appends the keys of a struct.
 func addKeys(out *[]Key, t reflect.Type, prefix string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -103,7 +103,7 @@ func addKeys(out *[]Key, t reflect.Type, prefix string) {
 	}
 }
 
-// allowed are the values of a type of names.
+// allowed returns the allowed values of a type, or nil if it is not one of the named strings.
 func allowed(t reflect.Type) []string {
 	switch t {
 	case reflect.TypeFor[Kind]():
@@ -134,7 +134,7 @@ func texts[S ~string](list []S) []string {
 	return out
 }
 
-// FindKeys gives the keys that a name stands for: a whole path, with or without marks of lists, or its last part.
+// FindKeys returns the keys with a name: a whole path, with or without [] and .NAME, or its last part.
 func FindKeys(name string) []Key {
 	plain := func(s string) string {
 		return strings.NewReplacer("[]", "", ".NAME", "").Replace(s)
@@ -154,7 +154,7 @@ func FindKeys(name string) []Key {
 	return last
 }
 
-// Manual is the reference of case files in Markdown.
+// Manual returns the reference of case files in Markdown, which is docs/CASES.md.
 func Manual() string {
 	var b strings.Builder
 	b.WriteString(manualHead)
@@ -166,8 +166,8 @@ func Manual() string {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", k.Path, value, cell(k.Text))
 	}
-	b.WriteString("\n## Rules\n\nEach check names one; docs/VERDICT.md says what makes it pass, fail or be invalid." +
-		"\n\n" +
+	b.WriteString("\n## Rules\n\n" +
+		"Each check names a rule. docs/VERDICT.md says when a check is PASS, FAIL or INVALID.\n\n" +
 		"| rule | asks | needs |\n|---|---|---|\n")
 	for _, r := range rules {
 		var needs []string
@@ -189,7 +189,7 @@ func Manual() string {
 
 func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
-// manualHead is what stands before the table of keys, wrapped as all docs are.
+// manualHead is the text before the table of keys. Its lines are wrapped as in all docs.
 //
 //go:embed manual.md
 var manualHead string

@@ -1,5 +1,5 @@
-// Package testcases holds test cases as data: identity, targets, prompts, phases of load and the checks that make the
-// verdict. It has the cases that are built in, reads others from YAML, and builds them from memory.
+// Package testcases represents test cases as data: identity, targets, prompts, phases of load and the checks that
+// decide the verdict. It has the built-in cases, reads others from YAML, and makes them from Go values.
 //
 // A case from a file or by its name:
 //
@@ -15,8 +15,9 @@
 //		Rule: testcases.RuleMeanLatency, Phase: "single"}}
 //	loaded, err := c.With(nil) // nil: the built-in prompts
 //
-// case.go has the types, rule.go the table of rules that a check may name, validate.go what is allowed in each field.
-// parse.go reads and writes YAML, sweep.go has sweeps, traffic.go what requests ask, set.go changes single values by
-// their path, schema.go makes the JSON Schema, and testcases.go has the built-in cases and the prompts of a case.
-// Start reading at Case.
+// case.go has the types, rule.go the table of the rules of checks, and validate.go the allowed values of each field.
+// parse.go reads and writes YAML, and extend.go merges a case with the one that it extends. sweep.go has sweeps,
+// traffic.go the traffic of phases, task.go the graded tasks, and slo.go the objectives. set.go changes single values
+// by their path, schema.go makes the JSON Schema, describe.go the manual, and testcases.go has the built-in cases and
+// the prompts of a case. Start reading at Case.
 package testcases

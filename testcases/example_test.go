@@ -9,7 +9,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// A case and its prompts, declared in Go. What With gives is what certify.Options.Loaded takes.
+// A case and its prompts, declared in Go. The result of With is for certify.Options.Loaded.
 func Example() {
 	c := testcases.New("TC-SUPPORT", "Support answers within a second")
 	c.Targets.LatencyMS, c.Targets.ThroughputRPS = 1000, 4
@@ -32,7 +32,7 @@ func Example() {
 	// Output: TC-SUPPORT 2 phases, 1 prompt
 }
 
-// Questions with right answers come from memory too: the case names a file, and Files has its content.
+// Questions with right answers can come from memory too: the case names a file, and Files has its content.
 func ExampleLoaded() {
 	c := testcases.New("TC-SUMS", "Sums are right")
 	c.Profiles = map[string]testcases.Phases{"quick": {{ID: "sums", Kind: testcases.KindClosed, Concurrency: 4,
@@ -48,7 +48,7 @@ func ExampleLoaded() {
 	// Output: exact_match
 }
 
-// A case that goes over a built-in one, as a file or as here.
+// A case that changes a built-in one.
 func ExampleRead() {
 	loaded, err := testcases.Load("CHAT-INTERACTIVE")
 	if err != nil {

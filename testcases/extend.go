@@ -15,10 +15,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
-// maxExtends bounds how many cases may extend each other in a chain. A longer chain is a circle.
+// maxExtends is how many cases may extend each other. A longer chain is probably a cycle.
 const maxExtends = 8
 
-// readSource reads the file of a case, and returns the directory that its files are relative to.
+// readSource reads the file of a case, and returns the directory of its other files.
 func readSource(ref string) (data []byte, dir string, err error) {
 	if slices.Contains(List(), ref) {
 		data, err = builtin.ReadFile(ref + "/case.yaml")
@@ -32,7 +32,7 @@ func readSource(ref string) (data []byte, dir string, err error) {
 	return data, filepath.Dir(ref), err
 }
 
-// extended merges the file of a case into the case that it extends; it returns the file itself if it extends none.
+// extended merges the file of a case with the case that it extends. It returns the file unchanged if it extends none.
 func extended(data []byte, dir string) ([]byte, error) {
 	tree, err := treeOf(data)
 	if err != nil || tree["extends"] == nil { // Parse says what is wrong with the file
@@ -68,7 +68,8 @@ func extended(data []byte, dir string) ([]byte, error) {
 	return nil, &Problem{Key: "extends", Reason: fmt.Sprintf("more than %d cases extend each other", maxExtends)}
 }
 
-// treeOf reads YAML as it stands. The YAML library panics on some files that are not YAML.
+// treeOf reads YAML into maps and lists. It recovers from panics, because the YAML library panics on some invalid
+// files.
 func treeOf(data []byte) (tree map[string]any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -85,7 +86,8 @@ func treeOf(data []byte) (tree map[string]any, err error) {
 	return tree, nil
 }
 
-// merged puts one tree over another: maps key by key, and lists of entries with ids by their ids.
+// merged merges two trees: maps by their keys, and lists of entries with ids by these ids. Other values of over
+// replace those of under, and null removes a key.
 func merged(under, over any) any {
 	switch o := over.(type) {
 	case map[string]any:
@@ -131,7 +133,7 @@ func idOf(x any) string {
 	return id
 }
 
-// relocate makes the files that a tree names relative to another directory.
+// relocate changes the file names in a tree, which are relative to folder, so that they are relative to dir.
 func relocate(tree map[string]any, dir, folder string) {
 	move := func(m map[string]any, key string) {
 		if name, ok := m[key].(string); ok && name != BuiltinPrompts && !filepath.IsAbs(name) {
@@ -155,7 +157,7 @@ func relocate(tree map[string]any, dir, folder string) {
 	}
 }
 
-// relative gives a path from a directory, or the path itself if there is none.
+// relative returns a path relative to a directory, or the path itself if that is not possible.
 func relative(dir, path string) string {
 	if dir == "" {
 		dir, _ = os.Getwd()

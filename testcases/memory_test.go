@@ -22,7 +22,7 @@ func declared() *testcases.Case {
 	return c
 }
 
-// TestACaseIsDeclaredInGo: built in memory, written, and read back it is the same case.
+// TestACaseIsDeclaredInGo checks that a case that was made in memory, written and read back is the same case.
 func TestACaseIsDeclaredInGo(t *testing.T) {
 	set := &prompts.Set{Prompts: []prompts.Prompt{{Category: "a", Level: "b", Text: "What is 2 + 2?"}}}
 	c := declared()

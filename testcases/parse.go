@@ -10,22 +10,23 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
-// maxFile bounds a case file; the compiled-in one has about 10 KB.
+// maxFile limits a case file, in bytes. The built-in case has about 10 kB.
 const maxFile = 1 << 20
 
-// Defaults are the values that a case file may leave out: limits that separate faults from noise in tests of the
-// certifier, and requests as chat clients send them.
+// Defaults returns a case with the values that a case file may leave out. The limits separate faults from noise in the
+// tests of the certifier, and requests are as chat clients send them.
 func Defaults() Case {
 	return Case{
 		Prompts: BuiltinPrompts,
 		Limits: Limits{
 			ErrorBudget:  0.001,
 			IssueDelayMS: 50, // 2.5 % of the specification's 2,000 ms
-			// above arrivals × timeout of the specification's 50 requests/s, so that timeouts come first
+			// more than timeout × rate at the specification's 50 requests/s, so that requests time out before the
+			// limit is reached
 			MaxInFlight:      2000,
 			RequestTimeoutS:  30,
 			DegradationShare: 0.05,
-			DegradationMS:    5,    // what a busy machine adds to a request; 1/400 of the specification's target
+			DegradationMS:    5,    // a busy machine adds this much to a request; 1/400 of the specification's target
 			StallMS:          1000, // half of the specification's 2,000 ms
 			LeakMBPerHour:    100,
 			LeakShare:        0.005,
@@ -40,10 +41,10 @@ func Defaults() Case {
 	}
 }
 
-// BuiltinPrompts is the value of Case.Prompts that stands for the prompts of TC-L1-COMP-MIXTRAL-003.
+// BuiltinPrompts is the value of Case.Prompts for the prompts of TC-L1-COMP-MIXTRAL-003.
 const BuiltinPrompts = "builtin"
 
-// New makes a case of this version with the defaults. Add targets, profiles and checks; Validate says what is missing.
+// New makes a case with the defaults. Add targets, profiles and checks; Validate says what is missing.
 func New(id, name string) *Case {
 	c := Defaults()
 	c.SchemaVersion, c.ID, c.Name = SchemaVersion, id, name
@@ -59,7 +60,8 @@ func (c *Case) Marshal() ([]byte, error) {
 	return data, nil
 }
 
-// Parse reads a case file: strict YAML over Defaults, validated. Errors match ErrInvalid, and show the line at fault.
+// Parse reads a case file as strict YAML, adds the defaults, and validates the case. It does not follow extends; Load
+// does. Errors match ErrInvalid and show the wrong line.
 func Parse(data []byte) (*Case, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrInvalid, len(data), maxFile)
@@ -78,8 +80,8 @@ func Parse(data []byte) (*Case, error) {
 	return &c, nil
 }
 
-// unmarshal reads strict YAML. The YAML library panics on some files that are not YAML (fuzzing found them, see
-// testdata); a bad file is an error here, never the end of the process.
+// unmarshal reads strict YAML. It recovers from panics, because the YAML library panics on some invalid files (see
+// testdata).
 func unmarshal(data []byte, c *Case) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -95,7 +97,7 @@ func unmarshal(data []byte, c *Case) (err error) {
 	return nil
 }
 
-// annotated gives the lines around a key of the source, or none if the key is not in it.
+// annotated returns the lines around a key in the source, or "" if the key is not there.
 func annotated(data []byte, key string) (lines string) {
 	defer func() {
 		if recover() != nil {
@@ -113,16 +115,16 @@ func annotated(data []byte, key string) (lines string) {
 	return "\n" + strings.TrimRight(bounded.Lines(string(src)), "\n ")
 }
 
-// Problem is one thing wrong with a case: the key, and what is allowed there.
+// Problem is one mistake in a case: the key, and what is allowed there. It matches ErrInvalid.
 type Problem struct {
 	Key    string // "targets.latency_ms", "profiles.quick[3].rps"
 	Reason string
 }
 
-// Error gives "key: reason".
+// Error returns "key: reason".
 func (p *Problem) Error() string { return p.Key + ": " + p.Reason }
 
-// Is makes every Problem an ErrInvalid.
+// Is makes every Problem match ErrInvalid.
 func (p *Problem) Is(target error) bool { return target == ErrInvalid }
 
 // Problems lists the problems in err.
@@ -142,7 +144,7 @@ func Problems(err error) []*Problem {
 	return all
 }
 
-// showLines adds to every problem the source line it stands in, where the key is in the file.
+// showLines adds to every problem the lines around its key, if the key is in the file.
 func showLines(err error, data []byte) error {
 	var all []error
 	for _, p := range Problems(err) {

@@ -2,10 +2,10 @@ package testcases
 
 import "slices"
 
-// Rule names how a check is judged. docs/VERDICT.md has what makes each pass, fail or be invalid.
+// Rule names how a check is judged. docs/VERDICT.md says when a check with each rule is PASS, FAIL or INVALID.
 type Rule string
 
-// Rules that a check may name.
+// The rules.
 const (
 	RuleAnswersValid      Rule = "answers_valid"
 	RuleMeanLatency       Rule = "mean_latency"
@@ -50,26 +50,26 @@ const (
 	RuleTokensPerJoule    Rule = "tokens_per_joule"
 )
 
-// RuleInfo says what a rule asks, and what a check with that rule must have.
+// RuleInfo describes a rule, and what a check with that rule must have.
 type RuleInfo struct {
 	Rule       Rule
 	Asks       string // the question that the rule answers
 	Phase      bool   // the check must name a phase
 	Percentile bool   // the check must give P
-	// it is about times or rates under load: its figures mean nothing when the load generator was late
+	// the rule is about times or rates under load, so that it is INVALID if the load generator was late
 	Load bool
-	// the target that a check must give a value, where it names neither a target nor a limit of its own; empty: none
+	// the key that must be set if the check has neither a target nor a limit; empty: none
 	Needs string
-	Op    string // how the measured figure is held against the target: "<", "<=" or ">="; empty: it is not
+	Op    string // how the measured figure is compared with the target: "<", "<=" or ">="; empty: it is not
 }
 
-// needsLimit is what RuleInfo.Needs is for rules that only a check's own limit can serve.
+// needsLimit is the value of RuleInfo.Needs for rules whose checks must have their own limit.
 const needsLimit = "limit"
 
-// rules is the one table of rules, by name.
+// rules is the table of all rules, sorted by name.
 var rules = []RuleInfo{
-	{Rule: RuleAnswersValid, Asks: "Does every answer have content, an honest finish reason and plausible usage?"},
-	{Rule: RuleAudits, Asks: "Did every audit of the server's honesty pass?"},
+	{Rule: RuleAnswersValid, Asks: "Does every answer have content, a correct finish reason and plausible usage?"},
+	{Rule: RuleAudits, Asks: "Did the server pass every audit?"},
 	{Rule: RuleBatchThroughput, Phase: true, Load: true, Op: ">=",
 		Asks: "Is one burst of requests answered at the target rate?"},
 	{Rule: RuleDegradationAfter, Phase: true, Load: true, Op: "<=",
@@ -78,51 +78,51 @@ var rules = []RuleInfo{
 		Asks: "Is the last third of the phase as fast as its first?"},
 	{Rule: RuleErrorBudget, Op: "<=", Asks: "Is the share of failed requests within the budget?"},
 	{Rule: RuleExactMatch, Phase: true, Op: ">=",
-		Asks: "Do as many answers end with the reference's number as the limit asks?"},
+		Asks: "Is the share of answers that end with the reference's number at least the limit?"},
 	{Rule: RuleGenerator, Asks: "Did the load generator keep its schedule?"},
 	{Rule: RuleGoodput, Phase: true, Load: true, Op: ">=", Needs: "targets.goodput",
 		Asks: "Is the share of scheduled requests that meet every objective as high as the target?"},
 	{Rule: RuleGPUMemory, Op: "<=", Needs: needsLimit,
-		Asks: "Is the highest reading of all accelerators' memory together within the limit?"},
+		Asks: "Is the highest total memory of all accelerators within the limit?"},
 	{Rule: RuleGPUPower, Phase: true, Op: "<=", Needs: needsLimit,
-		Asks: "Is the mean power of all accelerators together within the limit?"},
+		Asks: "Is the mean total power of all accelerators within the limit?"},
 	{Rule: RuleITLMean, Phase: true, Load: true, Op: "<", Needs: "targets.itl_ms",
 		Asks: "Is the mean time between two tokens below the target?"},
 	{Rule: RuleITLPercentile, Phase: true, Percentile: true, Load: true, Op: "<=", Needs: "targets.itl_ms",
 		Asks: "Is the percentile of the time between two tokens within the target?"},
 	{Rule: RuleJSONValid, Phase: true, Op: ">=",
-		Asks: "Do as many answers keep the JSON Schema that was sent as the limit asks?"},
+		Asks: "Is the share of answers that satisfy the request's JSON Schema at least the limit?"},
 	{Rule: RuleKnee, Phase: true, Load: true, Op: ">=",
-		Asks: "Is the highest load that keeps the objectives of the sweep at least the target?"},
+		Asks: "Is the highest load at which the sweep's objectives are met at least the target?"},
 	{Rule: RuleLeak, Asks: "Does memory stop growing under constant load?"},
 	{Rule: RuleLittle, Op: "<=", Asks: "Does the mean number in flight agree with Little's law?"},
 	{Rule: RuleMeanLatency, Phase: true, Load: true, Op: "<", Asks: "Is the mean latency below the target?"},
 	{Rule: RuleMetricsReported, Asks: "Do the server's metrics agree with the client's own counts?"},
 	{Rule: RuleNeedle, Phase: true, Op: ">=",
-		Asks: "Is a sentence in a long text found as often as the limit asks?"},
+		Asks: "Is the share of answers that find the sentence in a long text at least the limit?"},
 	{Rule: RulePeakCPU, Op: "<=", Asks: "Does the busiest second use no more cores than the target?"},
 	{Rule: RulePeakMemory, Op: "<=", Asks: "Is the highest sample of memory within the target?"},
 	{Rule: RulePercentileLatency, Phase: true, Percentile: true, Load: true, Op: "<=",
 		Asks: "Is the percentile of the latency within the target?"},
-	{Rule: RulePreconditions, Asks: "Does everything hold that the case demands before the load?"},
+	{Rule: RulePreconditions, Asks: "Did every precondition hold before the load?"},
 	{Rule: RuleQuality, Op: ">=", Asks: "Does the mean score of the answers reach the target?"},
-	{Rule: RuleQualityUnderLoad, Op: "<=", Asks: "Are answers under load as good as answers without?"},
-	{Rule: RuleReportWritten, Asks: "Is the record of the run whole?"},
-	{Rule: RuleRouge1, Phase: true, Op: ">=", Asks: "Is the mean ROUGE-1 against the references at least the limit?"},
-	{Rule: RuleRouge2, Phase: true, Op: ">=", Asks: "Is the mean ROUGE-2 against the references at least the limit?"},
-	{Rule: RuleRougeL, Phase: true, Op: ">=", Asks: "Is the mean ROUGE-L against the references at least the limit?"},
+	{Rule: RuleQualityUnderLoad, Op: "<=", Asks: "Are answers under load as good as answers without load?"},
+	{Rule: RuleReportWritten, Asks: "Is the record of the run complete?"},
+	{Rule: RuleRouge1, Phase: true, Op: ">=", Asks: "Is the mean ROUGE-1 score of the answers at least the limit?"},
+	{Rule: RuleRouge2, Phase: true, Op: ">=", Asks: "Is the mean ROUGE-2 score of the answers at least the limit?"},
+	{Rule: RuleRougeL, Phase: true, Op: ">=", Asks: "Is the mean ROUGE-L score of the answers at least the limit?"},
 	{Rule: RuleStalls, Phase: true, Load: true, Op: "<=",
-		Asks: "Does something always arrive within the limit while requests wait?"},
+		Asks: "Is the longest time without any bytes, while requests are in flight, within the limit?"},
 	{Rule: RuleStepsComplete, Asks: "Did every phase run as planned?"},
 	{Rule: RuleThroughput, Phase: true, Load: true, Op: ">=", Asks: "Is the target rate sustained?"},
 	{Rule: RuleTokensPerJoule, Phase: true, Op: ">=", Needs: needsLimit,
-		Asks: "Are as many output tokens made of a joule of the accelerators as the limit asks?"},
+		Asks: "Is the number of output tokens per joule of the accelerators at least the limit?"},
 	{Rule: RuleToolMatch, Phase: true, Op: ">=",
-		Asks: "Do as many answers call the expected tools, with the expected arguments, as the limit asks?"},
+		Asks: "Is the share of answers that call the expected tools with the expected arguments at least the limit?"},
 	{Rule: RuleToolName, Phase: true, Op: ">=",
-		Asks: "Do as many answers call the expected tools, whatever the arguments, as the limit asks?"},
+		Asks: "Is the share of answers that call the expected tools, with any arguments, at least the limit?"},
 	{Rule: RuleToolValid, Phase: true, Op: ">=",
-		Asks: "Do the calls of as many answers keep the schemas of the tools as the limit asks?"},
+		Asks: "Is the share of answers whose calls satisfy the tools' schemas at least the limit?"},
 	{Rule: RuleTPOTMean, Phase: true, Load: true, Op: "<", Needs: "targets.tpot_ms",
 		Asks: "Is the mean time per output token below the target?"},
 	{Rule: RuleTPOTPercentile, Phase: true, Percentile: true, Load: true, Op: "<=",
@@ -136,7 +136,7 @@ var rules = []RuleInfo{
 // Rules lists every rule, sorted by name.
 func Rules() []RuleInfo { return slices.Clone(rules) }
 
-// Info looks the rule up; ok is false if there is no such rule.
+// Info returns the description of the rule. ok is false if there is no such rule.
 func (r Rule) Info() (info RuleInfo, ok bool) {
 	i := slices.IndexFunc(rules, func(x RuleInfo) bool { return x.Rule == r })
 	if i < 0 {

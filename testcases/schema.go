@@ -7,8 +7,8 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// Schema gives the JSON Schema of a case file, for editors and other programs. Conditions on more than one field (such
-// as a check that names a phase) are left to Validate.
+// Schema returns the JSON Schema of a case file, for editors and other programs. It does not check conditions on more
+// than one field, such as that a check names an existing phase; Validate does.
 func Schema() ([]byte, error) {
 	s, err := jsonschema.For[Case](nil)
 	if err != nil {
@@ -60,7 +60,7 @@ func Schema() ([]byte, error) {
 	return append(data, '\n'), err
 }
 
-// describe puts the comments of a structure's fields into its schema.
+// describe adds the comments of a struct's fields to its schema.
 func describe(s *jsonschema.Schema, t reflect.Type) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -88,7 +88,7 @@ func describe(s *jsonschema.Schema, t reflect.Type) {
 	}
 }
 
-// notNull forbids null where Go's nil slice would allow it.
+// notNull forbids null, which jsonschema.For allows for a slice.
 func notNull(s *jsonschema.Schema) { s.Type, s.Types = "array", nil }
 
 func anys[S ~string](list []S) []any {

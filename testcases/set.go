@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// Set overrides one value, given as "targets.throughput_rps=80". Phases and checks are named by their ids:
-// "profiles.quick.sustained.duration_s=30", "checks.leak.gate=false". A list of plain values is replaced as a whole:
-// "profiles.quick.depths.task.tokens=[1000, 8000]". In a section whose names are free, a new name is added:
-// "request.headers.X-Team=search". The case is not validated: call Validate after the last Set. Errors match
-// ErrInvalid and name the keys that exist.
+// Set changes one value with an assignment such as "targets.throughput_rps=80". Phases and checks are named by their
+// ids: "profiles.quick.sustained.duration_s=30", "checks.leak.gate=false". A list of plain values is replaced as a
+// whole: "profiles.quick.depths.task.tokens=[1000, 8000]". A section with free names, such as request.headers, accepts
+// a new name: "request.headers.X-Team=search". The case is not validated: call Validate after the last Set. Errors
+// match ErrInvalid and name the keys that exist.
 func (c *Case) Set(assignment string) error {
 	key, value, ok := strings.Cut(assignment, "=")
 	if !ok {
@@ -28,7 +28,7 @@ func (c *Case) Set(assignment string) error {
 	})
 }
 
-// Number reads one number by its path, such as "limits.error_budget".
+// Number returns the number with a path such as "limits.error_budget". Errors match ErrInvalid.
 func (c *Case) Number(key string) (float64, error) {
 	var n float64
 	err := descend(reflect.ValueOf(c).Elem(), strings.Split(key, "."), key, func(leaf reflect.Value) error {
@@ -45,7 +45,7 @@ func (c *Case) Number(key string) (float64, error) {
 	return n, err
 }
 
-// descend walks from v along path and calls do with the value at its end, which can be set.
+// descend follows path from v and calls do with the value at its end, which do may set.
 func descend(v reflect.Value, path []string, key string, do func(reflect.Value) error) error {
 	if len(path) == 0 {
 		return do(v)
@@ -66,7 +66,7 @@ func descend(v reflect.Value, path []string, key string, do func(reflect.Value) 
 			v.Set(reflect.New(v.Type().Elem()))
 		}
 		return descend(v.Elem(), path, key, do)
-	case reflect.Map: // its values are not variables: change a copy, then put it back
+	case reflect.Map: // the values of a map cannot be set: change a copy and store it
 		if elem := v.Type().Elem().Kind(); elem == reflect.String || elem == reflect.Interface {
 			return descendNames(v, strings.Join(path, "."), do)
 		}
@@ -103,7 +103,7 @@ func descend(v reflect.Value, path []string, key string, do func(reflect.Value) 
 	return &Problem{Key: key, Reason: fmt.Sprintf("has nothing below it called %q", name)}
 }
 
-// descendNames changes a value in a section whose names are free, or adds it.
+// descendNames changes a value in a section with free names, or adds it.
 func descendNames(v reflect.Value, name string, do func(reflect.Value) error) error {
 	value := reflect.New(v.Type().Elem()).Elem()
 	if have := v.MapIndex(reflect.ValueOf(name)); have.IsValid() {
@@ -151,7 +151,7 @@ func setScalar(v reflect.Value, key, value string) error {
 			return &Problem{Key: key, Reason: fmt.Sprintf("must be true or false, got %q", value)}
 		}
 		v.SetBool(b)
-	case reflect.Interface: // a field of a request's body: JSON, or text
+	case reflect.Interface: // a field of a request's body: JSON or, if it is not JSON, a string
 		var x any
 		if json.Unmarshal([]byte(value), &x) != nil {
 			x = value
@@ -171,7 +171,7 @@ func setScalar(v reflect.Value, key, value string) error {
 	return nil
 }
 
-// setList replaces a list of plain values, written as [A, B] or A,B; [] empties it.
+// setList replaces a list of plain values, which is written as [A, B] or A,B. [] makes it empty.
 func setList(v reflect.Value, key, value string) error {
 	if v.Type().Elem().Kind() == reflect.Struct {
 		return &Problem{Key: key, Reason: "must name a single value: give the path of one inside it"}

@@ -10,12 +10,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/slo"
 )
 
-// goodputName begins an objective about the share of requests that meet all the others.
+// goodputName begins an objective about the share of requests that meet all other objectives.
 const goodputName = "goodput"
 
-// AddSLO adds objectives for phases, as the command line gives them: "ttft:p99<2s,tpot:p99<200ms,goodput>=95%", with
-// "PHASE=" before them for one phase. Without a phase they hold for every open phase that all profiles have, or, if
-// there is none, for every closed one. Objectives that a phase already has are replaced. Errors match ErrInvalid.
+// AddSLO adds objectives for phases, such as "ttft:p99<2s,tpot:p99<200ms,goodput>=95%", with "PHASE=" in front for one
+// phase. Without a phase they are for every open phase that all profiles have or, if there is none, for every such
+// closed phase. They replace earlier objectives of a phase. Errors match ErrInvalid.
 func (c *Case) AddSLO(arg string) error {
 	phase, list := "", arg
 	if before, after, ok := strings.Cut(arg, "="); ok && !strings.ContainsAny(before, "<>:,") {
@@ -40,7 +40,8 @@ func (c *Case) AddSLO(arg string) error {
 	return c.ExpandSLO()
 }
 
-// loadPhases are the phases of load that every profile has, open ones before closed ones.
+// loadPhases returns the ids of the open phases that every profile has or, without these, of the closed or the sweep
+// phases.
 func (c *Case) loadPhases() []string {
 	for _, kind := range []Kind{KindOpen, KindClosed, KindSweep} {
 		var ids []string
@@ -60,7 +61,7 @@ func (c *Case) loadPhases() []string {
 	return nil
 }
 
-// sloPrefix begins the ids of the checks that are made from a phase's objectives.
+// sloPrefix is the beginning of the ids of the checks that are made from a phase's objectives.
 func sloPrefix(phase string) string { return "slo-" + phase + "-" }
 
 // dropSLO removes the checks that were made from a phase's objectives.
@@ -72,11 +73,12 @@ func (c *Case) dropSLO(phase string) {
 	}
 }
 
-// ExpandSLO makes a check of each objective of SLO; it can be called again after SLO has changed. Parse does it.
+// ExpandSLO makes a check for each objective of SLO. It can be called again after SLO has changed. Parse calls it.
+// Errors match ErrInvalid.
 func (c *Case) ExpandSLO() error {
 	for _, phase := range slices.Sorted(maps.Keys(c.SLO)) {
 		c.dropSLO(phase)
-		if c.phaseOf(phase).Kind == KindSweep { // its steps are judged by them
+		if c.phaseOf(phase).Kind == KindSweep { // the objectives judge its steps
 			for _, phases := range c.Profiles {
 				for i := range phases {
 					if phases[i].ID == phase && phases[i].Sweep != nil {
@@ -99,7 +101,7 @@ func (c *Case) ExpandSLO() error {
 	return nil
 }
 
-// parseObjectives makes checks of objectives; their ids still lack the phase.
+// parseObjectives makes a check for each objective in a list. Their ids do not have the phase yet.
 func parseObjectives(list string) ([]Check, error) {
 	var out []Check
 	for part := range strings.SplitSeq(list, ",") {
@@ -132,7 +134,7 @@ func parseObjectives(list string) ([]Check, error) {
 	return out, nil
 }
 
-// objectiveRules judge the mean and a percentile of each metric.
+// objectiveRules has the rules for the mean and for a percentile of each metric.
 var objectiveRules = map[slo.Metric][2]Rule{
 	slo.TTFT:    {RuleTTFTMean, RuleTTFTPercentile},
 	slo.TPOT:    {RuleTPOTMean, RuleTPOTPercentile},
@@ -160,8 +162,8 @@ func parseGoodput(s string) (float64, error) {
 	return share, nil
 }
 
-// Objectives gives the objectives of a phase as certify --slo takes them, for planning: those of its checks that have
-// a limit of their own or a target in milliseconds. It is "" where there are none.
+// Objectives returns the objectives of a phase in the form of `mixtral certify --slo`, for planning. They are those of
+// its checks about latencies that count in the verdict and have a limit. It returns "" if there are none.
 func (c *Case) Objectives(phase string) string {
 	var out []string
 	for _, x := range c.Checks {
@@ -178,8 +180,8 @@ func (c *Case) Objectives(phase string) string {
 	return strings.Join(out, ",")
 }
 
-// Limit is the number that a check's figure is compared with: its own limit, the value that its target names, or the
-// target of its rule. 0: none.
+// Limit returns the number that a check's figure is compared with: the check's limit, the value that its target names,
+// or the target of its rule. 0: none.
 func (c *Case) Limit(x Check) float64 {
 	if x.Limit > 0 {
 		return x.Limit

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Sweep is the search of a phase of kind sweep: load after load is offered, each in a step, until the highest load
-// that keeps the objectives is enclosed. The phase's duration_s, requests, max_s and ramp_s are those of one step.
+// Sweep is the search of a phase of kind sweep for the knee, the highest load at which the objectives are met. Each
+// step offers one load, until an interval around the knee is narrow enough. The phase's duration_s, requests, max_s
+// and ramp_s are those of one step.
 type Sweep struct {
 	// What varies: "rate" (arrivals per second) or "concurrency" (requests in flight).
 	Over SweepOver `yaml:"over" json:"over"`
@@ -19,10 +20,10 @@ type Sweep struct {
 	From float64 `yaml:"from" json:"from"`
 	// The highest load.
 	To float64 `yaml:"to" json:"to"`
-	// Objectives that a step must keep, such as "ttft:p99<2s,tpot:p99<200ms,goodput>=0.95". Default: the objectives
-	// of the profile's first open phase that has any, else of its first closed phase that has any, else
-	// targets.latency_ms. A sweep over rates also requires that the backlog does not grow, and every sweep that
-	// failures stay within limits.error_budget.
+	// Objectives that a step must meet, such as "ttft:p99<2s,tpot:p99<200ms,goodput>=0.95". Default: the objectives of
+	// the profile's first open phase that has any, else of its first closed phase that has any, else
+	// targets.latency_ms. Every sweep also requires that failures stay within limits.error_budget, and a sweep over
+	// rates that the backlog does not grow.
 	Objectives string `yaml:"objectives" json:"objectives,omitempty"`
 	// The search ends when the interval around the knee is no wider than this share of the knee; 0: 0.05.
 	Within float64 `yaml:"within" json:"within,omitempty"`
@@ -36,10 +37,10 @@ type Sweep struct {
 	RestS float64 `yaml:"rest_s" json:"rest_s,omitempty"`
 }
 
-// SweepOver is what a sweep varies.
+// SweepOver names what a sweep varies.
 type SweepOver string
 
-// What a sweep varies.
+// The values of SweepOver.
 const (
 	OverRate        SweepOver = "rate"
 	OverConcurrency SweepOver = "concurrency"
@@ -47,7 +48,7 @@ const (
 
 var sweepOvers = []SweepOver{OverRate, OverConcurrency}
 
-// Unit is the unit of the load.
+// Unit returns the unit of the load.
 func (o SweepOver) Unit() string {
 	if o == OverConcurrency {
 		return "in flight"
@@ -55,8 +56,8 @@ func (o SweepOver) Unit() string {
 	return "requests/s"
 }
 
-// LoadUnit is the unit of the load that a sweep's phase varies: where its traffic has turns, a rate counts
-// conversations.
+// LoadUnit returns the unit of the load that a sweep's phase varies. A rate counts conversations if the traffic has
+// turns.
 func (p *Phase) LoadUnit() string {
 	if p.Sweep != nil && p.Sweep.Over == OverRate && p.Traffic.Talks() {
 		return "conversations/s"
@@ -75,10 +76,10 @@ const (
 	sweepRestS      = 1
 	sweepStepS      = 10
 	sweepRampShare  = 0.1
-	sweepMaxTimes   = 4 // of a step's duration: rates too low for its requests end there
+	sweepMaxTimes   = 4 // of a step's duration; at a low rate a step ends there, before it has its requests
 )
 
-// filled gives a sweep with its defaults.
+// filled returns the sweep with its defaults.
 func (s Sweep) filled() Sweep {
 	fill := func(v *float64, by float64) {
 		if *v == 0 {
@@ -94,8 +95,8 @@ func (s Sweep) filled() Sweep {
 	return s
 }
 
-// SweepOf gives the sweep of a phase with everything that the case leaves to defaults: its objectives, and the length
-// of a step.
+// SweepOf returns the sweep of a phase and the phase, both with all defaults: the objectives, and the length of a
+// step.
 func (c *Case) SweepOf(ph Phase) (Sweep, Phase) {
 	s := Sweep{}
 	if ph.Sweep != nil {
@@ -120,7 +121,8 @@ func (c *Case) SweepOf(ph Phase) (Sweep, Phase) {
 	return s, ph
 }
 
-// sweepObjectives are those of the case's other phases, of the profile that has the sweep first.
+// sweepObjectives returns the objectives of the case's first open phase that has any or, without one, of its first
+// closed phase that has any. It searches the profiles with the sweep first.
 func (c *Case) sweepObjectives(id string) string {
 	names := slices.Sorted(maps.Keys(c.Profiles))
 	slices.SortStableFunc(names, func(a, b string) int {
@@ -155,7 +157,7 @@ func millis(ms float64) time.Duration {
 	return time.Duration(math.Round(ms * float64(time.Millisecond)))
 }
 
-// gatedObjectives are those of a phase's checks, goodput included.
+// gatedObjectives returns the objectives of a phase's checks that count in the verdict, goodput included.
 func (c *Case) gatedObjectives(phase string) string {
 	out := c.Objectives(phase)
 	for _, x := range c.Checks {
@@ -166,14 +168,14 @@ func (c *Case) gatedObjectives(phase string) string {
 	return out
 }
 
-// SweepChecks are the objectives of a sweep as checks, each with a rule, a limit and the phase that it is about.
+// SweepChecks returns a check for each objective of a sweep, with a rule, a limit and the phase.
 func (s Sweep) SweepChecks(phase string) []Check {
 	if s.Objectives == "" {
 		return nil
 	}
 	out, err := parseObjectives(s.Objectives)
 	if err != nil {
-		return nil // Validate has said so
+		return nil // Validate has returned this error
 	}
 	for i := range out {
 		out[i].Phase = phase
@@ -181,7 +183,7 @@ func (s Sweep) SweepChecks(phase string) []Check {
 	return out
 }
 
-// validate looks at a sweep and the phase that has it.
+// validate checks a sweep and its phase.
 func (s *Sweep) validate(p *problems, c *Case, at string, ph Phase) {
 	oneOf(p, at+".over", s.Over, sweepOvers)
 	most := 1e6
@@ -212,17 +214,17 @@ func (s *Sweep) validate(p *problems, c *Case, at string, ph Phase) {
 	}
 }
 
-// KneePhase names the phase that AddSweep makes, and its check; SweepProfile the profile.
+// KneePhase names the phase and the check that OnlySweep makes, and SweepProfile the profile.
 const (
 	KneePhase    = "knee"
 	SweepProfile = "sweep"
 )
 
-// OnlySweep makes of a case one that searches for the knee and asks nothing else: a profile "sweep" with the warm-up
-// of another profile and a phase "knee", which asks what that profile's first open phase asks, or its first closed
-// one. spec is "rate=FROM..TO", "concurrency=FROM..TO", or either word alone for a range around the case's target.
-// stepS is the length of a step. A check "knee" holds the result against the target where there is one. Errors match
-// ErrInvalid.
+// OnlySweep turns a case into one that only searches for the knee. It has a profile "sweep" with the warm-up of
+// another profile and a phase "knee", whose requests are those of that profile's first open phase or, without one, of
+// its first closed phase. spec is "rate=FROM..TO", "concurrency=FROM..TO", or either word alone for a range around the
+// case's target. stepS is the length of a step, in seconds. A check "knee" compares the result with the target, if
+// there is one. Errors match ErrInvalid.
 func (c *Case) OnlySweep(profile, spec string, stepS float64) error {
 	phases, ok := c.Profiles[profile]
 	if !ok {
@@ -265,10 +267,10 @@ func (c *Case) OnlySweep(profile, spec string, stepS float64) error {
 	return nil
 }
 
-// sweepKeeps are the rules about a whole run that a sweep alone is judged by too.
+// sweepKeeps lists the rules about a whole run, whose checks stay in a case that only searches for the knee.
 var sweepKeeps = []Rule{RulePreconditions, RuleGenerator, RuleStepsComplete, RuleReportWritten}
 
-// kneeTarget is the load that the case asks for.
+// kneeTarget returns the load that the case demands, or 0.
 func (c *Case) kneeTarget(over SweepOver) float64 {
 	if over == OverConcurrency {
 		return float64(c.Targets.Concurrency)
@@ -276,7 +278,7 @@ func (c *Case) kneeTarget(over SweepOver) float64 {
 	return c.Targets.ThroughputRPS
 }
 
-// sweepAround is how far around a target a sweep looks where no range is given.
+// sweepAround is the factor below and above the target that a sweep searches if no range is given.
 const sweepAround = 16
 
 func (c *Case) parseSweep(spec string) (*Sweep, error) {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Task is what the requests of a phase ask, instead of prompts, where each answer can be graded by itself. The phase
-// makes load as any other does, so that the grades are those of answers under load.
+// Task replaces the prompts of a phase with questions whose answers can be graded. The phase makes load as any other
+// phase does, so that the grades are those of answers under load.
 type Task struct {
 	// What is asked, and how an answer is graded.
 	Kind TaskKind `yaml:"kind" json:"kind"`
@@ -25,10 +25,10 @@ type Task struct {
 	ToolChoice ToolChoice `yaml:"tool_choice" json:"tool_choice,omitempty"`
 }
 
-// ToolChoice is what requests with tools say of calls.
+// ToolChoice is the tool_choice of requests with tools.
 type ToolChoice string
 
-// What requests with tools may say.
+// The values of ToolChoice.
 const (
 	ToolsAuto     ToolChoice = "auto"
 	ToolsRequired ToolChoice = "required"
@@ -42,21 +42,22 @@ type TaskKind string
 
 // Kinds of tasks.
 const (
-	TaskExactMatch TaskKind = "exact_match" // GSM8K's shape: the final number must be the reference's
-	TaskRouge      TaskKind = "rouge"       // OpenOrca's or ShareGPT's shape: ROUGE against the reference
-	TaskJSON       TaskKind = "json"        // questions of any shape: response_format json_schema, and a valid answer
-	TaskNeedle     TaskKind = "needle"      // made up: find one sentence in a long text
-	TaskTools      TaskKind = "tools"       // questions that are answered by calls of tools
+	TaskExactMatch TaskKind = "exact_match" // GSM8K's shape; the final number must be the reference's
+	TaskRouge      TaskKind = "rouge"       // OpenOrca's or ShareGPT's shape; ROUGE with the reference
+	// questions of any shape; requests have response_format json_schema, and answers must satisfy it
+	TaskJSON   TaskKind = "json"
+	TaskNeedle TaskKind = "needle" // made-up questions: find one sentence in a long text
+	TaskTools  TaskKind = "tools"  // questions that are answered with tool calls
 )
 
 var taskKinds = []TaskKind{TaskExactMatch, TaskRouge, TaskJSON, TaskNeedle, TaskTools}
 
-// TaskRules are the rules about a task's grades, with the kind of task that has them.
+// TaskRules has the rules about grades, each with its kind of task.
 var TaskRules = map[Rule]TaskKind{RuleExactMatch: TaskExactMatch, RuleRouge1: TaskRouge, RuleRouge2: TaskRouge,
 	RuleRougeL: TaskRouge, RuleJSONValid: TaskJSON, RuleNeedle: TaskNeedle, RuleToolValid: TaskTools,
 	RuleToolName: TaskTools, RuleToolMatch: TaskTools}
 
-// counts says that the task's file says how many requests its phase makes: each question once.
+// counts says whether the task has a file, which then sets the number of requests: each question once.
 func (t *Task) counts() bool { return t != nil && t.File != "" }
 
 func (t *Task) validate(p *problems, at string, ph Phase) {
@@ -91,7 +92,7 @@ func (t *Task) validate(p *problems, at string, ph Phase) {
 	}
 }
 
-// validateTaskCheck looks at a check of a rule about grades.
+// validateTaskCheck checks a check with a rule about grades.
 func (c *Case) validateTaskCheck(p *problems, at string, check Check) {
 	kind, ok := TaskRules[check.Rule]
 	if !ok {

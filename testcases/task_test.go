@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// giveTask gives the case's first check and its phase what a rule about grades needs.
+// giveTask adds to the case's first check and its phase what a rule about grades needs.
 func giveTask(c *Case, rule Rule) {
 	kind, ok := TaskRules[rule]
 	if !ok {
@@ -28,7 +28,7 @@ func giveTask(c *Case, rule Rule) {
 	}
 }
 
-// TestTasksThatCannotBe: what a task lacks, or has too much, is named by its key.
+// TestTasksThatCannotBe checks that an error names the key that a task lacks or must not have.
 func TestTasksThatCannotBe(t *testing.T) {
 	for want, change := range map[string]func(*Task, *Check){
 		"task.kind: must be one of":              func(x *Task, _ *Check) { x.Kind = "riddle" },

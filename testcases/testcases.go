@@ -18,20 +18,20 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
-// Default is the case that certify runs when none is named.
+// Default is the case that `mixtral certify` runs if none is named.
 const Default = "TC-L1-COMP-MIXTRAL-003"
 
-// ErrNotFound is matched by the error about a name that is neither a built-in case nor a file.
+// ErrNotFound matches the error about a name that is neither a built-in case nor a file.
 var ErrNotFound = errors.New("no such test case")
 
 //go:embed */case.yaml
 var builtin embed.FS
 
-// List names the built-in cases.
+// List returns the names of the built-in cases, sorted.
 func List() []string {
 	files, err := fs.Glob(builtin, "*/case.yaml")
 	if err != nil {
-		panic("testcases: " + err.Error()) // only a broken pattern
+		panic("testcases: " + err.Error()) // cannot happen: the pattern is valid
 	}
 	for i, f := range files {
 		files[i] = strings.TrimSuffix(f, "/case.yaml")
@@ -40,20 +40,21 @@ func List() []string {
 	return files
 }
 
-// Loaded is a case with the files that it refers to, and the bytes from which its fingerprints are computed.
+// Loaded is a case with the files that it names, and the bytes from which its fingerprints are computed.
 type Loaded struct {
 	Case        *Case
 	Source      []byte // the case file
 	Prompts     *prompts.Set
 	PromptBytes []byte            // the prompt file
-	Files       map[string][]byte // the files of its traffic, by their names in the case
+	Files       map[string][]byte // the files of its traffic and tasks, by their names in the case
 }
 
-// maxTraffic bounds a file of traffic: what is beyond it is for a sample of it.
+// maxTraffic limits a file of traffic, in bytes. The user must take a sample of a larger one.
 const maxTraffic = 512 << 20
 
-// Load reads a built-in case by its id, or a case file by its path, and its prompts. Every prompt that a phase names
-// must exist. An empty ref is Default. Errors match ErrNotFound, ErrInvalid or prompts.ErrInvalid.
+// Load reads a built-in case by its id or a case file by its path, with the case that it extends, its prompts and its
+// other files. Every prompt that a phase names must exist. An empty ref is Default. Errors match ErrNotFound,
+// ErrInvalid or prompts.ErrInvalid.
 func Load(ref string) (*Loaded, error) {
 	if ref == "" {
 		ref = Default
@@ -75,8 +76,8 @@ func Load(ref string) (*Loaded, error) {
 	return l, nil
 }
 
-// Read makes a case from the bytes of a case file and of its prompt file. Without a prompt file (nil) it has the
-// built-in prompts, whatever file the case names: Read opens no file. Errors match ErrInvalid or prompts.ErrInvalid.
+// Read makes a case from the bytes of a case file and of its prompt file. It opens no file: if promptFile is nil, the
+// case has the built-in prompts, whatever file it names. Errors match ErrInvalid or prompts.ErrInvalid.
 func Read(caseFile, promptFile []byte) (*Loaded, error) {
 	c, err := Parse(caseFile)
 	if err != nil {
@@ -89,8 +90,8 @@ func Read(caseFile, promptFile []byte) (*Loaded, error) {
 	return l, l.readPrompts()
 }
 
-// With validates a case that was declared in Go and joins it with prompts; nil stands for the built-in ones. The
-// result holds copies: later changes of c and set do not affect it.
+// With validates a case that was declared in Go and adds its prompts; nil means the built-in ones. The result has
+// copies, which later changes of c and set do not affect. Errors match ErrInvalid or prompts.ErrInvalid.
 func (c *Case) With(set *prompts.Set) (*Loaded, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -108,7 +109,7 @@ func (c *Case) With(set *prompts.Set) (*Loaded, error) {
 	return Read(data, promptFile)
 }
 
-// Clone gives a copy that can be changed alone.
+// Clone returns a copy whose Case can be changed without changing the original.
 func (l *Loaded) Clone() (*Loaded, error) {
 	data, err := l.Case.Marshal()
 	if err != nil {
@@ -123,7 +124,7 @@ func (l *Loaded) Clone() (*Loaded, error) {
 	return &clone, nil
 }
 
-// LoadPrompts reads the prompt file that the case names, relative to dir.
+// LoadPrompts reads the prompt file that the case names, relative to dir, and the files of its traffic and tasks.
 func (l *Loaded) LoadPrompts(dir string) (err error) {
 	l.PromptBytes = prompts.Builtin()
 	if name := l.Case.Prompts; name != BuiltinPrompts {
@@ -140,8 +141,8 @@ func (l *Loaded) LoadPrompts(dir string) (err error) {
 	return l.readPrompts()
 }
 
-// LoadTraffic reads the files that phases take their traffic from, relative to dir. It does not read files again that
-// are already in Files.
+// LoadTraffic reads the files of the phases' traffic and tasks, relative to dir. It skips those that are already in
+// Files.
 func (l *Loaded) LoadTraffic(dir string) error {
 	for _, profile := range slices.Sorted(maps.Keys(l.Case.Profiles)) {
 		for i, ph := range l.Case.Profiles[profile] {
@@ -155,7 +156,7 @@ func (l *Loaded) LoadTraffic(dir string) error {
 	return nil
 }
 
-// files are the files that a phase reads, by the key that names each.
+// files returns the names of the files that a phase reads, with their keys.
 func (ph *Phase) files() iter.Seq2[string, string] {
 	return func(yield func(key, name string) bool) {
 		if t := ph.Traffic; t != nil && t.File != "" && !yield("traffic.file", t.File) {
@@ -172,7 +173,7 @@ func (ph *Phase) files() iter.Seq2[string, string] {
 	}
 }
 
-// loadFile reads a file that a phase names, once.
+// loadFile reads a file that a phase names, unless it is already in Files.
 func (l *Loaded) loadFile(dir, name string) error {
 	if _, have := l.Files[name]; have {
 		return nil
@@ -205,7 +206,7 @@ func readAtMost(path string, most int64) ([]byte, error) {
 	return data, err
 }
 
-// readPrompts reads PromptBytes and finds every prompt that a phase names.
+// readPrompts decodes PromptBytes, and checks that every prompt that a phase names is there.
 func (l *Loaded) readPrompts() (err error) {
 	if l.Prompts, err = prompts.Load(l.PromptBytes); err != nil {
 		return fmt.Errorf("prompts: %w", err)

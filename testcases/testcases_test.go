@@ -37,7 +37,7 @@ func TestEveryBuiltInCaseLoads(t *testing.T) {
 	}
 }
 
-// The numbers are the specification's; a change of one is a change of what is certified.
+// The numbers are the specification's. A change of one changes what is certified.
 func TestTheSeedsNumbers(t *testing.T) {
 	l, err := Load("")
 	if err != nil {
@@ -139,6 +139,11 @@ func TestTheSchemaIsCurrentAndTrue(t *testing.T) {
 	for _, k := range Keys() {
 		if k.Text == "" {
 			t.Errorf("the key %s has no comment to explain it", k.Path)
+		}
+		for _, name := range MetricNames() {
+			if k.Path == "metrics.NAME" && !strings.Contains(k.Text, name) {
+				t.Errorf("the comment of %s does not list %s", k.Path, name)
+			}
 		}
 	}
 	got, err := os.ReadFile("case.schema.json")

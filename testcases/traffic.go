@@ -2,8 +2,8 @@ package testcases
 
 import "math"
 
-// Traffic is what the requests of a phase ask, instead of the case's prompts. Prompts come from a file, from a trace
-// of lengths, or are made up to the lengths that Input draws.
+// Traffic replaces the case's prompts in a phase. Prompts come from a file, or they are made up with the lengths of a
+// trace or of Input.
 type Traffic struct {
 	// File of prompts or a trace, relative to the case file.
 	File string `yaml:"file" json:"file,omitempty"`
@@ -24,20 +24,20 @@ type Traffic struct {
 	// refuses that field, it is left out, and the report says so. Default: true if output is fixed or a trace has
 	// the lengths.
 	Exact *bool `yaml:"exact" json:"exact,omitempty"`
-	// Share of the tokens of a made-up prompt, from its start, that are the same for all prompts of its group, 0 to
-	// 1.
+	// Share of the tokens at the start of a made-up prompt that are the same for all prompts of its group, 0 to 1.
 	Shared float64 `yaml:"shared" json:"shared,omitempty"`
 	// Number of groups of prompts with the same start; 0: 1.
 	Prefixes int `yaml:"prefixes" json:"prefixes,omitempty"`
 
-	// Number of turns of a conversation with made-up prompts; for conversations of a file, maximum number of turns.
-	// Each turn sends the conversation so far, with the server's own answers.
+	// Number of turns of a conversation with made-up prompts; for conversations from a file, the maximum number of
+	// turns. Each turn sends the conversation so far, with the server's answers.
 	Turns *Distribution `yaml:"turns" json:"turns,omitempty"`
 	// Seconds between an answer and the next turn.
 	ThinkS *Distribution `yaml:"think_s" json:"think_s,omitempty"`
 }
 
-// IgnoresEnd says that answers go on to their most tokens, whatever the model would say.
+// IgnoresEnd says whether answers must have exactly their maximum number of tokens, even if the model would stop
+// earlier.
 func (t *Traffic) IgnoresEnd() bool {
 	switch {
 	case t == nil:
@@ -50,10 +50,10 @@ func (t *Traffic) IgnoresEnd() bool {
 	return t.File != "" && t.Format.Trace()
 }
 
-// Talks says that each arrival is a conversation, of one request or more.
+// Talks says whether each arrival is a conversation, which may have several requests.
 func (t *Traffic) Talks() bool { return t != nil && t.Turns != nil }
 
-// Format is the shape of a file of prompts or of a trace.
+// Format is the format of a file of prompts or of a trace.
 type Format string
 
 // Formats of files.
@@ -71,7 +71,7 @@ const (
 var formats = []Format{FormatJSONL, FormatShareGPT, FormatOpenOrca, FormatGSM8K, FormatCSV, FormatMooncake,
 	FormatBurstGPT, FormatAzure}
 
-// Trace says that a file of the format has arrival times.
+// Trace says whether a file of the format is a trace, with arrival times and lengths.
 func (f Format) Trace() bool { return f == FormatMooncake || f == FormatBurstGPT || f == FormatAzure }
 
 // Shape is a family of distributions.
@@ -79,19 +79,21 @@ type Shape string
 
 // Shapes of distributions.
 const (
-	ShapeFixed       Shape = "fixed"       // mean
-	ShapeUniform     Shape = "uniform"     // min to max
-	ShapeNormal      Shape = "normal"      // mean, sd; cut at min and max
-	ShapeLogNormal   Shape = "lognormal"   // mean and sd of the values themselves; cut at min and max
-	ShapeExponential Shape = "exponential" // mean; cut at min and max
-	ShapeZipf        Shape = "zipf"        // k from min to max in proportion to (k − min + 1)^−exponent
-	ShapeEmpirical   Shape = "empirical"   // one of values
+	ShapeFixed   Shape = "fixed"   // always mean
+	ShapeUniform Shape = "uniform" // min to max
+	ShapeNormal  Shape = "normal"  // mean and sd, truncated at min and max
+	// mean and sd are those of the values, not of their logarithms; truncated at min and max
+	ShapeLogNormal   Shape = "lognormal"
+	ShapeExponential Shape = "exponential" // mean, truncated at min and max
+	// k from min to max with a probability in proportion to (k − min + 1)^−exponent
+	ShapeZipf      Shape = "zipf"
+	ShapeEmpirical Shape = "empirical" // one of values
 )
 
 var shapes = []Shape{ShapeFixed, ShapeUniform, ShapeNormal, ShapeLogNormal, ShapeExponential, ShapeZipf,
 	ShapeEmpirical}
 
-// Distribution is what lengths and times are drawn from.
+// Distribution is the distribution of lengths or times.
 type Distribution struct {
 	// Family of the distribution.
 	Shape Shape `yaml:"shape" json:"shape"`
@@ -99,9 +101,9 @@ type Distribution struct {
 	Mean float64 `yaml:"mean" json:"mean,omitempty"`
 	// Standard deviation of the values.
 	SD float64 `yaml:"sd" json:"sd,omitempty"`
-	// Least value.
+	// Smallest value.
 	Min float64 `yaml:"min" json:"min,omitempty"`
-	// Greatest value; 0: only the format's own limit.
+	// Largest value; 0: no limit but that of the key.
 	Max float64 `yaml:"max" json:"max,omitempty"`
 	// For shape zipf: the exponent.
 	Exponent float64 `yaml:"exponent" json:"exponent,omitempty"`
@@ -109,7 +111,7 @@ type Distribution struct {
 	Values []float64 `yaml:"values" json:"values,omitempty"`
 }
 
-// Stage is a stretch of an open phase: the rate goes from RPS to ToRPS in a straight line.
+// Stage is a part of an open phase. Its rate changes linearly from RPS to ToRPS.
 type Stage struct {
 	// Length of the stage, in seconds.
 	DurationS float64 `yaml:"duration_s" json:"duration_s"`
@@ -119,7 +121,7 @@ type Stage struct {
 	ToRPS *float64 `yaml:"to_rps" json:"to_rps,omitempty"`
 }
 
-// End is the rate at the stage's end.
+// End returns the rate at the stage's end, in requests/s.
 func (s Stage) End() float64 {
 	if s.ToRPS == nil {
 		return s.RPS
@@ -127,14 +129,14 @@ func (s Stage) End() float64 {
 	return *s.ToRPS
 }
 
-// Arrivals is how many requests the stage has on average.
+// Arrivals returns the expected number of requests of the stage.
 func (s Stage) Arrivals() float64 { return (s.RPS + s.End()) / 2 * s.DurationS }
 
 const (
 	maxTokensDrawn = 1 << 20
 	maxTurns       = 1000
 	maxThinkS      = 86400
-	maxArrivals    = 1e7 // of a phase: a hundred bytes each in memory
+	maxArrivals    = 1e7 // in a phase; each takes about a hundred bytes of memory
 )
 
 func (t *Traffic) validate(p *problems, at string, ph Phase) {
@@ -195,7 +197,7 @@ func (d *Distribution) validate(p *problems, at string, lo, hi float64) {
 	}
 }
 
-// validateArrivals looks at what only an open phase has.
+// validateArrivals checks the fields that only an open phase may have.
 func (c *Case) validateArrivals(p *problems, at string, ph Phase) {
 	open := ph.Kind == KindOpen || ph.Kind == KindSweep
 	if !open && (ph.Burstiness != 0 || len(ph.Stages) > 0) {
@@ -228,7 +230,7 @@ func (c *Case) validateArrivals(p *problems, at string, ph Phase) {
 	}
 }
 
-// stagesRate is the mean rate of a phase's stages.
+// stagesRate returns the mean rate of a phase's stages, in requests/s.
 func stagesRate(stages []Stage) float64 {
 	n, d := 0.0, 0.0
 	for _, s := range stages {

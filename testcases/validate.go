@@ -16,17 +16,17 @@ var kinds = []Kind{KindWarmup, KindClosed, KindOpen, KindBatch, KindIdle, KindQu
 // arrivals are the values that Phase.Arrivals may have.
 var arrivals = []Arrivals{ArrivalsPoisson, ArrivalsConstant, ArrivalsGamma, ArrivalsTrace}
 
-// idForm keeps ids fit for file names, paths and report keys.
+// idForm matches ids that can be used in file names, paths and report keys.
 var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// problems collects what is wrong, so that one reading of a file shows all of it.
+// problems collects all mistakes, so that one reading of a file shows them all.
 type problems struct{ all []error }
 
 func (p *problems) add(key, reason string, args ...any) {
 	p.all = append(p.all, &Problem{Key: key, Reason: fmt.Sprintf(reason, args...)})
 }
 
-// within demands lo ≤ v ≤ hi, and a number.
+// within demands lo ≤ v ≤ hi, which NaN does not satisfy.
 func (p *problems) within(key string, v, lo, hi float64) {
 	if !(v >= lo && v <= hi) {
 		p.add(key, "must be between %g and %g, got %g", lo, hi, v)
@@ -51,7 +51,7 @@ func oneOf[S ~string](p *problems, key string, v S, allowed []S) {
 	}
 }
 
-// list writes names for a message.
+// list formats names for a message.
 func list[S ~string](names []S) string {
 	out := make([]string, len(names))
 	for i, n := range names {
@@ -69,7 +69,7 @@ func ruleNames() []Rule {
 	return out
 }
 
-// Validate says everything that is wrong with a case, as Problems.
+// Validate returns an error with everything that is wrong with a case. Problems lists its parts.
 func (c *Case) Validate() error {
 	var p problems
 	if c.SchemaVersion != SchemaVersion {
@@ -162,7 +162,7 @@ func (c *Case) validateProfiles(p *problems) {
 	}
 }
 
-// maxPhaseS is a week: longer is a typing error.
+// maxPhaseS is a week, in seconds. A longer phase is a typing error.
 const maxPhaseS = 7 * 86400
 
 func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[string]Kind) {
@@ -325,7 +325,7 @@ func (c *Case) validateCheck(p *problems, at string, ch Check) {
 	}
 }
 
-// phaseOf finds a phase in any profile.
+// phaseOf returns the phase with an id, from any profile.
 func (c *Case) phaseOf(id string) Phase {
 	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 		if ph, ok := c.Profiles[name].ByID(id); ok {
@@ -335,7 +335,7 @@ func (c *Case) phaseOf(id string) Phase {
 	return Phase{}
 }
 
-// Rate is the arrivals a second that an open phase offers.
+// Rate returns the mean rate of an open phase, in arrivals per second.
 func (c *Case) Rate(ph Phase) float64 {
 	if len(ph.Stages) > 0 {
 		return stagesRate(ph.Stages)
@@ -350,7 +350,7 @@ func (c *Case) Rate(ph Phase) float64 {
 	return factor * c.Targets.ThroughputRPS
 }
 
-// Least is the minimum length of a phase in seconds, as far as it can be known before the phase runs.
+// Least returns the least length of a phase, in seconds, as far as it is known before the phase runs.
 func (c *Case) Least(ph Phase) float64 {
 	s := ph.DurationS
 	for _, stage := range ph.Stages {
@@ -362,7 +362,7 @@ func (c *Case) Least(ph Phase) float64 {
 	return s
 }
 
-// InFlight is the concurrency of a closed phase: its own, or the case's target.
+// InFlight returns the requests in flight of a closed phase: its own number, or the case's target.
 func (c *Case) InFlight(ph Phase) int {
 	switch {
 	case ph.Concurrency > 0:
@@ -373,7 +373,7 @@ func (c *Case) InFlight(ph Phase) int {
 	return 1
 }
 
-// MaxTokens is what the requests of a phase ask for.
+// MaxTokens returns the max_tokens of a phase's requests.
 func (c *Case) MaxTokens(ph Phase) int {
 	if ph.MaxTokens > 0 {
 		return ph.MaxTokens
@@ -381,7 +381,7 @@ func (c *Case) MaxTokens(ph Phase) int {
 	return c.Request.MaxTokens
 }
 
-// Timeout is the limit of one request of a phase, in seconds.
+// Timeout returns the time limit of one request of a phase, in seconds.
 func (c *Case) Timeout(ph Phase) float64 {
 	if ph.TimeoutS > 0 {
 		return ph.TimeoutS
@@ -389,5 +389,5 @@ func (c *Case) Timeout(ph Phase) float64 {
 	return c.Limits.RequestTimeoutS
 }
 
-// finite says that v is a number.
+// finite says whether v is neither NaN nor infinite.
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

@@ -13,10 +13,10 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// agentTime bounds a question to an agent, which may ask its user for consent.
+// agentTime is how long an agent may take to answer. It may ask its user for consent.
 const agentTime = time.Minute
 
-// agentSigner lets an SSH agent sign with one of its keys.
+// agentSigner returns a signer that lets an SSH agent sign with one of its keys.
 func agentSigner(key Key, socket string) (*Signer, error) {
 	if socket == "" {
 		return nil, fmt.Errorf("attest: %w: it is the public half, and there is no SSH agent to sign for it "+
@@ -28,7 +28,7 @@ func agentSigner(key Key, socket string) (*Signer, error) {
 	}
 	var flags agent.SignatureFlags
 	if public.Type() == ssh.KeyAlgoRSA {
-		flags = agent.SignatureFlagRsaSha256 // without it SHA-1 is used
+		flags = agent.SignatureFlagRsaSha256 // without this flag the agent uses SHA-1
 	}
 	s := &Signer{key: key, sign: func(ctx context.Context, message []byte) ([]byte, error) {
 		var signature []byte
@@ -55,7 +55,7 @@ func agentSigner(key Key, socket string) (*Signer, error) {
 	})
 }
 
-// withAgent opens a connection to the agent and calls talk with it.
+// withAgent connects to the agent and calls talk.
 func withAgent(ctx context.Context, socket string, talk func(agent.ExtendedAgent) error) error {
 	ctx, cancel := context.WithTimeout(ctx, agentTime)
 	defer cancel()

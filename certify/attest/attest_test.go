@@ -31,7 +31,7 @@ func sampleReport(status report.Verdict) *report.Report {
 			"traffic_sha256:chat.jsonl": strings.Repeat("d", 64), "seed": "7", "version": "v1"}}
 }
 
-// saved writes a report and a record into a folder of its own.
+// saved writes a report and a record to a new folder.
 func saved(t *testing.T, r *report.Report) report.Paths {
 	t.Helper()
 	paths := report.PathsFor(t.TempDir(), r)
@@ -81,7 +81,8 @@ func publicKeys(t *testing.T, names ...string) (keys []Key) {
 	return keys
 }
 
-// TestStatement: a signature stands for the files, the verdict, each gate's check, the case, the server and the model.
+// TestStatement checks that a statement has the files, the verdict, the check of each gate, the case, the server and
+// the model.
 func TestStatement(t *testing.T) {
 	for status, want := range map[report.Verdict]string{report.Pass: Passed, report.Fail: Failed,
 		report.Invalid: Failed} {
@@ -118,7 +119,7 @@ func TestStatement(t *testing.T) {
 	}
 }
 
-// TestSignedFilesOnly: what was signed is found changed when either file changes by a byte.
+// TestSignedFilesOnly checks that a changed byte in either file is found.
 func TestSignedFilesOnly(t *testing.T) {
 	paths := saved(t, sampleReport(report.Pass))
 	signed, err := SignFile(t.Context(), sampleReport(report.Pass), paths, signer(t, "pkcs8.pem"))
@@ -152,7 +153,8 @@ func TestSignedFilesOnly(t *testing.T) {
 	}
 }
 
-// TestSeveralSignatures: several people sign the same bytes; each key counts once, and only those asked for count.
+// TestSeveralSignatures checks that several people can sign the same bytes, that each key counts once, and that only
+// wanted keys count.
 func TestSeveralSignatures(t *testing.T) {
 	r := sampleReport(report.Pass)
 	paths := saved(t, r)
@@ -184,7 +186,7 @@ func TestSeveralSignatures(t *testing.T) {
 	}
 }
 
-// forge changes an envelope's JSON.
+// forge returns an envelope's JSON after a change.
 func forge(t *testing.T, data []byte, change func(*dsse.Envelope)) []byte {
 	t.Helper()
 	var e dsse.Envelope
@@ -199,7 +201,7 @@ func forge(t *testing.T, data []byte, change func(*dsse.Envelope)) []byte {
 	return out
 }
 
-// TestForgeries: an envelope that was changed anywhere is either no attestation or signed by nobody.
+// TestForgeries checks that a changed envelope is either refused as an attestation or has no accepted signature.
 func TestForgeries(t *testing.T) {
 	s, err := NewStatement(files(t, saved(t, sampleReport(report.Fail))))
 	if err != nil {
@@ -263,7 +265,7 @@ func TestForgeries(t *testing.T) {
 			}
 			e.Signatures[0].Sig = base64.StdEncoding.EncodeToString(sig)
 		}, ErrSignature},
-		"signed as another type": {func(e *dsse.Envelope) { // a signature of the same bytes under another type
+		"signed as another type": {func(e *dsse.Envelope) { // signs the same bytes as another type
 			data, _ := e.DecodeB64Payload()
 			sig, err := signer(t, "id_ed25519").Sign(t.Context(), dsse.PAE("text/plain", data))
 			if err != nil {
@@ -272,7 +274,7 @@ func TestForgeries(t *testing.T) {
 			e.Signatures[0].Sig = base64.StdEncoding.EncodeToString(sig)
 		}, ErrSignature},
 		"nothing":            {func(*dsse.Envelope) {}, nil},
-		"no name of the key": {func(e *dsse.Envelope) { e.Signatures[0].KeyID = "" }, nil}, // a hint, no more
+		"no name of the key": {func(e *dsse.Envelope) { e.Signatures[0].KeyID = "" }, nil}, // the name is only a hint
 	} {
 		bad, err := Parse(forge(t, good, c.change))
 		if err == nil {
@@ -291,7 +293,8 @@ func TestForgeries(t *testing.T) {
 	}
 }
 
-// FuzzParse: no file breaks the reader, and what it takes it writes again so that it is taken the same way.
+// FuzzParse checks that no file causes a panic, and that an accepted envelope is the same after it was encoded and
+// parsed again.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"payloadType":"application/vnd.in-toto+json","payload":"e30=",` +
 		`"signatures":[{"keyid":"a","sig":"AA=="}]}`))

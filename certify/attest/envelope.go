@@ -12,13 +12,13 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 )
 
-// Bounds on what is read. An attestation has about 5 KB.
+// Limits of what is read. An attestation has about 5 kB.
 const (
 	maxEnvelope   = 1 << 20
 	maxSignatures = 64
 )
 
-// ErrSignature is matched by errors about an attestation that none of the wanted keys has signed.
+// ErrSignature matches errors about an attestation that none of the accepted keys has signed.
 var ErrSignature = errors.New("signature not accepted")
 
 // Envelope is a statement with its signatures (DSSE, version 1).
@@ -27,7 +27,7 @@ type Envelope struct {
 	signed    dsse.Envelope
 }
 
-// Sign signs a statement.
+// Sign makes an envelope with a statement and its first signature.
 func Sign(ctx context.Context, s *Statement, by *Signer) (*Envelope, error) {
 	payload, err := s.encode()
 	if err != nil {
@@ -52,7 +52,7 @@ func sign(ctx context.Context, payload []byte, by *Signer) (*dsse.Envelope, erro
 	return signed, nil
 }
 
-// Add signs the same bytes with another key. A signature that the key made before is replaced.
+// Add signs the same bytes with another key. It replaces an earlier signature with the same key.
 func (e *Envelope) Add(ctx context.Context, by *Signer) error {
 	payload, err := e.signed.DecodeB64Payload()
 	if err != nil {
@@ -75,7 +75,7 @@ func (e *Envelope) Add(ctx context.Context, by *Signer) error {
 	return nil
 }
 
-// Encode gives the envelope as its file holds it: one line.
+// Encode returns the envelope as it is in a file: one line of JSON.
 func (e *Envelope) Encode() ([]byte, error) {
 	data, err := json.Marshal(e.signed)
 	if err != nil {
@@ -84,7 +84,7 @@ func (e *Envelope) Encode() ([]byte, error) {
 	return append(data, '\n'), nil
 }
 
-// ReadFile reads an attestation.
+// ReadFile reads an attestation's file. See Parse for its errors.
 func ReadFile(path string) (*Envelope, error) {
 	data, err := ReadBytes(path)
 	if err != nil {
@@ -97,7 +97,8 @@ func ReadFile(path string) (*Envelope, error) {
 	return e, nil
 }
 
-// ReadBytes reads the file of an attestation for Parse, and no more of it than Parse takes.
+// ReadBytes reads the file of an attestation for Parse. It stops one byte after Parse's limit, so that Parse refuses a
+// larger file.
 func ReadBytes(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -111,7 +112,7 @@ func ReadBytes(path string) ([]byte, error) {
 	return data, nil
 }
 
-// Parse reads an envelope. It does not check the signatures: Check does.
+// Parse decodes an envelope. Errors match ErrFormat. It does not check the signatures; Check does.
 func Parse(data []byte) (*Envelope, error) {
 	if len(data) > maxEnvelope {
 		return nil, fmt.Errorf("attest: %w: larger than %d bytes", ErrFormat, maxEnvelope)
@@ -166,12 +167,12 @@ func (e *Envelope) KeyIDs() []string {
 	return ids
 }
 
-// Check finds those of the keys that signed the envelope. If none did, the error matches ErrSignature.
+// Check returns those of the keys that have signed the envelope. If there is none, the error matches ErrSignature.
 func (e *Envelope) Check(ctx context.Context, keys []Key) ([]Key, error) {
 	var verifiers []dsse.Verifier
 	byID := map[string]Key{}
 	for _, k := range keys {
-		if _, twice := byID[k.ID]; !twice { // a key counts once, however often it is listed
+		if _, twice := byID[k.ID]; !twice { // a key that is listed twice counts once
 			byID[k.ID] = k
 			verifiers = append(verifiers, k)
 		}

@@ -13,11 +13,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/report"
 )
 
-// ErrOther is matched by the error about an existing attestation of another report.
+// ErrOther matches the error about an existing attestation of another report.
 var ErrOther = errors.New("it is an attestation of other files")
 
-// SignFile signs a report, whose record lies at paths.Events, and writes paths.Attestation. If that file exists and
-// makes the same statement, the signature is added to it. SignFile returns the signatures that the file then has.
+// SignFile signs a report and its record at paths.Events, and writes paths.Attestation. If that file exists and makes
+// the same statement, it adds the signature; if it makes another statement, the error matches ErrOther. It returns all
+// signatures in the file.
 func SignFile(ctx context.Context, r *report.Report, paths report.Paths, by *Signer) ([]report.Signature, error) {
 	data, err := report.JSON(r)
 	if err != nil {
@@ -58,7 +59,7 @@ func SignFile(ctx context.Context, r *report.Report, paths report.Paths, by *Sig
 	return e.Signatures(filepath.Base(paths.Attestation)), report.WriteFile(paths.Attestation, write)
 }
 
-// FilesOf names a report's files and computes the digest of its record.
+// FilesOf returns the names of a report's files and the digest of its record.
 func FilesOf(data []byte, paths report.Paths) (Files, error) {
 	f, err := os.Open(paths.Events)
 	if err != nil {
@@ -73,7 +74,8 @@ func FilesOf(data []byte, paths report.Paths) (Files, error) {
 		RecordSHA256: hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
-// Signatures are those of the envelope, for the report's page. file is the envelope's name.
+// Signatures returns the signatures for the report's page. file is the name of the envelope's file. They are not
+// checked.
 func (e *Envelope) Signatures(file string) []report.Signature {
 	var out []report.Signature
 	for _, id := range e.KeyIDs() {

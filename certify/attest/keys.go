@@ -22,10 +22,10 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// ErrKey is matched by errors about keys that cannot be used.
+// ErrKey matches errors about keys that cannot be used.
 var ErrKey = errors.New("unusable key")
 
-// Bounds on files of keys. A smaller RSA key is not safe, and a larger one is only slow.
+// Limits of keys and their files. A smaller RSA key is not secure, and a larger one is only slow.
 const (
 	maxKeyFile = 1 << 20
 	minRSABits = 2048
@@ -34,12 +34,12 @@ const (
 
 // Key is a public key whose signature is accepted.
 type Key struct {
-	ID     string // its SSH fingerprint, as ssh-keygen -l prints it, whatever the format of its file
-	Name   string // whose it is, as the file says: the comment or the principal of an SSH key
+	ID     string // its SSH fingerprint, as ssh-keygen -l prints it, for all file formats
+	Name   string // its owner according to the file: the comment or the principal of an SSH key
 	public crypto.PublicKey
 }
 
-// NewKey takes an Ed25519, ECDSA or RSA public key.
+// NewKey makes a Key of an Ed25519, ECDSA or RSA public key. Errors match ErrKey.
 func NewKey(public crypto.PublicKey, name string) (Key, error) {
 	switch p := public.(type) {
 	case ed25519.PublicKey:
@@ -62,7 +62,7 @@ func NewKey(public crypto.PublicKey, name string) (Key, error) {
 	return Key{ID: ssh.FingerprintSHA256(k), Name: name, public: public}, nil
 }
 
-// digestOf is the hash that goes with an elliptic curve.
+// digestOf returns the hash for an elliptic curve.
 func digestOf(p *ecdsa.PublicKey) (crypto.Hash, error) {
 	switch p.Curve {
 	case elliptic.P256():
@@ -75,8 +75,8 @@ func digestOf(p *ecdsa.PublicKey) (crypto.Hash, error) {
 	return 0, fmt.Errorf("attest: %w: curve %s, must be P-256, P-384 or P-521", ErrKey, p.Params().Name)
 }
 
-// Verify checks the signature of a message: Ed25519; ECDSA as ASN.1 with the hash of its curve's size; RSA with PKCS
-// #1 v1.5 and SHA-256. These are what an SSH agent can make too.
+// Verify checks the signature of a message: Ed25519; ECDSA in ASN.1 with the hash of the curve's size; RSA with
+// PKCS #1 v1.5 and SHA-256. An SSH agent can make these signatures too.
 func (k Key) Verify(_ context.Context, message, signature []byte) error {
 	ok := false
 	switch p := k.public.(type) {
@@ -100,14 +100,14 @@ func (k Key) Verify(_ context.Context, message, signature []byte) error {
 	return nil
 }
 
-// KeyID is the key's name in envelopes.
+// KeyID returns the key's name in envelopes, which is its ID.
 func (k Key) KeyID() (string, error) { return k.ID, nil }
 
-// Public is the key itself.
+// Public returns the public key itself.
 func (k Key) Public() crypto.PublicKey { return k.public }
 
-// ReadKeys reads the public keys of a file: PEM, a line of an SSH public key, or several lines as in authorized_keys
-// and allowed_signers.
+// ReadKeys reads the public keys of a file: PEM, one SSH public key, or several lines as in authorized_keys and
+// allowed_signers. Errors about its content match ErrKey.
 func ReadKeys(path string) ([]Key, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -125,7 +125,7 @@ func ReadKeys(path string) ([]Key, error) {
 	return keys, nil
 }
 
-// ParseKeys reads public keys as ReadKeys does. Keys without a name of their own get the given one.
+// ParseKeys reads public keys as ReadKeys does. Keys without their own name get the given one.
 func ParseKeys(data []byte, name string) ([]Key, error) {
 	if len(data) > maxKeyFile {
 		return nil, fmt.Errorf("attest: %w: larger than %d bytes", ErrKey, maxKeyFile)
@@ -175,8 +175,9 @@ func parsePEM(data []byte, name string) ([]Key, error) {
 	}
 }
 
-// limiting are options of authorized_keys and allowed_signers that restrict what a key may be used for. None of them
-// is implemented here. Such keys are refused, since to ignore the option would accept more than the file does.
+// limiting lists options of authorized_keys and allowed_signers that restrict the use of a key. None of them is
+// implemented here, so keys with such options are refused: without the option, a key would be accepted for more than
+// the file allows.
 var limiting = []string{"cert-authority", "namespaces", "valid-after", "valid-before", "expiry-time", "revoked"}
 
 func parseLines(data []byte, name string) ([]Key, error) {
@@ -195,8 +196,7 @@ func parseLines(data []byte, name string) ([]Key, error) {
 	return keys, nil
 }
 
-// parseLine reads "TYPE KEY [COMMENT]" with the options of authorized_keys or the principals of allowed_signers before
-// it.
+// parseLine reads "TYPE KEY [COMMENT]", after the options of authorized_keys or the principals of allowed_signers.
 func parseLine(line, name string) (Key, error) {
 	public, comment, options, _, err := ssh.ParseAuthorizedKey([]byte(line))
 	if err != nil { // "PRINCIPALS OPTIONS TYPE KEY": two fields come before the key

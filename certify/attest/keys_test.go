@@ -12,15 +12,15 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// pairs are private keys as ssh-keygen and openssl write them, and their public halves. The locked ones have the
-// passphrase "open sesame". They are for tests alone.
+// pairs has private keys from ssh-keygen and openssl with their public keys. The locked ones have the passphrase "open
+// sesame". They are used only in these tests.
 var pairs = map[string]string{
 	"id_ed25519": "id_ed25519.pub", "id_ed25519_locked": "id_ed25519_locked.pub", "id_rsa": "id_rsa.pub",
 	"id_rsa_pkcs1_locked": "id_rsa_pkcs1_locked.pub", "id_ecdsa": "id_ecdsa.pub", "id_ecdsa_sec1": "id_ecdsa_sec1.pub",
 	"pkcs8.pem": "pkcs8.pub.pem", "pkcs8_locked.pem": "pkcs8.pub.pem",
 }
 
-// TestKeysThatPeopleHave: what each private key signs, its public half accepts and no other does.
+// TestKeysThatPeopleHave checks that each private key's signature is accepted with its public key and with no other.
 func TestKeysThatPeopleHave(t *testing.T) {
 	message := []byte("message")
 	for private, public := range pairs {
@@ -68,7 +68,7 @@ func TestPassphrases(t *testing.T) {
 	}
 }
 
-// startAgent serves some of the keys as an SSH agent does.
+// startAgent starts an SSH agent with some of the keys.
 func startAgent(t *testing.T, names ...string) (socket string) {
 	t.Helper()
 	ring := agent.NewKeyring()
@@ -113,7 +113,7 @@ func startAgent(t *testing.T, names ...string) (socket string) {
 	return l.Addr().String()
 }
 
-// TestAgent: an SSH agent signs for the public half of its keys, and for a locked key whose passphrase nobody gives.
+// TestAgent checks that an SSH agent signs for a public key, and for a locked private key without a passphrase.
 func TestAgent(t *testing.T) {
 	socket := startAgent(t, "id_ed25519_locked", "id_rsa", "id_ecdsa", "id_ecdsa_sec1")
 	for private, public := range map[string]string{"id_ed25519_locked": "id_ed25519_locked.pub",
@@ -139,7 +139,7 @@ func TestAgent(t *testing.T) {
 	}
 }
 
-// TestBadPrivateKeys: each is refused with its reason, and no message quotes what the file holds.
+// TestBadPrivateKeys checks that each is refused with its reason, and that no message quotes the file.
 func TestBadPrivateKeys(t *testing.T) {
 	dir := t.TempDir()
 	put := func(name string, data []byte) string {
@@ -181,7 +181,7 @@ func TestBadPrivateKeys(t *testing.T) {
 	}
 }
 
-// block is a PEM block of a type with nothing of use in it.
+// block returns a PEM block of a type without useful content.
 func block(kind string) []byte {
 	return []byte("-----BEGIN " + kind + "-----\nAAAA\n-----END " + kind + "-----\n")
 }
@@ -230,7 +230,7 @@ func TestFilesOfPublicKeys(t *testing.T) {
 	}
 }
 
-// FuzzParseKeys: no file of keys breaks the readers.
+// FuzzParseKeys checks that no file of keys causes a panic.
 func FuzzParseKeys(f *testing.F) {
 	for private, public := range pairs {
 		for _, name := range []string{private, public} {
@@ -249,8 +249,8 @@ func FuzzParseKeys(f *testing.F) {
 	})
 }
 
-// FuzzReadSigner: a private key file is read or refused in the package's own words, and what does not fit its public
-// half is refused. Keys of an agent are not asked for.
+// FuzzReadSigner checks that a private key's file is read or refused with this package's errors, and that a key that
+// does not match its public key is refused. It has no agent.
 func FuzzReadSigner(f *testing.F) {
 	for name := range pairs {
 		data, err := os.ReadFile(filepath.Join("testdata", name))

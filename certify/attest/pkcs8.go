@@ -5,7 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/pbkdf2"
-	"crypto/sha1" // the default of the format, not a choice
+	"crypto/sha1" // the default of the format
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
@@ -28,7 +28,7 @@ var (
 	oidAES256     = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, 42}
 )
 
-// maxIterations bounds the work that a file can ask for: some ten seconds.
+// maxIterations limits the work that a file can demand to about ten seconds.
 const maxIterations = 20_000_000
 
 type encryptedPKCS8 struct {
@@ -86,7 +86,7 @@ func openPKCS8(der, passphrase []byte) (any, error) {
 	return private, nil
 }
 
-// whole decodes one ASN.1 value with nothing after it.
+// whole decodes one ASN.1 value, which nothing may follow.
 func whole(der []byte, to any) error {
 	rest, err := asn1.Unmarshal(der, to)
 	if err == nil && len(rest) > 0 {

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// What errors of ReadSigner match beside ErrKey.
+// ReadSigner's errors match one of these, or ErrKey.
 var (
 	ErrEncrypted  = errors.New("the key is encrypted, and there is no passphrase")
 	ErrPassphrase = errors.New("the passphrase does not open the key")
@@ -30,7 +30,7 @@ type Signer struct {
 	sign func(ctx context.Context, message []byte) ([]byte, error)
 }
 
-// NewSigner takes a private key in memory, or one that a device keeps.
+// NewSigner makes a Signer of a private key in memory or on a device. Errors match ErrKey.
 func NewSigner(private crypto.Signer) (*Signer, error) {
 	key, err := NewKey(private.Public(), "")
 	if err != nil {
@@ -55,10 +55,10 @@ func NewSigner(private crypto.Signer) (*Signer, error) {
 	}}, nil
 }
 
-// Key is the public half: whose signatures a verifier must accept.
+// Key returns the public key, which a verifier must accept.
 func (s *Signer) Key() Key { return s.key }
 
-// KeyID is the key's SSH fingerprint.
+// KeyID returns the key's SSH fingerprint.
 func (s *Signer) KeyID() (string, error) { return s.key.ID, nil }
 
 // Sign makes a signature that Key.Verify accepts.
@@ -66,16 +66,16 @@ func (s *Signer) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	return s.sign(ctx, message)
 }
 
-// SignerOptions say how a private key is opened.
+// SignerOptions say how ReadSigner opens a private key.
 type SignerOptions struct {
-	// Passphrase is asked for that of an encrypted key; nil: nobody knows it, and the SSH agent is asked to sign.
+	// Passphrase returns the passphrase of an encrypted key; nil: there is none, and the SSH agent is asked to sign.
 	Passphrase  func() ([]byte, error)
-	AgentSocket string // of an SSH agent, as SSH_AUTH_SOCK names it; empty: none
+	AgentSocket string // the socket of an SSH agent, as in SSH_AUTH_SOCK; empty: none
 }
 
-// ReadSigner reads a private key: PEM (PKCS #8, PKCS #1, SEC 1) or OpenSSH's format. If the file holds a public SSH
-// key, or an encrypted private key without a passphrase, the SSH agent signs instead. ReadSigner makes one signature
-// to try the key, so that a key that does not work is found before a long run and not after it.
+// ReadSigner reads a private key: PEM (PKCS #8, PKCS #1, SEC 1) or OpenSSH's format. If the file has a public SSH key,
+// or an encrypted private key without a passphrase, the SSH agent signs instead. ReadSigner makes one signature to try
+// the key, so that a key that does not work is found before a long run.
 func ReadSigner(ctx context.Context, path string, o SignerOptions) (*Signer, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -138,7 +138,7 @@ func parseSigner(data []byte, o SignerOptions) (*Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p, ok := private.(*ed25519.PrivateKey); ok { // as OpenSSH's format gives it
+	if p, ok := private.(*ed25519.PrivateKey); ok { // the type that OpenSSH's format returns
 		private = *p
 	}
 	signer, ok := private.(crypto.Signer)
@@ -148,13 +148,13 @@ func parseSigner(data []byte, o SignerOptions) (*Signer, error) {
 	return NewSigner(signer)
 }
 
-// encryptedError is ErrEncrypted with the public half of the key, where its file shows it.
+// encryptedError is ErrEncrypted with the public key, if the file has it in plain text.
 type encryptedError struct{ public ssh.PublicKey }
 
 func (encryptedError) Error() string        { return ErrEncrypted.Error() }
 func (encryptedError) Is(target error) bool { return target == ErrEncrypted }
 
-// openPrivate decodes a private key. Errors of the libraries are not passed on where they might quote the file.
+// openPrivate decodes a private key. It replaces the errors of libraries that might quote the file.
 func openPrivate(data []byte, block *pem.Block, passphrase []byte) (any, error) {
 	if block.Type == "ENCRYPTED PRIVATE KEY" {
 		if passphrase == nil {
@@ -182,7 +182,7 @@ func openPrivate(data []byte, block *pem.Block, passphrase []byte) (any, error) 
 	return private, nil
 }
 
-// agentOf lets the agent sign for an encrypted key that it has.
+// agentOf returns a signer that lets the agent sign, if the agent has the encrypted key.
 func agentOf(err error, socket string) (*Signer, error) {
 	var encrypted encryptedError
 	if socket == "" || !errors.As(err, &encrypted) || encrypted.public == nil {
@@ -198,7 +198,7 @@ func agentOf(err error, socket string) (*Signer, error) {
 	}
 	s, aerr := agentSigner(key, socket)
 	if aerr != nil {
-		return nil, err // it is encrypted: that is what the caller can do something about
+		return nil, err // the user can do something about the encryption
 	}
 	return s, nil
 }

@@ -15,22 +15,22 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/report"
 )
 
-// Types in an attestation of this product. An attestation of another type is from another program and is refused.
+// The types in this product's attestations. An attestation of another type comes from another program and is refused.
 const (
 	PayloadType   = "application/vnd.in-toto+json"
 	StatementType = "https://in-toto.io/Statement/v1"
 	PredicateType = "https://in-toto.io/attestation/test-result/v0.1"
 )
 
-// Results of a test-result predicate. WARNED means "passed, with warnings", so a run that could not be judged is
-// FAILED there. The subject's annotation has the exact verdict.
+// The results of a test-result predicate. WARNED means "passed, with warnings", so an INVALID run is FAILED here. The
+// subject's annotation has the exact verdict.
 const (
 	Passed = "PASSED"
 	Warned = "WARNED"
 	Failed = "FAILED"
 )
 
-// ErrFormat is matched by errors about a file that is not an attestation of this product.
+// ErrFormat matches errors about a file that is not an attestation by this product.
 var ErrFormat = errors.New("not an attestation of a certification report")
 
 // Statement is the in-toto statement that is signed (specification v1).
@@ -59,15 +59,15 @@ type TestResult struct {
 	FailedTests   []string   `json:"failedTests"`
 }
 
-// Files are what a statement is about: the bytes of a report, and its record.
+// Files are the subjects of a statement: the bytes of a report, and its record.
 type Files struct {
 	ReportName   string // file names without their folders
 	Report       []byte // the JSON file, byte for byte
 	RecordName   string
-	RecordSHA256 string // of the record's file as it lies there, in hexadecimal
+	RecordSHA256 string // of the record's file on disk, in hexadecimal
 }
 
-// NewStatement makes the statement about a report that a signature confirms. The same files give the same statement.
+// NewStatement makes the statement that is signed. It depends only on the files.
 func NewStatement(f Files) (*Statement, error) {
 	r, err := report.Parse(f.Report)
 	if err != nil {
@@ -103,7 +103,7 @@ func NewStatement(f Files) (*Statement, error) {
 
 func sha256Of(hex string) map[string]string { return map[string]string{"sha256": hex} }
 
-// result is a verdict in the predicate's terms.
+// result translates a verdict into the predicate's results.
 func result(status report.Verdict) string {
 	if status == report.Pass {
 		return Passed
@@ -111,7 +111,7 @@ func result(status report.Verdict) string {
 	return Failed
 }
 
-// configuration names what was run against what: the case, its prompts and traffic, the server, and the certifier.
+// configuration lists what was run, and on what: the case, its prompts and traffic, the server, and the certifier.
 func configuration(r *report.Report) []Resource {
 	prints := r.Fingerprints
 	out := []Resource{{Name: "case", Annotations: filled("id", r.TestCase, "name", r.Case.Name, "level", r.Case.Level,
@@ -152,7 +152,7 @@ func configuration(r *report.Report) []Resource {
 	return out
 }
 
-// filled makes annotations of names and values, without those that are empty.
+// filled makes annotations of pairs of names and values, and skips empty values.
 func filled(pairs ...string) map[string]string {
 	m := map[string]string{}
 	for i := 0; i+1 < len(pairs); i += 2 {

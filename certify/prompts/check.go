@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Check lists what is doubtful in a set that could be loaded, such as what makes its rubrics weaker than they look.
+// Check lists doubtful parts of a valid set, such as rubrics that are weaker than they look.
 func (s *Set) Check() []string {
 	var out []string
 	warn := func(p Prompt, format string, args ...any) {

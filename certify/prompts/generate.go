@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// ErrOptions is matched by every error about what Generate is asked for.
+// ErrOptions matches every error about the options of Generate.
 var ErrOptions = errors.New("invalid options")
 
 // Categories and their levels, as in TC-L1-COMP-MIXTRAL-003.
@@ -24,26 +24,26 @@ var (
 	}
 )
 
-// maxCount and maxTokens bound one generated file. They are far above any load test, and such a file still fits into
-// memory.
+// maxCount and maxTokens limit one generated file. They are far above what a load test needs, and such a file still
+// fits into memory.
 const (
 	maxCount  = 100_000
 	maxTokens = 30_000 // Mixtral's context is 32,768
 )
 
-// Options say what to generate.
+// Options say what Generate makes.
 type Options struct {
 	Seed       uint64
 	Categories []string // empty: all
-	Levels     []string // empty: all that the categories have
-	Tokens     int      // estimated length of each prompt; 0: as long as the question is
-	Count      int      // 0: one of each category and level
+	Levels     []string // empty: all levels of the categories
+	Tokens     int      // estimated length of each prompt, in tokens; 0: only the question
+	Count      int      // number of prompts; 0: one of each category and level
 }
 
-// combo is one kind of prompt.
+// combo is a category and one of its levels.
 type combo struct{ category, level string }
 
-// levelNames lists the levels of some categories, each once.
+// levelNames lists the levels of some categories, without repetitions.
 func levelNames(categories []string) string {
 	var names []string
 	for _, c := range categories {
@@ -90,9 +90,9 @@ func (o Options) combos() ([]combo, error) {
 	return all, nil
 }
 
-// Generate makes prompts with rubrics; the same options give the same prompts. The first of each category and level
-// has the plain key ("reasoning/simple"), further ones a number ("reasoning/simple-2"). Where Tokens is larger than
-// the question, background notes that do not change the answer stand before it.
+// Generate makes prompts with rubrics. The same options make the same prompts. The first of each category and level
+// has the plain key ("reasoning/simple"), and later ones have a number ("reasoning/simple-2"). If Tokens is larger
+// than the question, background notes that do not change the answer are added before it. Errors match ErrOptions.
 func Generate(o Options) (*Set, error) {
 	combos, err := o.combos()
 	if err != nil {
@@ -110,7 +110,7 @@ func Generate(o Options) (*Set, error) {
 		if n := i / len(combos); n > 0 {
 			p.Level += "-" + strconv.Itoa(n+1)
 		}
-		// the same question twice would let a cache answer; after some tries repetition is accepted
+		// A cache could answer a repeated question, so a repetition is accepted only after 20 more tries.
 		for try := uint64(0); ; try++ {
 			g := &generator{rand.New(rand.NewPCG(o.Seed, uint64(i)<<8|try))}
 			p.Text, p.Rubric = g.question(c)
@@ -130,14 +130,14 @@ type generator struct{ *rand.Rand }
 
 func (g *generator) pick(list []string) string { return list[g.IntN(len(list))] }
 
-// some draws n different entries.
+// some draws n different entries of a list.
 func (g *generator) some(list []string, n int) []string {
 	out := slices.Clone(list)
 	g.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	return out[:n]
 }
 
-// between draws from lo to hi, both included.
+// between draws a number from lo to hi, inclusive.
 func (g *generator) between(lo, hi int) int { return lo + g.IntN(hi-lo+1) }
 
 func (g *generator) question(c combo) (string, *Rubric) {
@@ -155,8 +155,8 @@ func (g *generator) question(c combo) (string, *Rubric) {
 	return kinds[g.IntN(len(kinds))]()
 }
 
-// pad puts background before a question until the estimate reaches tokens. No sentence holds a number or a name of a
-// question.
+// pad adds background sentences before a question until the estimate reaches tokens. No sentence has a number or a
+// name of a question.
 func (g *generator) pad(question string, tokens int) string {
 	if EstimateTokens(question) >= tokens {
 		return question
@@ -193,7 +193,7 @@ func (s *Set) Encode() ([]byte, error) {
 		if err := e.Encode(v); err != nil {
 			return err
 		}
-		b.Truncate(b.Len() - 1) // Encode's line feed
+		b.Truncate(b.Len() - 1) // removes the line feed that json.Encoder adds
 		return nil
 	}
 	b.WriteString("{\n")

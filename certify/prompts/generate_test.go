@@ -30,8 +30,8 @@ func drawOptions(t *rapid.T) Options {
 	return o
 }
 
-// What is generated can be written, read back and checked; the same options give the same prompts; lengths are what
-// was asked for.
+// Generated prompts can be written, read back and checked. The same options make the same prompts, and their lengths
+// are as demanded.
 func TestGeneratedPromptsLoad(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		o := drawOptions(t)
@@ -71,7 +71,7 @@ func TestGeneratedPromptsLoad(t *testing.T) {
 	})
 }
 
-// Without options the file has the specification's nine keys: it can stand in for performance_test_prompts.json.
+// Without options the file has the specification's nine keys, so that it can replace performance_test_prompts.json.
 func TestGenerateKeepsTheSeedsKeys(t *testing.T) {
 	s, err := Generate(Options{Seed: 7})
 	if err != nil {
@@ -101,7 +101,8 @@ func TestGenerateNamesWhatIsWrong(t *testing.T) {
 	}
 }
 
-// tokens.json holds generated prompts and what an independent implementation of Mistral's tokenizer makes of them.
+// tokens.json has generated prompts and their number of tokens by an independent implementation of Mistral's
+// tokenizer.
 func TestEstimateTokens(t *testing.T) {
 	data, err := os.ReadFile("testdata/tokens.json")
 	if err != nil {
@@ -119,7 +120,7 @@ func TestEstimateTokens(t *testing.T) {
 	}
 	for _, c := range cases {
 		n := EstimateTokens(c.Text)
-		slack := 4 + c.Tokens*15/100 // names and numbers make short texts uncertain
+		slack := 4 + c.Tokens*15/100 // the estimate is worse for names and numbers in short texts
 		if n < c.Tokens-slack || n > c.Tokens+slack {
 			t.Errorf("estimate %d, the tokenizer gives %d for %.60q", n, c.Tokens, c.Text)
 		}

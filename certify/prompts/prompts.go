@@ -13,17 +13,17 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
-// ErrInvalid is matched by every error about a prompt file's content.
+// ErrInvalid matches every error about a prompt file's content.
 var ErrInvalid = errors.New("invalid prompt file")
 
-// Forms an answer can be asked for; they decide what counts as complete.
+// Forms are the forms of answers that a prompt can ask for. The form decides what makes an answer complete.
 var Forms = []string{"answer", "explanation", "analysis", "summary", "comparison", "evaluation", "story", "plan",
 	"poem", "code", "list"}
 
-// maxPrompt bounds the bytes of one prompt. It is far above any real prompt.
+// maxPrompt limits one prompt, in bytes. It is far above any real prompt.
 const maxPrompt = 1 << 20
 
-// Set is a prompt file in the file's own order.
+// Set has the prompts of a file, in the file's order.
 type Set struct {
 	Prompts []Prompt
 }
@@ -33,22 +33,22 @@ type Prompt struct {
 	Category string
 	Level    string
 	Text     string
-	Rubric   *Rubric // nil: none given
+	Rubric   *Rubric // nil: the file has none
 }
 
 // Key is the prompt's name, "category/level".
 func (p Prompt) Key() string { return p.Category + "/" + p.Level }
 
-// Rubric says what a good answer has.
+// Rubric describes a good answer.
 type Rubric struct {
 	Form    string   `json:"form,omitempty"`    // one of Forms
-	Answers []string `json:"answers,omitempty"` // the checkable answer, any of these as whole words
-	Points  []Point  `json:"points,omitempty"`  // concepts a relevant answer mentions
-	Facets  []Point  `json:"facets,omitempty"`  // parts that the prompt asks for by name
+	Answers []string `json:"answers,omitempty"` // the right answer; one of these must be in the text, as whole words
+	Points  []Point  `json:"points,omitempty"`  // concepts that a relevant answer mentions
+	Facets  []Point  `json:"facets,omitempty"`  // parts that the prompt asks for explicitly
 }
 
-// Point is a concept, present when any of its terms is: a term matches at the start of a word ("summar" finds
-// "summary"), a term of several words as a phrase.
+// Point is a concept. An answer has it if it has any of its terms. A term matches the beginning of a word ("summar"
+// matches "summary"); a term of several words matches as a phrase.
 type Point struct {
 	Name   string   `json:"name"`
 	Any    []string `json:"any"`
@@ -65,7 +65,7 @@ func Builtin() []byte { return bytes.Clone(builtin) }
 func Default() *Set {
 	s, err := Load(builtin)
 	if err != nil {
-		panic("prompts: the built-in file is broken: " + err.Error()) // a test proves that it is not
+		panic("prompts: the built-in file is broken: " + err.Error()) // cannot happen: a test checks the file
 	}
 	return s
 }
@@ -111,7 +111,7 @@ func Load(data []byte) (*Set, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
-		key := t.(string) // an object's key: the decoder has checked it
+		key := t.(string) // an object's key is a string
 		if seen[key] {
 			return nil, fmt.Errorf("%w: key %q is given twice", ErrInvalid, key)
 		}
@@ -132,7 +132,7 @@ func Load(data []byte) (*Set, error) {
 			}
 		}
 	}
-	if _, err := dec.Token(); err != nil { // the closing brace
+	if _, err := dec.Token(); err != nil { // reads the closing brace
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if dec.More() {
@@ -144,7 +144,7 @@ func Load(data []byte) (*Set, error) {
 	return s, s.attach(rubrics)
 }
 
-// Validate checks a set that was built in memory as Load checks a file. Errors match ErrInvalid.
+// Validate checks a set that was made in memory, as Load checks a file. Errors match ErrInvalid.
 func (s *Set) Validate() error {
 	data, err := s.Encode()
 	if err != nil {
@@ -154,7 +154,7 @@ func (s *Set) Validate() error {
 	return err
 }
 
-// readCategory reads level → prompt in the file's order.
+// readCategory reads the levels and prompts of a category in the file's order.
 func (s *Set) readCategory(dec *json.Decoder, category string) error {
 	if category == "" || strings.Contains(category, "/") {
 		return fmt.Errorf("%w: category %q: must not be empty or hold a slash", ErrInvalid, category)
@@ -203,7 +203,7 @@ func readRubrics(dec *json.Decoder) (map[string]*Rubric, error) {
 	return rubrics, nil
 }
 
-// ParseRubric reads one rubric; unknown keys are errors.
+// ParseRubric reads one rubric. Unknown keys are errors, which match ErrInvalid.
 func ParseRubric(data []byte) (*Rubric, error) {
 	if err := withinBounds(data); err != nil {
 		return nil, err
@@ -239,8 +239,8 @@ func ParseRubric(data []byte) (*Rubric, error) {
 	return r, nil
 }
 
-// attach gives every prompt its rubric. A rubric without a prompt is an error, since it would have no effect and
-// nobody would notice.
+// attach adds the rubrics to their prompts. A rubric without a prompt is an error, because it would have no effect and
+// its author would not notice.
 func (s *Set) attach(rubrics map[string]*Rubric) error {
 	for i := range s.Prompts {
 		key := s.Prompts[i].Key()
@@ -253,14 +253,14 @@ func (s *Set) attach(rubrics map[string]*Rubric) error {
 	return nil
 }
 
-// Bounds of a prompt file: a hundred times the largest that anybody has made.
+// Limits of a prompt file, about a hundred times the largest known one.
 const (
 	MostBytes  = 64 << 20
 	mostValues = 500_000
 	mostDepth  = 32
 )
 
-// withinBounds says whether a text can be decoded in memory that is a small multiple of its size.
+// withinBounds returns an error if decoding a text could need memory beyond a small multiple of its size.
 func withinBounds(data []byte) error {
 	if len(data) > MostBytes {
 		return fmt.Errorf("%w: has more than %d bytes", ErrInvalid, MostBytes)

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// The seed reads test_prompts["reasoning"]["complex"] as a string: that must work on our richer file.
+// The specification reads test_prompts["reasoning"]["complex"] as a string. That must work with this file, although it
+// has more keys.
 func TestBuiltinKeepsTheSeedsShape(t *testing.T) {
 	var seed map[string]json.RawMessage
 	if err := json.Unmarshal(Builtin(), &seed); err != nil {

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Questions with one right answer carry it in the rubric; the others carry what a good answer must speak of.
+// The rubric of a question with one right answer has that answer; the other rubrics have what a good answer must
+// mention.
 
 func number(n int) *Rubric { return &Rubric{Form: "answer", Answers: []string{strconv.Itoa(n)}} }
 
@@ -89,7 +90,7 @@ func (g *generator) weekday() (string, *Rubric) {
 }
 
 func (g *generator) tallest() (string, *Rubric) {
-	p := g.some(people, 4) // from the tallest down
+	p := g.some(people, 4) // from the tallest to the shortest
 	facts := []string{
 		fmt.Sprintf("%s is taller than %s.", p[0], p[1]),
 		fmt.Sprintf("%s is shorter than %s.", p[2], p[1]),
@@ -279,7 +280,7 @@ func (g *generator) poem() (string, *Rubric) {
 			{Name: "the subject", Any: related[subject], Weight: 2}, {Name: "the image", Any: significant(image)}}}
 }
 
-// significant are the words of a phrase that carry its sense.
+// significant returns the words of a phrase that carry its meaning.
 func significant(phrase string) []string {
 	var out []string
 	for _, w := range strings.Fields(phrase) {

@@ -1,6 +1,6 @@
 package prompts
 
-// What questions are made of. Names are plain so that an answer can be matched as whole words.
+// The words of the questions. The names are simple, so that an answer can be found as whole words.
 var (
 	people = []string{"Amara", "Bruno", "Chen", "Dalia", "Elias", "Farid", "Greta", "Hugo", "Ines", "Jonas",
 		"Kofi", "Lena", "Mateo", "Nadia", "Olga", "Pedro", "Rosa", "Samir", "Tessa", "Yusuf"}
@@ -27,7 +27,7 @@ var (
 	images = []string{"a lantern", "a bridge", "a candle", "a window", "a train", "a garden gate"}
 )
 
-// related are words by which a poem shows its subject without naming it.
+// related has, for each subject of a poem, words that show the subject without naming it.
 var related = map[string][]string{
 	"autumn":              {"autumn", "leaf", "leaves", "october", "november", "harvest", "fall"},
 	"the sea":             {"sea", "wave", "tide", "ocean", "shore", "salt", "water"},
@@ -38,7 +38,8 @@ var related = map[string][]string{
 	"friendship":          {"friend", "together", "hand", "trust", "side", "laugh"},
 }
 
-// Background sentences: subject, verb, object, ending. They hold no numbers, no names and no word of a question.
+// The parts of background sentences: subject, verb, object, ending. They have no numbers, no names and no words of a
+// question.
 var (
 	noteSubjects = []string{"the committee", "a former tenant", "the caretaker", "one of the visitors",
 		"the evening shift", "the architect", "an elderly neighbour", "the choir", "the new trainee",

@@ -8,9 +8,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/hostile"
 )
 
-// TestBombs: no report of a few megabytes becomes gigabytes where it is read, shown, compared or made a page of.
+// TestBombs checks that reading, showing or comparing a report of a few megabytes, or making its page, does not need
+// gigabytes.
 func TestBombs(t *testing.T) {
-	const size = 2 * mostValues // of values of two bytes: as many as are allowed
+	const size = 2 * mostValues // bytes, for as many values of two bytes as are allowed
 	read := func(data []byte) error {
 		r, err := Parse(data)
 		if err != nil {

@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// Chart is a plot with its caption and the key to its colours.
+// Chart is a plot with its caption and the legend of its colours.
 type Chart struct {
 	Caption string
 	Keys    []ChartKey
 	SVG     template.HTML
 }
 
-// ChartKey names what has a colour. Class is one of CSS.
+// ChartKey is one entry of a legend. Class is the CSS class of the colour.
 type ChartKey struct{ Class, Name string }
 
-// draw turns a plot into a chart. The SVG holds escaped text and numbers only.
+// draw turns a plot into a chart. The SVG contains only escaped text and numbers.
 func draw(p *plot, caption string, keys ...ChartKey) Chart {
 	return Chart{Caption: caption, Keys: keys, SVG: template.HTML(p.svg())}
 }
@@ -25,7 +25,7 @@ func draw(p *plot, caption string, keys ...ChartKey) Chart {
 // phaseCharts are the plots of one phase of load.
 func phaseCharts(s PhaseSeries, r *Report, n int) []Chart {
 	var out []Chart
-	if s.Kind != "batch" { // all of a batch has one schedule
+	if s.Kind != "batch" { // all requests of a batch are scheduled at once
 		out = append(out, latencyChart(s, r, n))
 	}
 	if len(s.TTFT) > 2 {
@@ -50,8 +50,8 @@ func latencyChart(s PhaseSeries, r *Report, n int) Chart {
 	top := maxY(s.Latency, s.Failed)
 	p := &plot{id: fmt.Sprintf("lat%d", n), title: "Latency over time, phase " + s.ID,
 		xLabel: "seconds since the phase began (scheduled time)", yLabel: "latency, ms",
-		xMax: length * 1.01, about: fmt.Sprintf("%s requests; the slowest took %s milliseconds",
-			Number(float64(s.RequestsInSeries)), Number(top))}
+		xMax: length * 1.01, about: fmt.Sprintf("%s; the slowest took %s milliseconds",
+			counted(s.RequestsInSeries, "request", "requests"), Number(top))}
 	p.bands = outside(s, length)
 	target := r.Targets.LatencyMS
 	caption := "Latency of each request"
@@ -71,7 +71,7 @@ func latencyChart(s PhaseSeries, r *Report, n int) Chart {
 	return draw(p, caption, keys...)
 }
 
-// ttftChart draws the median, and bands up to the 90th percentile and to the slowest.
+// ttftChart draws the median, with bands up to the 90th percentile and up to the maximum.
 func ttftChart(s PhaseSeries, n int) Chart {
 	var p50, p90, most []Point
 	for _, b := range s.TTFT {
@@ -90,7 +90,7 @@ func ttftChart(s PhaseSeries, n int) Chart {
 		ChartKey{"band", "to p90"}, ChartKey{"band faint", "to the slowest"})
 }
 
-// dotSize keeps many dots apart and few ones visible.
+// dotSize is small for many dots, to keep them apart, and large for few, to keep them visible.
 func dotSize(n int) float64 {
 	switch {
 	case n > 400:
@@ -101,7 +101,7 @@ func dotSize(n int) float64 {
 	return 2.6
 }
 
-// outside shades what is left out of the steady window.
+// outside shades the times outside the steady window.
 func outside(s PhaseSeries, length float64) []mark {
 	var out []mark
 	if s.SteadyFrom > length*0.005 {
@@ -122,8 +122,8 @@ func ecdfChart(s PhaseSeries, r *Report, n int) Chart {
 	}
 	p := &plot{id: fmt.Sprintf("ecdf%d", n), title: "Distribution of latency and time to first token, phase " + s.ID,
 		xLabel: "ms", yLabel: "share of requests",
-		yMax: 1, yPercent: true, about: fmt.Sprintf("from %s to %s milliseconds over %s requests", Number(lo),
-			Number(hi), Number(float64(s.RequestsInECDF)))}
+		yMax: 1, yPercent: true, about: fmt.Sprintf("from %s to %s milliseconds over %s", Number(lo),
+			Number(hi), counted(s.RequestsInECDF, "request", "requests"))}
 	target := r.Targets.LatencyMS
 	if target > 0 && target <= 3*hi {
 		p.uprights = []mark{{label: "target", from: target}}
@@ -188,7 +188,7 @@ func lastX(p []Point) float64 {
 	return p[len(p)-1].X
 }
 
-// resourceCharts are memory and CPU over the whole run.
+// resourceCharts are the plots of memory and CPU over the whole run.
 func resourceCharts(s Series, r *Report) []Chart {
 	var out []Chart
 	if len(s.Memory) > 1 {
@@ -220,13 +220,13 @@ func resourceCharts(s Series, r *Report) []Chart {
 		top := maxY(s.CPU)
 		p := &plot{id: "cpu", title: "CPU over the run", xLabel: "seconds since the run began", yLabel: "cores",
 			xMax:  s.Duration,
-			about: fmt.Sprintf("busiest second %s cores", Number(r.Resources.PeakCPU1s)), bands: spans(s)}
+			about: "busiest second " + figureText(r.Resources.PeakCPU1s, "cores"), bands: spans(s)}
 		caption := "CPU, mean of each second"
 		if lim := r.Targets.CPUCores; lim > 0 && lim <= 3*top {
-			p.levels = []mark{{label: "limit " + Number(lim) + " cores", from: lim}}
+			p.levels = []mark{{label: "limit " + figureText(lim, "cores"), from: lim}}
 			top = math.Max(top, lim*1.05)
 		} else if lim > 0 {
-			caption += fmt.Sprintf("; the limit of %s cores lies above the plot", Number(lim))
+			caption += "; the limit of " + figureText(lim, "cores") + " lies above the plot"
 		}
 		p.yMax = roundUp(top * 1.12)
 		p.lines = []line{{class: "c3", points: s.CPU, area: true}}
@@ -235,7 +235,7 @@ func resourceCharts(s Series, r *Report) []Chart {
 	return out
 }
 
-// gpuCharts are memory, power and use of all accelerators over the run.
+// gpuCharts are the plots of memory, power and utilization of all accelerators over the run.
 func gpuCharts(s Series, r *Report) []Chart {
 	g := r.Resources.GPU
 	if g == nil {
@@ -276,7 +276,7 @@ func spans(s Series) []mark {
 	return out
 }
 
-// bar draws a check's measured value against its target: fill, interval and a tick at the target.
+// bar draws a check's measured value as a bar, with its interval and a tick at the target.
 func bar(c Check) template.HTML {
 	if c.Measured == nil || c.Target == nil || !(*c.Target > 0) || *c.Measured < 0 {
 		return ""
@@ -286,7 +286,7 @@ func bar(c Check) template.HTML {
 	if c.Interval != nil {
 		most = math.Max(most, math.Min(c.Interval[1]*1.05, *c.Target*2.5))
 	}
-	most = math.Min(most, *c.Target*4) // far beyond is simply full
+	most = math.Min(most, *c.Target*4) // a value far above the target fills the bar
 	at := func(v float64) float64 { return math.Max(0, math.Min(w, v/most*w)) }
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg class="bar" role="img" aria-label="measured against target" viewBox="0 0 %s %s">`, px(w),
@@ -302,7 +302,7 @@ func bar(c Check) template.HTML {
 	return template.HTML(b.String())
 }
 
-// verdictClass is a verdict as a CSS class. A file may hold any word there, but the page knows four.
+// verdictClass is the CSS class of a verdict. A file may contain any word, but the page has four classes.
 func verdictClass(v Verdict) string {
 	switch v {
 	case Pass, Fail, Invalid:

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Words for how a figure changed.
+// Values of Change.How.
 const (
 	Better = "better"
 	Worse  = "worse"
@@ -16,7 +16,7 @@ const (
 	Differ = "differs"
 )
 
-// Change is one figure of two reports, A before and B after.
+// Change is one figure of two reports: A before and B after.
 type Change struct {
 	What   string   `json:"what"`
 	A      *float64 `json:"a"`
@@ -24,29 +24,29 @@ type Change struct {
 	Unit   string   `json:"unit,omitempty"`
 	How    string   `json:"how"`
 	Reason string   `json:"reason,omitempty"`
-	// how far B is from A, with its interval where both figures have one
+	// B − A, with its interval if both figures have one
 	By   *float64    `json:"change,omitempty"`
 	Band *[2]float64 `json:"change_interval,omitempty"`
 }
 
-// Against is the comparison of a run with an earlier one, as the later report holds it. It does not change the
+// Against is the comparison of a run with an earlier one, in the report of the later run. It does not change the
 // verdict.
 type Against struct {
-	Name      string     `json:"name"` // the id of the earlier run, or its report's file
-	Status    Verdict    `json:"status"`
-	Timestamp float64    `json:"timestamp"` // Unix seconds at its start
-	Target    TargetInfo `json:"target"`
+	Name      string     `json:"name"`      // id of the earlier run, or the file of its report
+	Status    Verdict    `json:"status"`    // status of the earlier report
+	Timestamp float64    `json:"timestamp"` // start of the earlier run, in Unix seconds
+	Target    TargetInfo `json:"target"`    // target of the earlier report
 	Comparison
 }
 
-// CompareWith makes the comparison of a report with an earlier one.
+// CompareWith compares a report with an earlier one. name is the earlier run's, and shift is as in DiffWith.
 func CompareWith(name string, earlier, now *Report, shift Shift) *Against {
 	return &Against{Name: name, Status: earlier.Status, Timestamp: earlier.Timestamp, Target: earlier.Target,
 		Comparison: DiffWith(earlier, now, shift)}
 }
 
-// between is how far b is from a, with the interval of the difference. That interval is computed from the two figures'
-// own intervals by the method of variance estimates recovery (Zou and Donner 2008), which allows asymmetric intervals.
+// between fills in the difference of the two figures and its interval. The interval is computed from those of the
+// figures by the method of variance estimates recovery (Zou and Donner 2008), which allows asymmetric intervals.
 func (c *Change) between(ia, ib *[2]float64) {
 	if c.A == nil || c.B == nil {
 		return
@@ -59,7 +59,7 @@ func (c *Change) between(ia, ib *[2]float64) {
 	c.Band = &[2]float64{by - math.Hypot(*c.B-ib[0], ia[1]-*c.A), by + math.Hypot(ib[1]-*c.B, *c.A-ia[0])}
 }
 
-// Comparison is what changed between two reports.
+// Comparison is the result of comparing two reports.
 type Comparison struct {
 	Changes  []Change `json:"changes"`
 	Warnings []string `json:"warnings,omitempty"` // why the two may not be comparable
@@ -70,25 +70,25 @@ func (c Comparison) Worse() bool {
 	return slices.ContainsFunc(c.Changes, func(x Change) bool { return x.How == Worse })
 }
 
-// Shift tells for a phase whether B's latencies differ from A's: the Hodges-Lehmann shift in ms and the p of
-// Mann-Whitney. ok is false where the events do not hold the phase.
+// Shift compares the latencies of one phase in two runs. It returns the Hodges-Lehmann shift in ms and the p of the
+// Mann-Whitney test. ok is false if either record has too few requests of the phase.
 type Shift func(phase string) (byMS, p float64, ok bool)
 
 // Diff compares two reports. A figure with intervals has changed if they do not overlap. A figure without an interval
-// has changed if the difference is larger than between two runs of one server. A verdict that turns from PASS to FAIL
-// is worse whatever its figure.
+// has changed if the difference is larger than usual between two runs of one server. A verdict that changes from PASS
+// to FAIL is worse, whatever its figure.
 func Diff(a, b *Report) Comparison { return DiffWith(a, b, nil) }
 
-// Noise of figures without an interval, between two runs of one server: some percent in a peak of memory or a score,
-// and far more in the slowest of a hundred requests and in the busiest second. For times that are small beside their
-// limit, that would still be too sensitive. A share, such as a degradation, varies about zero, so its noise is
-// measured by its limit.
+// Noise between two runs of one server, for figures without an interval. It is a few percent for a peak of memory or a
+// score, and far more for the slowest of a hundred requests and the busiest second. Times that are small in comparison
+// with their limit vary even more. A share, such as a degradation, varies around zero, so its noise is a part of its
+// limit.
 const (
 	noiseShare = 0.05
 	peakShare  = 0.25
 )
 
-// noise is how far apart the figures of two checks may be that have no interval.
+// noise is the difference up to which two figures without an interval count as the same.
 func noise(x, y Check) float64 {
 	larger, target := math.Max(math.Abs(*x.Measured), math.Abs(*y.Measured)), 0.0
 	for _, c := range []Check{x, y} {
@@ -107,7 +107,7 @@ func noise(x, y Check) float64 {
 	return noiseShare * larger
 }
 
-// DiffWith compares two reports. If shift is given, it compares their latencies by their events.
+// DiffWith is Diff, but compares latencies by shift, which reads the two records. A nil shift is allowed.
 func DiffWith(a, b *Report, shift Shift) Comparison {
 	var c Comparison
 	c.Warnings = comparable(a, b)
@@ -143,7 +143,7 @@ func DiffWith(a, b *Report, shift Shift) Comparison {
 	return c
 }
 
-// taken is what other work took of the machine, by phase, before and after.
+// taken says, by phase, how much of the machine other programs took in the earlier and in the later run.
 type taken map[string][2]string
 
 func takenOf(a, b *Report) taken {
@@ -158,8 +158,8 @@ func takenOf(a, b *Report) taken {
 	return t
 }
 
-// hindered marks changes that other work on the machine explains: a server that got slower while others used its
-// machine is not blamed, and one that got faster after others used it is not praised.
+// hindered replaces "worse" and "better" by "differs" if other programs on the machine can explain the change: they
+// ran in the later run of a server that got slower, or in the earlier run of one that got faster.
 func (t taken) hindered(c Change, phase string) Change {
 	both := t[phase]
 	why := both[1]
@@ -176,13 +176,13 @@ func (t taken) hindered(c Change, phase string) Change {
 	return c
 }
 
-// How warnings about one of two reports begin.
+// Beginnings of warnings about one of two reports.
 const (
 	inFirst  = "in the first report, "
 	inSecond = "in the second report, "
 )
 
-// warnings say for each phase and run, once, how much of the machine other work took.
+// warnings say for each phase and run how much of the machine other programs took.
 func (t taken) warnings() []string {
 	var out []string
 	for _, phase := range slices.Sorted(maps.Keys(t)) {
@@ -195,7 +195,7 @@ func (t taken) warnings() []string {
 	return out
 }
 
-// comparable lists what two reports should have in common and do not.
+// comparable lists the differences that make two reports hard to compare.
 func comparable(a, b *Report) []string {
 	var out []string
 	for _, x := range []struct{ what, a, b string }{{"test case", a.TestCase, b.TestCase},
@@ -209,7 +209,7 @@ func comparable(a, b *Report) []string {
 	return out
 }
 
-// compareCheck compares the two results of one check. The operator says whether larger is better.
+// compareCheck compares the two results of one check. The operator decides whether larger is better.
 func compareCheck(x, y Check) Change {
 	c := Change{What: y.ID, A: x.Measured, B: y.Measured, Unit: y.Unit, How: Same}
 	c.between(x.Interval, y.Interval)
@@ -227,7 +227,7 @@ func compareCheck(x, y Check) Change {
 	}
 	if x.Measured == nil || y.Measured == nil || y.Op == "=" || y.Op == "" || x.Verdict == Invalid ||
 		y.Verdict == Invalid {
-		return c // what could not be judged has no figure to hold on to
+		return c // such figures mean nothing, or cannot be compared
 	}
 	if how := changed(*x.Measured, x.Interval, *y.Measured, y.Interval, noise(x, y), y.Op == ">="); how != Same {
 		c.How = how
@@ -238,7 +238,8 @@ func compareCheck(x, y Check) Change {
 	return c
 }
 
-// changed says how b relates to a. Where one of them has no interval, they are the same within the noise.
+// changed says whether b is better than a, worse or the same. If one of them has no interval, they are the same within
+// noise.
 func changed(a float64, ia *[2]float64, b float64, ib *[2]float64, noise float64, largerIsBetter bool) string {
 	bare := ia == nil || ib == nil
 	if bare && math.Abs(b-a) <= noise {
@@ -264,8 +265,8 @@ func percentChange(a, b float64) string {
 	return Number(d) + " %"
 }
 
-// phaseChanges compares the latencies of each loop: by rank tests where both records are at hand, else by the
-// intervals of the means.
+// phaseChanges compares the latencies and rates of each loop: by rank tests if both records are available, and
+// otherwise by the intervals of the means.
 func phaseChanges(a, b *Report, shift Shift, took taken) []Change {
 	before := map[string]Phase{}
 	for _, p := range a.Phases {
@@ -310,7 +311,7 @@ func meanChange(what string, before, after *Dist) Change {
 	return c
 }
 
-// sweepChanges compares the knees of two sweeps by their proven ends.
+// sweepChanges compares the knees of sweeps by their proven ends.
 func sweepChanges(a, b *Report) []Change {
 	var out []Change
 	for _, y := range b.Sweeps {
@@ -371,7 +372,7 @@ func latencyChange(q, p Phase, shift Shift) Change {
 	return c
 }
 
-// promptNoise is how far one answer's score may move by chance: sampling at a temperature changes words.
+// promptNoise is how much the score of one answer may change by chance, because sampling changes words.
 const promptNoise = 0.1
 
 func promptChanges(a, b *Report) []Change {

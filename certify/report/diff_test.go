@@ -37,13 +37,13 @@ func TestDiff(t *testing.T) {
 	}
 
 	b = sample()
-	*b.Checks[0].Measured, *b.Checks[0].Interval = 440, [2]float64{430, 450} // overlaps 390 to 436
+	*b.Checks[0].Measured, *b.Checks[0].Interval = 440, [2]float64{430, 450} // overlaps with 390 to 436
 	if got := how(t, Diff(a, b), "latency-single"); got != Same {
 		t.Errorf("overlapping intervals are %s", got)
 	}
 
 	b = sample()
-	*b.Checks[1].Measured = 0.61 // no interval: within noise
+	*b.Checks[1].Measured = 0.61 // without an interval, this is within the noise
 	if got := how(t, Diff(a, b), "quality"); got != Same {
 		t.Errorf("1.6 %% of a figure without an interval is %s", got)
 	}
@@ -67,8 +67,8 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-// TestDiffOfTwoRunsOfOneServer: figures of two healthy runs, a quiet and a less quiet one. None of them is a
-// regression.
+// TestDiffOfTwoRunsOfOneServer compares two healthy runs, one on an idle machine and one on a busier machine. None of
+// the differences is a regression.
 func TestDiffOfTwoRunsOfOneServer(t *testing.T) {
 	for _, tt := range []struct {
 		name, op, unit       string
@@ -98,7 +98,8 @@ func TestDiffOfTwoRunsOfOneServer(t *testing.T) {
 	}
 }
 
-// TestDiffOfAHinderedRun: a server is not worse for what others took of its machine, nor better than when they did.
+// TestDiffOfAHinderedRun checks that a run on a machine that other programs used makes the server neither worse nor
+// better.
 func TestDiffOfAHinderedRun(t *testing.T) {
 	shift := func(string) (float64, float64, bool) { return 100, 0.001, true }
 	quiet, taken := sample(), sample()
@@ -138,7 +139,7 @@ func TestDiffByEvents(t *testing.T) {
 	}
 }
 
-// Whatever is worse one way is better the other way.
+// What is worse in one direction is better in the other.
 func TestDiffIsAntisymmetric(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		value := rapid.Float64Range(0.1, 1000)

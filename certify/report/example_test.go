@@ -7,10 +7,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/report"
 )
 
-// number is a figure of a report: what is missing there is nil.
+// number returns a figure of a report, where nil means a missing figure.
 func number(x float64) *float64 { return &x }
 
-// Reports are plain values: they can be declared, written, read and compared.
+// Reports are plain values that can be declared, written, read and compared.
 func ExampleDiff() {
 	before := &report.Report{TestCase: "TC-MINE", Profile: "quick", Status: report.Pass,
 		SchemaVersion: report.SchemaVersion, Checks: []report.Check{{ID: "mean", Verdict: report.Pass, Gate: true,

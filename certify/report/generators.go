@@ -4,22 +4,22 @@ import "strings"
 
 // Generator is one of several machines that made the load of a run.
 type Generator struct {
-	Number   int    `json:"number"` // from 1, as in the record
-	Name     string `json:"name"`   // the address at which it was reached
-	Requests int    `json:"requests"`
-	Failed   int    `json:"failed"`
-	// p99 of issued − scheduled in the open phase in which it was latest
+	Number   int    `json:"number"`   // number of the generator, from 1, as in the record
+	Name     string `json:"name"`     // the address at which it was reached
+	Requests int    `json:"requests"` // requests that it sent
+	Failed   int    `json:"failed"`   // how many of them failed
+	// p99 of issued − scheduled in the open phase in which it was worst
 	IssueP99 float64 `json:"issue_p99_ms"`
-	// by how much its clock may have been misread at the worst moment of a phase of load; arrivals are off by as much
+	// largest possible error of its clock in any phase of load; arrivals may be off by as much
 	ClockError float64 `json:"clock_error_ms"`
-	// by how many parts of a million the certifier's clock gained on its own
+	// rate of the certifier's clock against its own, in parts per million
 	Drift      *float64 `json:"drift_ppm"`
-	DriftError *float64 `json:"drift_error_ppm"` // of that, at most
-	MachineUse string   `json:"machine_use,omitempty"`
-	Lost       string   `json:"lost,omitempty"` // why and in which phase it was lost
+	DriftError *float64 `json:"drift_error_ppm"`       // largest possible error of drift_ppm
+	MachineUse string   `json:"machine_use,omitempty"` // who used its machine, in words
+	Lost       string   `json:"lost,omitempty"`        // in which phase it was lost, and why
 }
 
-// generatorTable prints the generators, where there are any.
+// generatorTable prints the generators, if there are any.
 func generatorTable(b *strings.Builder, list []Generator) {
 	if len(list) == 0 {
 		return
@@ -41,7 +41,7 @@ func generatorTable(b *strings.Builder, list []Generator) {
 	b.WriteByte('\n')
 }
 
-// DriftText is the drift with its bound.
+// DriftText is the drift with its largest error, in parts per million; "-" if it is not known.
 func (g Generator) DriftText() string {
 	if g.Drift == nil || g.DriftError == nil {
 		return "-"

@@ -18,7 +18,7 @@ var pageHTML string
 //go:embed page.css
 var pageCSS string
 
-// page is what WriteHTML executes. A template that was executed cannot be copied, so others copy pageSource.
+// page is the template that WriteHTML executes. An executed template cannot be copied, so Templates copies pageSource.
 var (
 	pageSource = parsePage()
 	page       = template.Must(pageSource.Clone())
@@ -30,19 +30,21 @@ func parsePage() *template.Template {
 		"int":       func(n int) string { return Number(float64(n)) },
 		"opt":       opt,
 		"value":     func(x float64, of string) string { v, _ := written(x, of); return v },
-		"unit":      func(of string) string { _, u := written(0, of); return u },
+		"unit":      func(x float64, of string) string { _, u := written(x, of); return u },
+		"counted":   counted,
 		"op":        op,
 		"some":      some,
 		"fewest":    fewest,
 		"visible":   visible,
 		"hasPrefix": strings.HasPrefix,
-		"class":     func(v any) string { return verdictClass(Verdict(fmt.Sprint(v))) }, // a database has them as text
-		"bar":       bar,
-		"share":     share,
-		"pct":       func(x float64) float64 { return 100 * x },
-		"how":       howClass,
-		"step":      stepClass,
-		"stepword":  stepWord,
+		// reports from a database have verdicts as text
+		"class":    func(v any) string { return verdictClass(Verdict(fmt.Sprint(v))) },
+		"bar":      bar,
+		"share":    share,
+		"pct":      func(x float64) float64 { return 100 * x },
+		"how":      howClass,
+		"step":     stepClass,
+		"stepword": stepWord,
 		"by": func(c Change) string {
 			if c.By == nil {
 				return "–"
@@ -56,7 +58,7 @@ func parsePage() *template.Template {
 	}).Parse(pageHTML))
 }
 
-// pageData is what the template reads.
+// pageData is the data of the page's template.
 type pageData struct {
 	*Report
 	CSS       template.CSS
@@ -86,12 +88,12 @@ type pageData struct {
 // verify --key does.
 type Signature struct {
 	KeyID   string // the SSH fingerprint of the key
-	File    string // name of the attestation's file
-	Name    string // of the signer, where a list of keys has it
-	Checked string // the file of public keys that accepted it when the page was made; empty: nobody looked
+	File    string // file name of the attestation
+	Name    string // name of the signer, if a list of keys has one
+	Checked string // file of public keys with which it was checked when the page was made; empty if it was not checked
 }
 
-// opt writes a number that may be missing.
+// opt formats a number that may be missing.
 func opt(x *float64) string {
 	if x == nil {
 		return "–"
@@ -99,7 +101,7 @@ func opt(x *float64) string {
 	return Number(*x)
 }
 
-// some writes a figure that is 0 where nothing was measured.
+// some formats a figure that is 0 if nothing was measured.
 func some(x float64) string {
 	if x == 0 {
 		return "–"
@@ -107,7 +109,8 @@ func some(x float64) string {
 	return Number(x)
 }
 
-// visible drops what a browser shows as boxes: control characters other than line ends and tabs.
+// visible removes characters that a browser shows as boxes: private-use characters, and control characters other than
+// line ends and tabs.
 func visible(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Co, r) {
@@ -117,7 +120,7 @@ func visible(s string) string {
 	}, s)
 }
 
-// op writes an operator as print does.
+// op formats an operator as in print: "≤" for "<=".
 func op(s string) string {
 	switch s {
 	case "<=":
@@ -134,10 +137,10 @@ type distRow struct {
 	D    *Dist
 }
 
-// written is one of the specification's five headline numbers.
+// figure is one of the page's headline numbers.
 type figure struct {
 	Name, Value, Unit string
-	Goal              string // its target, or what it is of
+	Goal              string // its target, or what it describes
 	Verdict           Verdict
 }
 
@@ -153,7 +156,7 @@ type promptView struct {
 	Sample *QualitySample
 }
 
-// criterion is a sentence of the test case with the checks that keep it.
+// criterion is a sentence of the specification with the checks that cover it.
 type criterion struct {
 	ID, Text string
 	Checks   []Check
@@ -162,7 +165,7 @@ type criterion struct {
 type pair struct{ Key, Value string }
 
 // WriteHTML writes the report as one page that needs nothing else: no script, no font, no image, no network. Every
-// text of a server or a case is escaped.
+// text from a server or a case is escaped.
 func WriteHTML(w io.Writer, r *Report, s Series, signed ...Signature) error {
 	d := view(r, s, signed)
 	if err := page.Execute(w, d); err != nil {
@@ -202,15 +205,15 @@ func view(r *Report, s Series, signed []Signature) *pageData {
 	return d
 }
 
-// figures are the specification's summary against its targets. Each has the worst verdict of the checks that compare
-// it with the same target.
+// figures are the figures of the summary with their targets. Each has the worst verdict of the checks that compare it
+// with the same target.
 func figures(r *Report) []figure {
 	s, t := r.Summary, r.Targets
 	rows := []struct {
 		name, unit, op string
 		value          *float64
 		target         float64
-		checks         string // how the unit of the checks behind it reads
+		checks         string // unit of the checks that judge it
 	}{
 		{"Average latency", "ms", "<", s.AvgLatencyMS, t.LatencyMS, "ms"},
 		{"Sustained throughput", "requests/s", "≥", s.AvgThroughputRPS, t.ThroughputRPS, "requests/s"},
@@ -234,20 +237,20 @@ func figures(r *Report) []figure {
 			}
 		}
 		if row.value == nil && f.Verdict == "" && (row.target == 0 || len(r.Sweeps) > 0) {
-			continue // the run does not ask for it
+			continue // the run did not measure it, and no check asks for it
 		}
 		out = append(out, f)
 	}
 	return out
 }
 
-// graver orders verdicts, the worst first: FAIL, INVALID, PASS, none.
+// graver says whether verdict a is worse than b. The order is FAIL, INVALID, PASS, none.
 func graver(a, b Verdict) bool {
 	rank := map[Verdict]int{"": 0, Info: 0, Pass: 1, Invalid: 2, Fail: 3}
 	return rank[a] > rank[b]
 }
 
-// promptViews lists the prompts by their score, lowest first, with the answer that was kept.
+// promptViews lists the prompts by score, the lowest first, with the answers that the report contains.
 func promptViews(r *Report) []promptView {
 	samples := map[string]*QualitySample{}
 	for i := range r.Quality.Samples {
@@ -260,7 +263,7 @@ func promptViews(r *Report) []promptView {
 	return out
 }
 
-// criteria joins the case's own sentences with the checks that cover them.
+// criteria joins the specification's sentences with the checks that cover them.
 func criteria(r *Report) []criterion {
 	var out []criterion
 	for _, id := range slices.Sorted(maps.Keys(r.Case.Criteria)) {

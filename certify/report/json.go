@@ -14,7 +14,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
-// ErrFormat is matched by errors about a file that is not a report of this product, or one of a later version.
+// ErrFormat matches errors about a file that is not a report of this program, or is one of a later version.
 var ErrFormat = errors.New("not a certification report")
 
 // Extensions of the files of one report, after BaseName.
@@ -23,17 +23,17 @@ const (
 	HTMLExt        = ".html"
 	JUnitExt       = ".junit.xml"
 	EventsExt      = ".events.jsonl.gz"
-	AttestationExt = ".intoto.jsonl" // in-toto's own suffix: a line of JSON is a signed envelope
+	AttestationExt = ".intoto.jsonl" // the suffix that in-toto specifies: each line of JSON is a signed envelope
 )
 
-// What is read of a report is bounded; one has some 50 KB and 3,000 values.
+// Bounds of a report that is read. A usual one has 50 KB and 3,000 values.
 const (
 	maxReport  = 16 << 20
 	mostValues = 1 << 18
 )
 
-// BaseName is the name of a report's files without their extensions, performance_<case>_<unix seconds>, as the
-// specification test case writes it. Characters that are unsafe in file names become "-".
+// BaseName is the name of a report's files without their extensions: performance_<case>_<unix seconds>, as the
+// specification writes it. Characters that are unsafe in file names become "-".
 func BaseName(caseID string, start time.Time) string {
 	safe := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' {
@@ -44,7 +44,8 @@ func BaseName(caseID string, start time.Time) string {
 	return "performance_" + safe + "_" + strconv.FormatInt(start.Unix(), 10)
 }
 
-// JSON is the report as its file holds it: indented, ended by a newline, and the same bytes for the same report.
+// JSON returns the report as its file contains it: indented, with a final newline, and always the same bytes for the
+// same report.
 func JSON(r *Report) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -56,8 +57,8 @@ func JSON(r *Report) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Parse reads a report's JSON. Unknown keys are allowed, since later versions of a schema only add keys. A later
-// schema_version, and anything that is not a report, match ErrFormat.
+// Parse reads a report's JSON. Unknown keys are allowed, because later versions of a schema only add keys. The error
+// for anything that is not a report, or has a later schema_version, matches ErrFormat.
 func Parse(data []byte) (*Report, error) {
 	if n := bounded.Values(data); n > mostValues {
 		return nil, fmt.Errorf("report: %w: it holds more than %d values", ErrFormat, mostValues)
@@ -76,7 +77,8 @@ func Parse(data []byte) (*Report, error) {
 	return &r, nil
 }
 
-// ReadFile reads a report's JSON file and returns its bytes too.
+// ReadFile reads a report's JSON file, and also returns its bytes. Its errors are those of Parse and of reading the
+// file; a file of more than 16 MiB matches ErrFormat.
 func ReadFile(path string) (*Report, []byte, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// JUnit's elements, as CI systems read them.
+// Elements of JUnit's XML, as CI systems read them.
 type (
 	junitSuites struct {
 		XMLName  xml.Name     `xml:"testsuites"`
@@ -108,7 +108,7 @@ func WriteJUnit(w io.Writer, r *Report) error {
 	return err
 }
 
-// xmlText drops what XML 1.0 cannot hold; the encoder escapes the rest.
+// xmlText removes characters that XML 1.0 does not allow. The encoder escapes the rest.
 func xmlText(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\t' || r == '\n' || r >= 0x20 && r != 0xfffe && r != 0xffff {
@@ -118,7 +118,7 @@ func xmlText(s string) string {
 	}, s)
 }
 
-// measuredLine is "412 ms (390 to 436), target < 2,000 ms".
+// measuredLine formats what was measured like "412 ms (390 to 436), target < 2,000 ms".
 func measuredLine(c Check) string {
 	if c.Measured == nil {
 		return ""

@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// Table is a comparison of more than two reports, each with the first.
+// Table compares several reports, each with the first.
 type Table struct {
-	Reports  []string   `json:"reports"` // as they were named
+	Reports  []string   `json:"reports"` // names of the reports, as given
 	Statuses []string   `json:"statuses"`
 	Rows     []TableRow `json:"rows"`
 	Warnings []string   `json:"warnings,omitempty"`
 }
 
-// TableRow is one figure of all reports; nil where a report does not have it. How, By and Bands compare each report
-// with the first, so the first has none.
+// TableRow is one figure of all reports; nil if a report does not have it. How, By and Bands compare each report with
+// the first, so their first entries are empty.
 type TableRow struct {
 	What   string        `json:"what"`
 	Unit   string        `json:"unit,omitempty"`
@@ -30,7 +30,8 @@ func (t Table) Worse() bool {
 	return slices.ContainsFunc(t.Rows, func(r TableRow) bool { return slices.Contains(r.How, Worse) })
 }
 
-// NewTable joins the comparisons of reports with the first one. names has one name more than there are comparisons.
+// NewTable joins the comparisons of reports with the first one. names and statuses are those of all reports, so they
+// have one entry more than with.
 func NewTable(names, statuses []string, with []Comparison) Table {
 	t := Table{Reports: names, Statuses: statuses, Rows: []TableRow{}}
 	at := map[string]int{}
@@ -63,10 +64,11 @@ func NewTable(names, statuses []string, with []Comparison) Table {
 	return t
 }
 
-// marksOf stand beside a figure that changed.
+// marksOf are the marks beside figures that changed.
 var marksOf = map[string]string{Better: "+", Worse: "!", Differ: "~"}
 
-// TableText writes the table for a terminal: figures that changed anywhere, or all.
+// TableText writes the table for a terminal. It has the figures that changed in any report, or all figures if all is
+// set.
 func TableText(w io.Writer, t Table, all bool) error {
 	var b strings.Builder
 	for _, x := range t.Warnings {
@@ -103,12 +105,12 @@ func TableText(w io.Writer, t Table, all bool) error {
 		writeRow(&b, row, widths)
 	}
 	wrap(&b, "", "", "Each is held against the first: ! worse, + better, ~ differs otherwise. "+
-		Number(float64(hidden))+" figures are the same within noise.")
+		counted(hidden, "figure is", "figures are")+" the same within noise.")
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// tail keeps the end of a name, which tells files apart.
+// tail keeps the last n characters of a name, because names of files usually differ at the end.
 func tail(s string, n int) string {
 	if r := []rune(s); len(r) > n {
 		return "…" + string(r[len(r)-n+1:])

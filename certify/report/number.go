@@ -4,9 +4,12 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 )
 
-// Number writes a figure for people: about four digits, thousands apart by commas.
+// Number formats a figure for readers: with about four significant digits, and commas between thousands. NaN and
+// infinities are "unknown".
 func Number(x float64) string {
 	a := math.Abs(x)
 	digits := 0
@@ -39,15 +42,31 @@ func Number(x float64) string {
 	return sign + whole
 }
 
-// written writes a measured value and its unit; a share reads as percent.
+// written formats a measured value and its unit. A share becomes a percentage.
 func written(x float64, of string) (value, unit string) {
 	if of == "share" {
 		return Number(100 * x), "%"
 	}
-	return Number(x), of
+	return Number(x), unitOf(x, of)
 }
 
-// figureText is a figure in one string.
+// singular gives the units of checks that are nouns as they read after a 1.
+var singular = map[string]string{"cores": "core", "differences": "difference", "faults": "fault",
+	"parts missing": "part missing", "phases": "phase"}
+
+func unitOf(x float64, unit string) string {
+	if one, ok := singular[unit]; ok {
+		return noun.For(x, one, unit)
+	}
+	return unit
+}
+
+// counted writes a count as Number does, with its noun.
+func counted(n int, one, many string) string {
+	return Number(float64(n)) + " " + noun.For(n, one, many)
+}
+
+// figureText formats a figure with its unit.
 func figureText(x float64, of string) string {
 	v, u := written(x, of)
 	if u == "" {

@@ -8,7 +8,7 @@ import (
 // section is a heading of the page, for its table of contents.
 type section struct{ ID, Name string }
 
-// contents lists the sections that the page has.
+// contents lists the sections of the page.
 func (d *pageData) contents() []section {
 	out := []section{{"checks", "Checks"}}
 	add := func(have bool, id, name string) {
@@ -30,8 +30,8 @@ func (d *pageData) contents() []section {
 	return out
 }
 
-// keyPhase is the phase whose times stand in the tiles: the one that was offered a rate, or the first loop with times
-// of tokens; without any, the highest load of a sweep that held.
+// keyPhase is the phase whose times are in the tiles: the first open loop with times of tokens, or else the first
+// closed one. Without any, it is the step with the highest load at which a sweep held.
 func keyPhase(r *Report) (name string, p *Phase) {
 	for _, kind := range []string{"open", "closed"} {
 		for i := range r.Phases {
@@ -57,7 +57,7 @@ func keyPhase(r *Report) (name string, p *Phase) {
 	return "", nil
 }
 
-// tokenFigures are the tiles of what the specification has no target for.
+// tokenFigures are the tiles of figures without a target in the specification.
 func tokenFigures(r *Report) []figure {
 	name, p := keyPhase(r)
 	if p == nil {
@@ -120,8 +120,8 @@ func kneeName(r *Report, s Sweep) string {
 	return "Knee of " + s.Phase
 }
 
-// opened says whether a phase is shown open on the page: the one whose times stand in the tiles, and those that
-// decided the verdict. A run has ten phases, so the others are folded.
+// opened says whether the page shows a phase unfolded: the one whose times are in the tiles, and those that decided
+// the verdict. A run has about ten phases, so the others are folded.
 func opened(r *Report, p Phase) bool {
 	name, key := keyPhase(r)
 	if key != nil && p.ID == key.ID && name != "" {
@@ -145,7 +145,7 @@ func sweepViews(r *Report) []sweepView {
 	return out
 }
 
-// changeRows are the figures that changed, the worse ones first, and how many did not.
+// changeRows returns the figures that changed, the worse ones first, and the number of those that did not.
 func changeRows(a *Against) (rows []Change, same int) {
 	if a == nil {
 		return nil, 0
@@ -165,7 +165,7 @@ func changeRows(a *Against) (rows []Change, same int) {
 	return rows, same
 }
 
-// howClass is a change as a CSS class.
+// howClass is the CSS class of a change.
 func howClass(how string) string {
 	switch how {
 	case Worse:
@@ -176,7 +176,7 @@ func howClass(how string) string {
 	return "info"
 }
 
-// stepClass is a step's verdict as a CSS class.
+// stepClass is the CSS class of a step's verdict.
 func stepClass(x Step) string {
 	switch x.Verdict {
 	case "held":
@@ -187,7 +187,7 @@ func stepClass(x Step) string {
 	return "info"
 }
 
-// stepWord says a step's verdict, and where it is unclear what it looks like.
+// stepWord is a step's verdict in words. For an unclear one it says what is more likely.
 func stepWord(x Step) string {
 	if x.Verdict != "unclear" {
 		return x.Verdict
@@ -195,7 +195,7 @@ func stepWord(x Step) string {
 	return map[bool]string{true: "rather held", false: "rather missed"}[x.Likely]
 }
 
-// serverPairs are what the server says of itself, without what the head of the page shows.
+// serverPairs are the server's reports about itself, except what the head of the page already shows.
 func serverPairs(r *Report) []pair {
 	var out []pair
 	for _, p := range pairs(r.Server) {

@@ -5,7 +5,7 @@ import "regexp"
 // verdictWord is a verdict at the start of a line of Text or DiffText.
 var verdictWord = regexp.MustCompile(`(?m)^(PASS|FAIL|INVALID|INFO|worse|better)\b`)
 
-// colours of verdicts on a terminal; words stay, so nothing depends on them.
+// colours of verdicts on a terminal. The words stay, so nothing depends on the colours.
 var colours = map[string]string{string(Pass): "32", Better: "32", string(Fail): "1;31", Worse: "1;31",
 	string(Invalid): "1;33", string(Info): "2"}
 

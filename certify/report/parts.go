@@ -8,47 +8,47 @@ import (
 // CSS is the style sheet of the page, for pages that show parts of it.
 func CSS() string { return pageCSS }
 
-// Templates gives a copy of the page's templates and functions, for pages that show parts of it: "content" takes a
+// Templates returns a copy of the page's templates and functions, for pages that show parts of it: "content" takes a
 // View, "chart" a Chart, "changes" a list of Change, and "dist" the result of the function row for a Dist.
 func Templates() *template.Template {
 	return template.Must(pageSource.Clone())
 }
 
-// View is what the template "content" shows: the whole page without its frame.
+// View returns the data for the template "content", which shows the whole page without its frame.
 func View(r *Report, s Series, signed ...Signature) any { return view(r, s, signed) }
 
-// ChangesOf sorts the changes, the worse figures first, and counts the figures that are the same within noise.
+// ChangesOf returns the changes, the worse figures first, and the number of figures that are the same within noise.
 func ChangesOf(c Comparison) (changed []Change, same int) { return changeRows(&Against{Comparison: c}) }
 
-// PhaseCharts are the plots of a phase of load: latency, time to the first token, their distributions, and in the open
-// loop the rates and what is in flight. n tells the plots of a page apart.
+// PhaseCharts are the plots of a phase of load: latency, time to the first token, their distributions, and for an open
+// loop the rates and the requests in flight. n is unique on the page, because ids of the SVG contain it.
 func PhaseCharts(s PhaseSeries, r *Report, n int) []Chart { return phaseCharts(s, r, n) }
 
-// LoadChart is one phase's load against its completions, InFlightChart its requests in flight, and TTFTChart the times
-// to the first token: the plots that say something while the phase runs.
+// LoadChart is the plot of a phase's load and its completions. With InFlightChart and TTFTChart it is useful while the
+// phase still runs. n is as in PhaseCharts.
 func LoadChart(s PhaseSeries, r *Report, n int) Chart { return rateChart(s, r, n) }
 
-// InFlightChart is described at LoadChart.
+// InFlightChart is the plot of a phase's requests in flight; see LoadChart.
 func InFlightChart(s PhaseSeries, n int) Chart { return inFlightChart(s, n) }
 
-// TTFTChart is described at LoadChart.
+// TTFTChart is the plot of a phase's times to the first token; see LoadChart.
 func TTFTChart(s PhaseSeries, n int) Chart { return ttftChart(s, n) }
 
-// WaitingChart is a plot without points, of the size of the others, for a page on which the points will come. id is
+// WaitingChart is a plot without points, as large as the others, for a page to which points will be added. id is
 // unique on the page.
 func WaitingChart(id, title, caption string) Chart {
 	return draw(&plot{id: id, title: title, about: "nothing to draw yet"}, caption)
 }
 
-// ResourceCharts are memory and CPU over a run, and what its accelerators used.
+// ResourceCharts are the plots of memory, CPU and accelerators over a run.
 func ResourceCharts(s Series, r *Report) []Chart {
 	return append(resourceCharts(s, r), gpuCharts(s, r)...)
 }
 
-// SweepCharts are the plots of a sweep with its knee. n tells the plots of a page apart.
+// SweepCharts are the plots of a sweep with its knee. n is as in PhaseCharts.
 func SweepCharts(s Sweep, n int) []Chart { return sweepCharts(s, n) }
 
-// TrendCharts are a plot for each line of a trend, in their order.
+// TrendCharts has a plot for each line of a trend, in the order of the lines.
 func TrendCharts(t Trend) []Chart {
 	var out []Chart
 	for i, l := range t.Rows {
@@ -59,13 +59,14 @@ func TrendCharts(t Trend) []Chart {
 	return out
 }
 
-// TwoECDFs are the distributions of one phase in two runs, over each other.
+// TwoECDFs is a plot of the distributions of one phase in two runs. It is empty if the report and the series have too
+// few values.
 func TwoECDFs(before, after *Report, a, b PhaseSeries, n int) Chart {
 	b.EarlierLatencyECDF, b.EarlierTTFTECDF = a.LatencyECDF, a.TTFTECDF
 	p := phaseOf(after, b.ID)
 	q := phaseOf(before, b.ID)
 	caption := "Share of requests that were at least as fast"
-	bare := false // some line goes through percentiles
+	bare := false // some line only goes through percentiles
 	for _, x := range []struct {
 		of   *[]Point
 		p    *Phase
@@ -103,7 +104,7 @@ func phaseOf(r *Report, id string) *Phase {
 func (p *Phase) latency() *Dist { return p.Latency }
 func (p *Phase) ttft() *Dist    { return p.TTFT }
 
-// throughQuantiles is a distribution as far as a report tells it.
+// throughQuantiles is the distribution at the quantiles that a report has.
 func throughQuantiles(d *Dist) []Point {
 	if d == nil {
 		return nil

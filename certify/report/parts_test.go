@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestTrendMarksVersions: between two runs of different versions stands a mark with the new one's name.
+// TestTrendMarksVersions checks that there is a mark with the new version's name between two runs of different
+// versions.
 func TestTrendMarksVersions(t *testing.T) {
 	value := 100.0
 	line := TrendLine{What: "latency", Unit: "ms", Values: []*float64{&value, &value, nil, &value},
@@ -27,7 +28,7 @@ func TestTrendMarksVersions(t *testing.T) {
 	}
 }
 
-// TestTwoECDFs: without its record, a run has the line through its percentiles.
+// TestTwoECDFs checks that a run without its record gets a line through its percentiles.
 func TestTwoECDFs(t *testing.T) {
 	p50, p90 := 10.0, 30.0
 	r := &Report{Phases: []Phase{{ID: "a", Latency: &Dist{N: 60, Min: 5, P50: &p50, P90: &p90, Max: 40}}}}
@@ -51,7 +52,7 @@ func TestTwoECDFs(t *testing.T) {
 	}
 }
 
-// TestTemplates: other pages can show parts of the page, whichever page was written before.
+// TestTemplates checks that other pages can use parts of the page, in any order.
 func TestTemplates(t *testing.T) {
 	var b strings.Builder
 	r := &Report{TestCase: "TC<b>", Status: Pass, SchemaVersion: 1}
@@ -68,7 +69,7 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
-// TestLoadOfAClosedLoop: the plot of a phase that offers no rate shows all of its time, and no rate that is offered.
+// TestLoadOfAClosedLoop checks that the plot of a closed-loop phase shows the whole phase and no offered rate.
 func TestLoadOfAClosedLoop(t *testing.T) {
 	var s PhaseSeries
 	for x := range 41 {

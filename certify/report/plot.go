@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// plot is one chart as SVG. Colours are CSS classes of the page, so that light, dark and print need one drawing.
+// plot is one chart as SVG. Colours are CSS classes of the page, so the same drawing serves light, dark and print.
 type plot struct {
-	id           string // unique on the page: the title's id
-	title, about string // for readers who do not see it
+	id           string // unique on the page; it becomes the id of the title
+	title, about string // for readers who cannot see the plot
 	xLabel       string
 	yLabel       string
 	width        float64
@@ -21,16 +21,16 @@ type plot struct {
 	xMax         float64
 	yMax         float64
 	xMin         float64
-	xWhole       bool // x counts something: its labels are whole numbers
+	xWhole       bool // x counts something, so its labels are whole numbers
 	logX         bool
 	yPercent     bool
 	lines        []line
 	dots         []dots
 	whiskers     []whisker
 	between      []between
-	bands        []mark // stretches of x, shaded
-	levels       []mark // horizontal lines at From
-	uprights     []mark // vertical lines at From
+	bands        []mark // shaded ranges of x
+	levels       []mark // horizontal lines at from
+	uprights     []mark // vertical lines at from
 }
 
 type line struct {
@@ -46,7 +46,7 @@ type dots struct {
 	r      float64
 }
 
-// between is the area between two lines over the same places.
+// between is the area between two lines with the same x values.
 type between struct {
 	class     string
 	low, high []Point
@@ -59,7 +59,7 @@ type whisker struct {
 }
 
 type mark struct {
-	high     bool // the label of an upright stands at the top
+	high     bool // put the label of an upright at the top
 	label    string
 	from, to float64
 	class    string
@@ -136,7 +136,8 @@ func (p *plot) frame(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, `<rect class="band %s" x="%s" y="%d" width="%s" height="%s"/>`, m.class, px(x0), plotTop,
 			px(x1-x0), px(p.tall()))
-		if m.label != "" && x1-x0 > 7*float64(len(m.label)) { // a label wider than its band is left to the table
+		// a label wider than its band is omitted; the table has it
+		if m.label != "" && x1-x0 > 7*float64(len(m.label)) {
 			fmt.Fprintf(b, `<text class="bandname" x="%s" y="%d">%s</text>`, px((x0+x1)/2), plotTop+11,
 				html.EscapeString(m.label))
 		}
@@ -202,7 +203,7 @@ func (p *plot) drawBetween(b *strings.Builder, a between) {
 	fmt.Fprintf(b, `<path class="area %s" d="%sZ"/>`, a.class, path.String())
 }
 
-// drawDots draws all points of one kind as one path of round caps: a tenth of the bytes of circles.
+// drawDots draws all points of one kind as one path of round caps, which needs a tenth of the bytes of circles.
 func (p *plot) drawDots(b *strings.Builder, d dots) {
 	if len(d.points) == 0 {
 		return
@@ -214,7 +215,7 @@ func (p *plot) drawDots(b *strings.Builder, d dots) {
 	b.WriteString(`"/>`)
 }
 
-// drawMarks draws targets above everything, and labels them where they fit.
+// drawMarks draws targets on top of everything else, with labels where they fit.
 func (p *plot) drawMarks(b *strings.Builder) {
 	for _, m := range p.levels {
 		y := p.y(m.from)
@@ -269,7 +270,7 @@ func ticks(lo, hi float64, n int) []float64 {
 	return out
 }
 
-// niceStep is the least of 1, 2, 2.5 or 5 times a power of ten that is not below x.
+// niceStep is the smallest number of the form 1, 2, 2.5 or 5 times a power of ten that is at least x.
 func niceStep(x float64) float64 {
 	if !(x > 0) || math.IsInf(x, 0) {
 		return 0
@@ -283,7 +284,7 @@ func niceStep(x float64) float64 {
 	return 10 * base
 }
 
-// roundUp is the end of an axis that shows values up to x.
+// roundUp is a round end for an axis that shows values up to x.
 func roundUp(x float64) float64 {
 	if !(x > 0) || math.IsInf(x, 0) {
 		return 1
@@ -292,7 +293,7 @@ func roundUp(x float64) float64 {
 	return math.Ceil(x/step*(1-1e-9)) * step
 }
 
-// px writes a coordinate: a tenth of a pixel is finer than any screen shows here.
+// px formats a coordinate in tenths of a pixel, which is finer than a screen shows.
 func px(v float64) string {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return "0"
@@ -301,7 +302,7 @@ func px(v float64) string {
 	return strings.TrimSuffix(strconv.FormatFloat(v, 'f', 1, 64), ".0")
 }
 
-// minY is the least Y of a series.
+// minY is the smallest Y of a series.
 func minY(s []Point) float64 {
 	low := math.Inf(1)
 	for _, p := range s {

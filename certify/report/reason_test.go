@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestReasonsAreShownEverywhere, and what a server writes there steers no terminal and no browser.
+// TestReasonsAreShownEverywhere checks that all formats show the reasons, and that a server's text in them cannot
+// control a terminal or a browser.
 func TestReasonsAreShownEverywhere(t *testing.T) {
 	r := &Report{TestCase: "TC", Phases: []Phase{{ID: "open", Scheduled: 20104, Failed: 20104, Retried: 3,
 		Reasons: []Reason{{Class: "status", Status: 422, Message: "unknown field seed <b>\x1b[31m", Count: 20100,

@@ -17,11 +17,11 @@ type Verdict string
 const (
 	Pass    Verdict = "PASS"
 	Fail    Verdict = "FAIL"
-	Invalid Verdict = "INVALID" // could not be judged
-	Info    Verdict = "INFO"    // of a check alone: it is no gate
+	Invalid Verdict = "INVALID" // the check or run could not be judged
+	Info    Verdict = "INFO"    // only of a check: it is not a gate, so it does not count
 )
 
-// Report is reports/performance_<case>_<unix>.json. The first six keys are the specification's own.
+// Report is the file performance_<case>_<unix>.json. Its first five keys are the specification's own.
 type Report struct {
 	TestCase  string  `json:"test_case"`
 	Timestamp float64 `json:"timestamp"` // Unix seconds at the run's start
@@ -31,28 +31,30 @@ type Report struct {
 
 	SchemaVersion int    `json:"schema_version"`
 	Profile       string `json:"profile"`
-	// what a reader must know first: quick profile, built-in model, interrupted
-	Notices        []string          `json:"notices,omitempty"`
-	Arithmetic     string            `json:"arithmetic"` // what the targets imply (Little's law)
-	Preconditions  []Precondition    `json:"preconditions"`
-	Checks         []Check           `json:"checks"`
-	Phases         []Phase           `json:"phases"`
-	Sweeps         []Sweep           `json:"sweeps,omitempty"`
-	Quality        Quality           `json:"quality"`
-	Reconciliation []Reconciled      `json:"reconciliation"`
-	ClientError    *ClientError      `json:"client_error,omitempty"`
-	Generators     []Generator       `json:"generators,omitempty"` // the machines that made the load; absent: one did
-	Resources      Resources         `json:"resources"`
-	Environment    map[string]string `json:"environment"`
-	Fingerprints   map[string]string `json:"fingerprints"`
-	Case           CaseInfo          `json:"case"`
-	Target         TargetInfo        `json:"target"`
-	Against        *Against          `json:"against,omitempty"`
-	Server         map[string]string `json:"server,omitempty"` // what the server says of itself
-	Evidence       Evidence          `json:"evidence"`
+	// what a reader must know first, such as a quick profile, the built-in model or an interruption
+	Notices        []string       `json:"notices,omitempty"`
+	Arithmetic     string         `json:"arithmetic"` // what the targets imply by Little's law
+	Preconditions  []Precondition `json:"preconditions"`
+	Checks         []Check        `json:"checks"`
+	Phases         []Phase        `json:"phases"`
+	Sweeps         []Sweep        `json:"sweeps,omitempty"` // one for each sweep of the case that ran
+	Quality        Quality        `json:"quality"`
+	Reconciliation []Reconciled   `json:"reconciliation"`
+	ClientError    *ClientError   `json:"client_error,omitempty"`
+	// machines that made the load; absent if the certifier made it alone
+	Generators   []Generator       `json:"generators,omitempty"`
+	Resources    Resources         `json:"resources"`
+	Environment  map[string]string `json:"environment"`
+	Fingerprints map[string]string `json:"fingerprints"`
+	Case         CaseInfo          `json:"case"`
+	Target       TargetInfo        `json:"target"`
+	// the comparison with an earlier run; absent if none was given
+	Against  *Against          `json:"against,omitempty"`
+	Server   map[string]string `json:"server,omitempty"` // what the server reports about itself
+	Evidence Evidence          `json:"evidence"`
 }
 
-// Summary has the specification's keys; nil where nothing was measured.
+// Summary has the specification's keys. A figure that was not measured is nil.
 type Summary struct {
 	AvgLatencyMS     *float64 `json:"avg_latency_ms"`
 	AvgThroughputRPS *float64 `json:"avg_throughput_rps"`
@@ -70,36 +72,36 @@ type Targets struct {
 	CPUCores      float64 `json:"cpu_limit_cores"`
 }
 
-// Check is one criterion, judged.
+// Check is the result of one check.
 type Check struct {
 	ID       string      `json:"id"`
 	Clause   string      `json:"clause"`
-	Covers   []string    `json:"covers,omitempty"` // keys of CaseInfo.Criteria
+	Covers   []string    `json:"covers,omitempty"` // keys of `case.criteria`
 	Phase    string      `json:"phase,omitempty"`
 	Measured *float64    `json:"measured"`
-	Interval *[2]float64 `json:"interval,omitempty"` // at the case's confidence
-	Op       string      `json:"op,omitempty"`       // how measured is held against target: "<", "<=", ">=", "="
+	Interval *[2]float64 `json:"interval,omitempty"` // interval at the case's confidence
+	Op       string      `json:"op,omitempty"`       // how measured is compared with target: "<", "<=", ">=" or "="
 	Target   *float64    `json:"target"`
 	Unit     string      `json:"unit,omitempty"`
 	Verdict  Verdict     `json:"verdict"`
 	Reason   string      `json:"reason"`
 	Gate     bool        `json:"gate"`
-	Rule     string      `json:"rule,omitempty"` // how it was judged; absent in reports of earlier versions
+	Rule     string      `json:"rule,omitempty"` // rule that judged it; absent in reports of earlier versions
 }
 
-// Precondition is a condition that had to hold before the load, and what was found.
+// Precondition is a condition that must hold for the load to count, and what was found.
 type Precondition struct {
 	ID     string `json:"id"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"`
 }
 
-// Dist describes a sample. Percentiles are exact order statistics; a percentile is nil if the sample is too small for
-// it.
+// Dist describes a sample. Percentiles are order statistics of the sample. A percentile is nil if the sample is too
+// small for it.
 type Dist struct {
 	N        int      `json:"n"`
 	Mean     float64  `json:"mean"`
-	MeanLow  float64  `json:"mean_low"` // block-bootstrap interval of the mean
+	MeanLow  float64  `json:"mean_low"` // lower end of the block-bootstrap interval of the mean
 	MeanHigh float64  `json:"mean_high"`
 	Min      float64  `json:"min"`
 	P50      *float64 `json:"p50"`
@@ -111,11 +113,11 @@ type Dist struct {
 	NEff     float64  `json:"n_eff"` // effective sample size under autocorrelation
 }
 
-// Phase is what one phase measured. Times are milliseconds.
+// Phase is what one phase measured.
 type Phase struct {
 	ID          string         `json:"id"`
 	Kind        testcases.Kind `json:"kind"`
-	StartS      float64        `json:"start_s"` // since the run's start
+	StartS      float64        `json:"start_s"` // when the phase began, since the run's start
 	DurationS   float64        `json:"duration_s"`
 	SteadyFromS float64        `json:"steady_from_s"`
 	SteadyToS   float64        `json:"steady_to_s"`
@@ -126,44 +128,50 @@ type Phase struct {
 	Completed   int            `json:"completed"`
 	Failed      int            `json:"failed"`
 	Failures    map[string]int `json:"failures,omitempty"`
-	Reasons     []Reason       `json:"failure_reasons,omitempty"` // the commonest of each class
-	Retried     int            `json:"retried,omitempty"`         // requests sent again on a new connection
-	RPS         float64        `json:"rps"`                       // completions in the steady window / window
-	RPSLow      float64        `json:"rps_low"`
-	RPSHigh     float64        `json:"rps_high"`
-	Goodput     float64        `json:"goodput"` // share of scheduled requests that met every target
-	Latency     *Dist          `json:"latency_ms,omitempty"`
-	TTFT        *Dist          `json:"ttft_ms,omitempty"`
-	FirstAny    *Dist          `json:"first_any_token_ms,omitempty"` // where reasoning comes before the content
-	TPOT        *Dist          `json:"tpot_ms,omitempty"`
-	Gap         *Dist          `json:"gap_ms,omitempty"`
-	BlurredGaps int            `json:"blurred_gaps,omitempty"` // whose ends this client was too late to tell apart
-	IssueDelay  *Dist          `json:"issue_delay_ms,omitempty"`
-	InFlight    float64        `json:"in_flight"` // time average
-	MaxInFlight int            `json:"max_in_flight"`
-	Little      float64        `json:"little_error"` // abs(L − λW)/L
-	OutputTPS   float64        `json:"output_tokens_per_s"`
-	// of answers with usage: a latency means nothing without lengths
-	PromptMean float64   `json:"prompt_tokens_mean,omitempty"`
-	OutputMean float64   `json:"output_tokens_mean,omitempty"`
-	CutShort   string    `json:"cut_short,omitempty"`
-	Taken      string    `json:"taken,omitempty"` // what others took of the machine meanwhile, where it was much
-	GPU        *PhaseGPU `json:"gpu,omitempty"`
-	Step       string    `json:"step,omitempty"` // the phase is one step of the sweep with this id
-	// offered_rps counts conversations, each of one request or more
+	Reasons     []Reason       `json:"failure_reasons,omitempty"` // most common reason of each class
+	// how often requests were sent again on a new connection
+	Retried int `json:"retried,omitempty"`
+	// completions in the steady window, divided by its length
+	RPS     float64 `json:"rps"`
+	RPSLow  float64 `json:"rps_low"`
+	RPSHigh float64 `json:"rps_high"`
+	Goodput float64 `json:"goodput"` // share of the scheduled requests that met every target
+	Latency *Dist   `json:"latency_ms,omitempty"`
+	TTFT    *Dist   `json:"ttft_ms,omitempty"`
+	// time to the first token of any kind, if an answer began with reasoning. Unit: ms
+	FirstAny *Dist `json:"first_any_token_ms,omitempty"`
+	TPOT     *Dist `json:"tpot_ms,omitempty"`
+	Gap      *Dist `json:"gap_ms,omitempty"`
+	// gaps whose ends this client read too late to tell apart
+	BlurredGaps int     `json:"blurred_gaps,omitempty"`
+	IssueDelay  *Dist   `json:"issue_delay_ms,omitempty"`
+	InFlight    float64 `json:"in_flight"` // time average of requests in flight
+	MaxInFlight int     `json:"max_in_flight"`
+	Little      float64 `json:"little_error"` // abs(L − λW)/L
+	OutputTPS   float64 `json:"output_tokens_per_s"`
+	// mean prompt tokens of answers with usage, because a latency means nothing without lengths
+	PromptMean float64 `json:"prompt_tokens_mean,omitempty"`
+	OutputMean float64 `json:"output_tokens_mean,omitempty"`
+	CutShort   string  `json:"cut_short,omitempty"`
+	// how much of the machine other programs took during the phase, if it was much
+	Taken string `json:"taken,omitempty"`
+	// what accelerators used in the window; absent if they were not observed
+	GPU  *PhaseGPU `json:"gpu,omitempty"`
+	Step string    `json:"step,omitempty"` // id of the sweep of which the phase is a step
+	// whether offered_rps counts conversations, each of which has one or more requests
 	Conversations bool `json:"conversations,omitempty"`
 }
 
-// Reason is the commonest reason of a class of failures.
+// Reason is the most common reason of a class of failures.
 type Reason struct {
 	Class   string `json:"class"`
-	Status  int    `json:"status,omitempty"` // of HTTP, where a response had begun
-	Message string `json:"message"`          // of the server, or of the error; shortened
-	Count   int    `json:"count"`            // failures with this reason
-	Of      int    `json:"of"`               // failures of the class
+	Status  int    `json:"status,omitempty"` // HTTP status, if a response had begun
+	Message string `json:"message"`          // message of the server or of the error, shortened
+	Count   int    `json:"count"`            // number of failures with this reason
+	Of      int    `json:"of"`               // number of failures of the class
 }
 
-// String is "status 422: unknown field seed (20,104 of 20,104)".
+// String formats the reason like "status 422: unknown field seed (20,104 of 20,104)".
 func (r Reason) String() string {
 	what := r.Class
 	if r.Status != 0 && r.Class == "status" {
@@ -172,25 +180,25 @@ func (r Reason) String() string {
 	return fmt.Sprintf("%s: %s (%s of %s)", what, r.Message, Number(float64(r.Count)), Number(float64(r.Of)))
 }
 
-// Quality is the scores of the answers.
+// Quality has the scores of the answers.
 type Quality struct {
 	Score        *float64           `json:"score"`
-	Quiet        *float64           `json:"quiet"`      // one request in flight
-	UnderLoad    *float64           `json:"under_load"` // texts kept in load phases
+	Quiet        *float64           `json:"quiet"`      // score of the quality phase, with one request in flight
+	UnderLoad    *float64           `json:"under_load"` // score of the answers whose texts were kept under load
 	Relevance    float64            `json:"relevance"`
 	Coherence    float64            `json:"coherence"`
 	Completeness float64            `json:"completeness"`
 	PerPrompt    map[string]float64 `json:"per_prompt,omitempty"`
-	// mean of a reviewer's scores, where one was asked; no part of the verdict
+	// mean of a reviewer's scores, if one was asked; it does not affect the verdict
 	Review       *float64           `json:"judge,omitempty"`
 	ReviewErrors int                `json:"judge_errors,omitempty"`
-	Worst        []string           `json:"worst,omitempty"` // what cost most
+	Worst        []string           `json:"worst,omitempty"` // reasons for the lowest scores
 	Samples      []QualitySample    `json:"samples,omitempty"`
 	N            int                `json:"n"`
 	Calibration  map[string]float64 `json:"calibration,omitempty"`
 }
 
-// QualitySample is an answer as it was scored, shortened.
+// QualitySample is an answer and its score. The text is shortened.
 type QualitySample struct {
 	Prompt   string   `json:"prompt"`
 	Question string   `json:"question,omitempty"` // the text of the prompt
@@ -209,7 +217,7 @@ type Reconciled struct {
 	Reason  string   `json:"reason"`
 }
 
-// ClientError is the generator's own error on this run, in milliseconds.
+// ClientError is the client's own error, in milliseconds.
 type ClientError struct {
 	Streams     int     `json:"streams"`
 	RPS         float64 `json:"rps"`
@@ -219,12 +227,12 @@ type ClientError struct {
 	TTFTP99MS   float64 `json:"ttft_p99_ms"`
 	GapP50MS    float64 `json:"gap_p50_ms"`
 	GapP99MS    float64 `json:"gap_p99_ms"`
-	WorstIssue  float64 `json:"worst_issue_p99_ms"` // over the judged phases
+	WorstIssue  float64 `json:"worst_issue_p99_ms"` // p99 of issued − scheduled
 	LimitMS     float64 `json:"limit_ms"`
 	WithinLimit bool    `json:"within_limit"`
 }
 
-// Resources is what the server used.
+// Resources is the memory and CPU that the server used.
 type Resources struct {
 	Source       string      `json:"source"`
 	Samples      int         `json:"samples"`
@@ -236,70 +244,71 @@ type Resources struct {
 	PeakFileGB   float64     `json:"peak_file_gb"`
 	PeakGPUGB    float64     `json:"peak_gpu_gb,omitempty"`
 	PeakCPU1s    float64     `json:"peak_cpu_1s"`
-	PeakCPU10s   float64     `json:"peak_cpu_10s,omitempty"` // absent where the run was shorter
+	PeakCPU10s   float64     `json:"peak_cpu_10s,omitempty"` // absent if the run was shorter
 	PeakCPU60s   float64     `json:"peak_cpu_60s,omitempty"`
-	SlopeMBH     *float64    `json:"slope_mb_per_hour"` // Theil-Sen on window minima of anonymous memory
+	SlopeMBH     *float64    `json:"slope_mb_per_hour"` // Theil-Sen slope of the window minima of anonymous memory
 	SlopeBand    *[2]float64 `json:"slope_interval,omitempty"`
 	SlopePer1000 *float64    `json:"slope_mb_per_1000_requests,omitempty"`
 	SmallestMBH  *float64    `json:"smallest_detectable_mb_per_hour,omitempty"`
-	Cache        *Cache      `json:"cache,omitempty"` // over the time of the slope
-	GPU          *GPU        `json:"gpu,omitempty"`
-	// each replica of a fleet; the peaks above are then the largest of one replica, and what is said of the baseline,
-	// idle and growth is of all together
+	Cache        *Cache      `json:"cache,omitempty"` // the server's own cache in the phase of the slope
+	// what accelerators used over the run; absent if they were not observed
+	GPU *GPU `json:"gpu,omitempty"`
+	// the replicas of a fleet. The peaks of `resources` are then those of the largest replica; the baseline, the value
+	// after idle and the growth are sums over all
 	Replicas []Replica `json:"replicas,omitempty"`
 }
 
 // Replica is one of the servers behind the target's URL.
 type Replica struct {
-	Name       string   `json:"name"`
-	PeakGB     float64  `json:"peak_gb"`
-	PeakGPUGB  float64  `json:"peak_gpu_gb,omitempty"`
-	PeakCPU1s  float64  `json:"peak_cpu_1s"`
-	PeakCPU10s float64  `json:"peak_cpu_10s,omitempty"`
-	PeakCPU60s float64  `json:"peak_cpu_60s,omitempty"`
-	News       []string `json:"news,omitempty"` // that it was lost or began anew, and when
+	Name       string   `json:"name"`                   // as in the events
+	PeakGB     float64  `json:"peak_gb"`                // largest `rss` of the replica
+	PeakGPUGB  float64  `json:"peak_gpu_gb,omitempty"`  // largest `gpu` of the replica
+	PeakCPU1s  float64  `json:"peak_cpu_1s"`            // see [CPU](#memory-and-cpu). Unit: cores
+	PeakCPU10s float64  `json:"peak_cpu_10s,omitempty"` // the same over windows of 10 s. Unit: cores
+	PeakCPU60s float64  `json:"peak_cpu_60s,omitempty"` // the same over windows of 60 s. Unit: cores
+	News       []string `json:"news,omitempty"`         // when the replica was lost or restarted
 }
 
-// GPU is what the server's accelerators used over the run. GB are 2³⁰ bytes.
+// GPU is what the server's accelerators used over the run. A GB is 2³⁰ bytes.
 type GPU struct {
-	Source    string    `json:"source"`
-	Readings  int       `json:"readings"`
-	Errors    int       `json:"errors,omitempty"`
-	Error     string    `json:"error,omitempty"` // the last
-	PeakGB    float64   `json:"peak_gb"`         // of all cards together
-	PeakWatts float64   `json:"peak_w"`
-	Cards     []GPUCard `json:"cards"`
+	Source    string    `json:"source"`           // where the readings come from
+	Readings  int       `json:"readings"`         // number of readings without an error
+	Errors    int       `json:"errors,omitempty"` // number of readings that failed
+	Error     string    `json:"error,omitempty"`  // the last error
+	PeakGB    float64   `json:"peak_gb"`          // highest memory in use of all cards together
+	PeakWatts float64   `json:"peak_w"`           // highest power of all cards together. Unit: W
+	Cards     []GPUCard `json:"cards"`            // one for each card
 }
 
 // GPUCard is one accelerator.
 type GPUCard struct {
-	ID        string  `json:"id"`
-	Model     string  `json:"model,omitempty"`
-	PeakGB    float64 `json:"peak_gb"`
-	TotalGB   float64 `json:"total_gb,omitempty"`
-	MeanBusy  float64 `json:"mean_busy"` // share of the time
-	MeanWatts float64 `json:"mean_w"`
-	PeakWatts float64 `json:"peak_w"`
+	ID        string  `json:"id"`                 // as in the event
+	Model     string  `json:"model,omitempty"`    // as in the event
+	PeakGB    float64 `json:"peak_gb"`            // highest memory in use
+	TotalGB   float64 `json:"total_gb,omitempty"` // all of its memory
+	MeanBusy  float64 `json:"mean_busy"`          // mean utilization, from 0 to 1
+	MeanWatts float64 `json:"mean_w"`             // mean power. Unit: W
+	PeakWatts float64 `json:"peak_w"`             // highest power. Unit: W
 }
 
-// PhaseGPU is what all accelerators together used in the steady window of a phase.
+// PhaseGPU is what all accelerators used together in the steady window of a phase.
 type PhaseGPU struct {
-	Watts          float64  `json:"mean_w"`
-	Busy           float64  `json:"mean_busy"` // share of the time, the mean of the cards
-	Joules         float64  `json:"joules"`
-	From           string   `json:"joules_from"`      // "counters of energy" or "readings of power"
-	TokensPerJoule *float64 `json:"tokens_per_joule"` // output tokens
+	Watts          float64  `json:"mean_w"`           // joules divided by the length of the window. Unit: W
+	Busy           float64  `json:"mean_busy"`        // mean utilization of the cards, from 0 to 1
+	Joules         float64  `json:"joules"`           // energy of all cards together. Unit: J
+	From           string   `json:"joules_from"`      // source of joules: "counters of energy" or "readings of power"
+	TokensPerJoule *float64 `json:"tokens_per_joule"` // output tokens per joule
 }
 
-// Cache is what the server's own metrics say about a cache that it fills, in MB of 2²⁰ bytes.
+// Cache is what the server's metrics report about its cache. An MB is 2²⁰ bytes.
 type Cache struct {
 	GrownMB    float64 `json:"grown_mb"`
-	UsedMB     float64 `json:"used_mb"` // at the end
+	UsedMB     float64 `json:"used_mb"` // memory that the cache used at the end of the phase
 	CapacityMB float64 `json:"capacity_mb"`
-	Refused    string  `json:"refused,omitempty"` // why it explains no growth of memory
+	Refused    string  `json:"refused,omitempty"` // why the cache does not explain growth of memory
 }
 
-// CaseInfo names the test case and where it comes from.
+// CaseInfo identifies the test case and its source.
 type CaseInfo struct {
 	ID           string            `json:"id"`
 	Name         string            `json:"name"`
@@ -307,10 +316,10 @@ type CaseInfo struct {
 	Category     string            `json:"category,omitempty"`
 	Priority     string            `json:"priority,omitempty"`
 	Traceability map[string]string `json:"traceability,omitempty"`
-	Criteria     map[string]string `json:"criteria,omitempty"` // the source's own sentences by id
+	Criteria     map[string]string `json:"criteria,omitempty"` // sentences of the specification, by id
 }
 
-// TargetInfo names the server.
+// TargetInfo identifies the server.
 type TargetInfo struct {
 	Kind    string `json:"kind"`
 	URL     string `json:"url"`
@@ -318,10 +327,10 @@ type TargetInfo struct {
 	Dialect string `json:"metrics_dialect,omitempty"`
 }
 
-// Evidence points to the events file and names the command that derives the verdict again.
+// Evidence identifies the record, and names the command that derives the verdict again.
 type Evidence struct {
 	File   string `json:"file"`
 	Events int    `json:"events"`
-	SHA256 string `json:"sha256"` // of the uncompressed lines
-	Verify string `json:"verify"` // the command
+	SHA256 string `json:"sha256"` // SHA-256 of the record's uncompressed lines
+	Verify string `json:"verify"` // command that derives the report again
 }

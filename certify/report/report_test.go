@@ -19,7 +19,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files and the schema")
 
-// sample is a small report with a check of every verdict and a server that means harm.
+// sample is a small report with a check of every verdict and a model name that attacks the reader.
 func sample() *Report {
 	f := func(x float64) *float64 { return &x }
 	evil := `</td><script>alert(1)</script>"&` + "\u202e\x1b[31m\x00"
@@ -141,7 +141,7 @@ func TestJSONKeepsItsSchema(t *testing.T) {
 	}
 }
 
-// The specification's own report has six keys; ours begins with them, in its order, under its names.
+// The specification's own report has five keys. Ours begins with them, in the same order and under the same names.
 func TestSeedKeys(t *testing.T) {
 	data, err := JSON(sample())
 	if err != nil {
@@ -289,7 +289,7 @@ func TestSave(t *testing.T) {
 	}
 }
 
-// A hostile case id or evidence name stays inside the directory.
+// A hostile case ID or evidence name must not lead outside the directory.
 func TestPathsStayInside(t *testing.T) {
 	r := sample()
 	r.TestCase = "../../etc/passwd"
@@ -335,7 +335,7 @@ func TestMarshalIsStable(t *testing.T) {
 	}
 }
 
-// Every text keeps a contrast of 4.5 to what lies behind it (WCAG AA), in light and in dark.
+// Every text has a contrast of at least 4.5 to its background (WCAG AA), in light and dark mode.
 func TestContrast(t *testing.T) {
 	themes := regexp.MustCompile(`(?s):root \{(.*?)\}`).FindAllStringSubmatch(pageCSS, -1)
 	if len(themes) != 3 {

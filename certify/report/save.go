@@ -12,13 +12,13 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/whole"
 )
 
-// Paths are the files of a saved report. Events is the place of the record and Attestation that of its signature; Save
-// writes neither.
+// Paths are the files of a saved report. Events is the path of the record and Attestation that of the attestation;
+// Save does not write these two.
 type Paths struct {
 	JSON, HTML, JUnit, Events, Attestation string
 }
 
-// PathsFor gives the files' places in a directory.
+// PathsFor returns the paths of a report's files in a directory.
 func PathsFor(dir string, r *Report) Paths {
 	base := strings.TrimSuffix(r.Evidence.File, EventsExt)
 	if !plainName(base) {
@@ -29,15 +29,15 @@ func PathsFor(dir string, r *Report) Paths {
 		Attestation: at + AttestationExt}
 }
 
-// plainName checks that the file name in a report does not lead to another directory: reports come from other people
-// too.
+// plainName checks that the file name in a report does not lead to another directory. Reports also come from
+// strangers.
 func plainName(base string) bool {
 	return base != "" && base[0] != '.' && len(base) <= 200 && filepath.IsLocal(base) &&
 		!strings.ContainsFunc(base, func(c rune) bool { return c < ' ' || strings.ContainsRune(`/\:`, c) })
 }
 
-// Save writes the JSON, HTML and JUnit files into dir, which it makes if needed. Each file appears whole or not at
-// all; the JSON comes last, so that whoever sees it finds the others. The page names the signatures that are given.
+// Save writes the JSON, HTML and JUnit files into dir, which it creates if needed. Each file appears complete or not
+// at all. The JSON comes last, so once it exists the others do too. The page lists the given signatures.
 func Save(dir string, r *Report, s Series, signed ...Signature) (Paths, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return Paths{}, fmt.Errorf("report: %w", err)
@@ -64,7 +64,7 @@ func Save(dir string, r *Report, s Series, signed ...Signature) (Paths, error) {
 	return p, nil
 }
 
-// WriteFile writes a file through a temporary one beside it and renames that at the end.
+// WriteFile writes a temporary file in the same directory and renames it at the end, so that path is never incomplete.
 func WriteFile(path string, write func(io.Writer) error) error {
 	var b bytes.Buffer
 	if err := write(&b); err != nil {

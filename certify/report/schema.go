@@ -11,11 +11,11 @@ import (
 //go:embed report.schema.json
 var schemaJSON []byte
 
-// Schema gives the published JSON Schema of a report. Keys may be added to a report within a schema_version, so
-// unknown ones are allowed.
+// Schema returns the published JSON Schema of a report. It allows unknown keys, because keys may be added within a
+// schema_version.
 func Schema() []byte { return schemaJSON }
 
-// inferSchema derives the schema from the types; the published file is tested to equal it.
+// inferSchema derives the schema from the types. A test compares it with the published file.
 func inferSchema() ([]byte, error) {
 	s, err := jsonschema.For[Report](nil)
 	if err != nil {
@@ -30,7 +30,7 @@ func inferSchema() ([]byte, error) {
 	for _, list := range []string{"checks", "reconciliation"} {
 		s.Properties[list].Items.Properties["verdict"].Enum = []any{Pass, Fail, Invalid, Info}
 	}
-	// written as [], never as null
+	// an empty list is written as [], never as null
 	for _, list := range []string{"preconditions", "checks", "phases", "reconciliation"} {
 		s.Properties[list].Type, s.Properties[list].Types = "array", nil
 	}
@@ -38,7 +38,7 @@ func inferSchema() ([]byte, error) {
 	return append(data, '\n'), err
 }
 
-// open allows keys that are not listed, at every depth; a map's values keep their schema.
+// open allows unknown keys at every depth. The values of maps keep their schema.
 func open(s *jsonschema.Schema) {
 	if s == nil {
 		return
@@ -53,7 +53,7 @@ func open(s *jsonschema.Schema) {
 	open(s.AdditionalProperties)
 }
 
-// Validate holds a report's JSON against the published schema; violations match ErrFormat.
+// Validate checks a report's JSON against the published schema. Violations match ErrFormat.
 func Validate(data []byte) error {
 	var s jsonschema.Schema
 	if err := json.Unmarshal(schemaJSON, &s); err != nil {

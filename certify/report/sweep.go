@@ -6,27 +6,31 @@ import (
 	"strings"
 )
 
-// Sweep is a search for the highest load at which the server keeps its objectives, and what it found.
+// Sweep is the result of a search for the highest load at which the server meets its objectives.
 type Sweep struct {
-	Phase      string   `json:"phase"`
-	Over       string   `json:"over"` // "rate" or "concurrency"
-	Unit       string   `json:"unit"` // of the load: "requests/s" or "in flight"
-	From       float64  `json:"from"`
-	To         float64  `json:"to"`
-	Objectives []string `json:"objectives"`
-	Confidence float64  `json:"confidence"` // that the knee lies from Low to High
-	Within     float64  `json:"within"`
-	Knee       *float64 `json:"knee"` // the likeliest place; nil: no step held, or none missed
-	Low        *float64 `json:"low"`  // the highest load that is proven to hold; nil: none is
-	High       *float64 `json:"high"` // the lowest load that is proven to miss; nil: none is
-	Located    bool     `json:"located"`
-	Finding    string   `json:"finding"` // all of it in a sentence
-	CutShort   string   `json:"cut_short,omitempty"`
-	Marks      []Mark   `json:"marks,omitempty"` // the objectives' limits, for charts
-	Steps      []Step   `json:"steps"`           // in the order in which they ran
+	Phase      string   `json:"phase"`      // id of the sweep's phase in the case
+	Over       string   `json:"over"`       // "rate" or "concurrency"
+	Unit       string   `json:"unit"`       // unit of the load: "requests/s" or "in flight"
+	From       float64  `json:"from"`       // lowest load of the search, in unit
+	To         float64  `json:"to"`         // highest load of the search, in unit
+	Objectives []string `json:"objectives"` // the objectives in words
+	Confidence float64  `json:"confidence"` // probability with which the knee lies between low and high
+	// the knee is located if high is above low by at most this share of low
+	Within float64 `json:"within"`
+	// most likely load of the knee; null if no step held, or none missed
+	Knee *float64 `json:"knee"`
+	// highest load that was proven to meet the objectives; null if there is none
+	Low *float64 `json:"low"`
+	// lowest load that was proven to miss the objectives; null if there is none
+	High     *float64 `json:"high"`
+	Located  bool     `json:"located"`             // whether low and high are proven and that close together
+	Finding  string   `json:"finding"`             // the result in a sentence
+	CutShort string   `json:"cut_short,omitempty"` // why the sweep ended before it was complete
+	Marks    []Mark   `json:"marks,omitempty"`     // limits of the objectives, for charts
+	Steps    []Step   `json:"steps"`               // the steps, in the order in which they ran
 }
 
-// Mark is the limit of an objective on one of the figures of a step.
+// Mark is the limit that an objective sets for one figure of a step.
 type Mark struct {
 	Metric    string  `json:"metric"`    // "ttft", "tpot", "itl", "latency" or "goodput"
 	Statistic string  `json:"statistic"` // "mean" or "p99"; empty for goodput
@@ -35,29 +39,31 @@ type Mark struct {
 
 // Step is one load that a sweep tried. Times are milliseconds.
 type Step struct {
-	Phase    string  `json:"phase"` // its place among Report.Phases, which has all its figures
-	Load     float64 `json:"load"`
-	Seconds  float64 `json:"seconds"`
-	Verdict  string  `json:"verdict"` // "held", "missed" or "unclear"
-	Likely   bool    `json:"likely"`  // it rather held than not
-	Why      string  `json:"why"`
-	Requests int     `json:"requests"`
-	Failed   int     `json:"failed"`
-	// completions a second in the step's window, and output tokens a second, with their intervals
-	RPS        float64     `json:"rps"`
-	RPSBand    *[2]float64 `json:"rps_interval,omitempty"`
-	OutputTPS  float64     `json:"output_tokens_per_s"`
+	Phase    string  `json:"phase"`    // id of its entry in `phases`, which has all its figures
+	Load     float64 `json:"load"`     // requests per second, or requests in flight
+	Seconds  float64 `json:"seconds"`  // length of the step. Unit: s
+	Verdict  string  `json:"verdict"`  // "held", "missed" or "unclear"
+	Likely   bool    `json:"likely"`   // whether its figures met the objectives, proven or not
+	Why      string  `json:"why"`      // the reason of the verdict in words
+	Requests int     `json:"requests"` // judged requests, including those canceled at the end
+	Failed   int     `json:"failed"`   // how many of them failed or were canceled
+	// completions per second in the step's window
+	RPS       float64     `json:"rps"`
+	RPSBand   *[2]float64 `json:"rps_interval,omitempty"` // exact Poisson interval of rps. Unit: 1/s
+	OutputTPS float64     `json:"output_tokens_per_s"`    // output tokens per second in the window
+	// interval of output_tokens_per_s. Unit: 1/s
 	OutputBand *[2]float64 `json:"output_tokens_per_s_interval,omitempty"`
-	// share of the requests that met every objective by themselves
+	// share of the requests that each met every objective
 	Goodput     float64     `json:"goodput"`
-	GoodputBand *[2]float64 `json:"goodput_interval,omitempty"`
-	TTFT        *Dist       `json:"ttft_ms,omitempty"`
-	TPOT        *Dist       `json:"tpot_ms,omitempty"`
-	Latency     *Dist       `json:"latency_ms,omitempty"`
-	MaxInFlight int         `json:"max_in_flight"`
+	GoodputBand *[2]float64 `json:"goodput_interval,omitempty"` // Wilson interval of goodput
+	TTFT        *Dist       `json:"ttft_ms,omitempty"`          // time to the first token of judged requests
+	TPOT        *Dist       `json:"tpot_ms,omitempty"`          // time per output token of judged requests
+	Latency     *Dist       `json:"latency_ms,omitempty"`       // latency of judged requests
+	MaxInFlight int         `json:"max_in_flight"`              // largest number of requests in flight
 }
 
-// byLoad are the steps of a sweep in the order of their loads; of one load, the longer ones last.
+// byLoad returns the steps of a sweep sorted by load. Steps of the same load stay in the order in which they ran, the
+// longer ones last.
 func (s Sweep) byLoad() []Step {
 	out := slices.Clone(s.Steps)
 	slices.SortStableFunc(out, func(a, b Step) int {
@@ -72,7 +78,7 @@ func (s Sweep) byLoad() []Step {
 	return out
 }
 
-// sweepTable has a line for each load, in rising order.
+// sweepTable prints a line for each step, in the order of loads.
 func sweepTable(b *strings.Builder, s Sweep) {
 	wrap(b, "sweep "+Clean(s.Phase)+": ", "  ", Clean(s.Finding))
 	if len(s.Objectives) > 0 {

@@ -3,9 +3,11 @@ package report
 import (
 	"fmt"
 	"math"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 )
 
-// atLoad keeps the longest step of each load: the one that says most.
+// atLoad keeps the longest step of each load, which has the most evidence.
 func (s Sweep) atLoad() []Step {
 	var out []Step
 	for _, x := range s.byLoad() {
@@ -40,7 +42,7 @@ func sweepCharts(s Sweep, n int) []Chart {
 	return append(out, sweepGoodput(s, steps, n), sweepRate(s, steps, n))
 }
 
-// sweepPlot is the frame that all charts of a sweep have in common.
+// sweepPlot is the frame that all charts of a sweep share.
 func sweepPlot(s Sweep, steps []Step, id, title string, n int) *plot {
 	p := &plot{id: fmt.Sprintf("sw%s%d", id, n), title: title + " over load, sweep " + s.Phase, xLabel: s.Unit,
 		xMin: steps[0].Load / 1.06, xMax: steps[len(steps)-1].Load * 1.06}
@@ -58,7 +60,7 @@ func sweepPlot(s Sweep, steps []Step, id, title string, n int) *plot {
 	return p
 }
 
-// sweepDist draws the mean with its interval, and the 99th percentile, of one time.
+// sweepDist draws the mean of a time with its interval, and its 99th percentile.
 func sweepDist(s Sweep, steps []Step, metric, name string, of func(Step) *Dist, n int) (Chart, bool) {
 	p := sweepPlot(s, steps, metric, name, n)
 	p.yLabel = "ms"
@@ -86,13 +88,14 @@ func sweepDist(s Sweep, steps []Step, metric, name string, of func(Step) *Dist, 
 	}
 	caption := name
 	switch {
-	case cut > 0 && top > 4*cut: // what happens near the objective is what the chart is for
+	case cut > 0 && top > 4*cut: // the chart is about the region near the objective
 		top, caption = 4*cut, caption+"; higher values are cut off"
 	case cut > 0:
 		top = math.Max(top, cut*1.1)
 	}
 	p.yMax = roundUp(top * 1.05)
-	p.about = fmt.Sprintf("%d loads; the mean is %s ms at the least and %s ms at the greatest", len(steps),
+	p.about = fmt.Sprintf("%s; the mean is %s ms at the least and %s ms at the greatest",
+		noun.Of(len(steps), "load", "loads"),
 		Number(mean[0].Y), Number(mean[len(mean)-1].Y))
 	p.lines = []line{{class: "c1", points: mean}}
 	p.dots = []dots{{class: "c1", points: mean, r: 2.4}}
@@ -105,7 +108,7 @@ func sweepDist(s Sweep, steps []Step, metric, name string, of func(Step) *Dist, 
 	return draw(p, caption, keys...), true
 }
 
-// sweepGoodput draws the share of requests that met every objective; the colour of a dot is the step's verdict.
+// sweepGoodput draws the share of requests that met every objective. The colour of a dot is the step's verdict.
 func sweepGoodput(s Sweep, steps []Step, n int) Chart {
 	p := sweepPlot(s, steps, "good", "Goodput", n)
 	p.yLabel, p.yMax, p.yPercent = "goodput", 1.05, true
@@ -136,7 +139,7 @@ func sweepGoodput(s Sweep, steps []Step, n int) Chart {
 	return draw(p, "Share of requests that met every objective by themselves", keys...)
 }
 
-// sweepRate draws what was completed: requests where the load is in flight, and output tokens.
+// sweepRate draws the output tokens per second, or the completed requests if the server reports no usage.
 func sweepRate(s Sweep, steps []Step, n int) Chart {
 	p := sweepPlot(s, steps, "rate", "Output", n)
 	p.yLabel = "output tokens/s"

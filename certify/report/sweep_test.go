@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// swept is the sample with a sweep: it held up to 20, was unclear at 24, and missed from 30 on.
+// swept is the sample with a sweep: the server met its objectives up to 20, the step at 24 was unclear, and it missed
+// them from 30 on.
 func swept() *Report {
 	r := sample()
 	f := func(x float64) *float64 { return &x }
@@ -113,7 +114,7 @@ func TestSweepsAreComparedByWhatIsProven(t *testing.T) {
 	}
 }
 
-// TestTheIntervalOfAChange against the formula for two means of known variance.
+// TestTheIntervalOfAChange compares the interval with the formula for two means of known variance.
 func TestTheIntervalOfAChange(t *testing.T) {
 	f := func(x float64) *float64 { return &x }
 	c := Change{A: f(10), B: f(14)}

@@ -11,10 +11,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 )
 
-// width is the widest line of the text report: it fits a terminal beside a margin, and a CI log.
+// width is the width of the text report, in characters. It fits most terminals and the logs of CI systems.
 const width = 110
 
-// Text writes the report as a table for terminals and logs. Everything that is not PASS says why.
+// Text writes the report as a table for terminals and logs. Every check that is not PASS has its reason.
 func Text(w io.Writer, r *Report) error {
 	var b strings.Builder
 	wrap(&b, "", "", Clean(r.TestCase)+" "+Clean(r.Case.Name))
@@ -66,8 +66,8 @@ func target(r *Report) string {
 	return r.Target.Model
 }
 
-// Deciding are the gates that made a status other than PASS: those that failed, or, if none failed, those that could
-// not be judged.
+// Deciding lists the gates because of which the status is not PASS: those that failed, or, if none failed, those that
+// could not be judged.
 func Deciding(r *Report) []Check {
 	for _, verdict := range []Verdict{Fail, Invalid} {
 		var out []Check
@@ -83,7 +83,7 @@ func Deciding(r *Report) []Check {
 	return nil
 }
 
-// tally counts the checks by verdict.
+// tally formats the number of checks of each verdict.
 func tally(checks []Check) string {
 	n := map[Verdict]int{}
 	for _, c := range checks {
@@ -104,7 +104,7 @@ func tally(checks []Check) string {
 	return strings.Join(parts, ", ")
 }
 
-// checkTable has a line for each check and, below it, the reason where it did not simply pass.
+// checkTable has a line for each check, and below it the reason if it is needed.
 func checkTable(b *strings.Builder, checks []Check) {
 	rows := [][]string{{"", "check", "measured", "target", "interval"}}
 	for _, c := range checks {
@@ -133,7 +133,8 @@ func checkTable(b *strings.Builder, checks []Check) {
 	}
 }
 
-// atOdds says that a check passed although its figure alone does not meet the target. Its reason says why.
+// atOdds says whether a check passed although its figure alone does not meet the target. Its reason must then be
+// shown.
 func atOdds(c Check) bool {
 	if c.Measured == nil || c.Target == nil {
 		return false
@@ -175,7 +176,7 @@ func phaseTable(b *strings.Builder, phases []Phase) {
 	b.WriteByte('\n')
 }
 
-// troubles says why requests of a phase failed, and how many were sent again.
+// troubles writes why requests of a phase failed, and how many were sent again.
 func troubles(b *strings.Builder, p Phase) {
 	for _, x := range p.Reasons {
 		wrap(b, "  "+Clean(p.ID)+" failed: ", "    ", Clean(x.String()))
@@ -197,8 +198,8 @@ func troubles(b *strings.Builder, p Phase) {
 	}
 }
 
-// fewest says how many requests are needed to state a percentile at 99 % confidence. If a percentile is missing, a
-// reader can then tell how many more are needed.
+// fewest says how many requests are needed to state each percentile at 99 % confidence, so that a reader knows why one
+// is missing.
 func fewest() string {
 	var parts []string
 	for _, p := range []float64{0.5, 0.9, 0.95, 0.99, 0.999} {
@@ -207,7 +208,7 @@ func fewest() string {
 	return "it takes at least so many requests: " + strings.Join(parts, ", ")
 }
 
-// Optional writes a number in a narrow column; nil stands for a percentile that the sample is too small for.
+// Optional formats a number for a narrow column. nil is a percentile for which the sample is too small.
 func Optional(x *float64) string {
 	if x == nil {
 		return "-"
@@ -225,7 +226,7 @@ func columnWidths(rows [][]string, most int) []int {
 	return widths
 }
 
-// writeRow aligns cells: words to the left, figures to the right; a cell wider than its column is cut.
+// writeRow writes aligned cells: words to the left, figures to the right. A cell wider than its column is cut.
 func writeRow(b *strings.Builder, row []string, widths []int) {
 	var line strings.Builder
 	for i, cell := range row {
@@ -243,7 +244,7 @@ func writeRow(b *strings.Builder, row []string, widths []int) {
 	b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 }
 
-// wrap writes text in lines of at most width runes; words longer than a line are cut.
+// wrap writes text in lines of at most width characters. Words longer than a line are cut.
 func wrap(b *strings.Builder, first, rest, text string) {
 	line, used := first, 0
 	room := func() int { return width - utf8.RuneCountInString(line) }
@@ -275,7 +276,7 @@ func wrap(b *strings.Builder, first, rest, text string) {
 	}
 }
 
-// Clean replaces characters of a server's or a file's text that would control the terminal.
+// Clean replaces control characters in text from a server or a file, which could otherwise control the terminal.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 )
 
 // Trend shows how the figures of one test case changed over its runs, oldest first.
@@ -25,7 +27,7 @@ type TrendRun struct {
 	Profile string  `json:"profile"`
 	Target  string  `json:"target"`
 	Model   string  `json:"model"`
-	Version string  `json:"version,omitempty"` // of the certifier
+	Version string  `json:"version,omitempty"` // version of the certifier
 }
 
 // TrendLine is one figure over the runs; nil for a run that does not have it.
@@ -33,19 +35,19 @@ type TrendLine struct {
 	What     string      `json:"what"`
 	Unit     string      `json:"unit,omitempty"`
 	Op       string      `json:"op,omitempty"`
-	Target   *float64    `json:"target,omitempty"` // of the newest run
+	Target   *float64    `json:"target,omitempty"` // target of the newest run
 	Values   []*float64  `json:"values"`
 	Bands    []*Interval `json:"intervals"`
-	Last     string      `json:"last"` // the newest against the oldest: better, worse, same or differs
+	Last     string      `json:"last"` // how the newest compares with the oldest: "better", "worse" or "same"
 	Change   *float64    `json:"change,omitempty"`
 	Verdicts []Verdict   `json:"verdicts,omitempty"`
 }
 
-// Interval has two ends.
+// Interval is the lower and the upper end of an interval.
 type Interval [2]float64
 
-// NewTrend collects the figures of reports: those of the checks by their ids, and the mean times and rates of the
-// phases of load. ids name the runs, as many as reports; the oldest comes first.
+// NewTrend collects the figures of reports, the oldest first: those of the checks, the mean times and rates of the
+// phases of load, and the knees of sweeps. ids are the names of the runs, one for each report.
 func NewTrend(ids []string, reports []*Report) Trend {
 	t := Trend{Runs: []TrendRun{}, Rows: []TrendLine{}}
 	type cell struct {
@@ -142,10 +144,11 @@ func (t *Trend) Only(texts []string) {
 	t.Rows = slices.DeleteFunc(t.Rows, func(l TrendLine) bool { return !keep(l) })
 }
 
-// sparks are eight heights of a block.
+// sparks are blocks of eight heights.
 var sparks = []rune("▁▂▃▄▅▆▇█")
 
-// sparkline draws values as a row of blocks from the least to the greatest; a dot stands for one that is missing.
+// sparkline draws values as blocks whose heights range from the smallest value to the largest. A dot is a missing
+// value.
 func sparkline(values []*float64) string {
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, v := range values {
@@ -205,8 +208,8 @@ func TrendText(w io.Writer, t Trend) error {
 			optFigure(lo, l.Unit), optFigure(hi, l.Unit), target, l.Last})
 	}
 	leftTable(&b, rows)
-	fmt.Fprintf(&b, "\n%d runs of %s, oldest first; the last column holds the newest against the oldest\n",
-		len(t.Runs),
+	fmt.Fprintf(&b, "\n%s of %s, oldest first; the last column holds the newest against the oldest\n",
+		noun.Of(len(t.Runs), "run", "runs"),
 		Clean(t.TestCase))
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -225,15 +228,15 @@ func leftTable(b *strings.Builder, rows [][]string) {
 	}
 }
 
-// TrendSVG draws one small chart for each figure, with its interval and its target, as one image that needs no style
-// sheet.
+// TrendSVG draws a small chart for each figure, with its interval and its target. The result is one image that needs
+// no style sheet.
 func TrendSVG(w io.Writer, t Trend) error {
 	const wide, tall = 520.0, 150.0
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%s" height="%s" viewBox="0 0 %s %s" role="img"><title>%s over %d runs</title>`,
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%s" height="%s" viewBox="0 0 %s %s" role="img"><title>%s over %s</title>`,
 		px(wide), px(tall*float64(max(len(t.Rows), 1))), px(wide), px(tall*float64(max(len(t.Rows), 1))),
 		html.EscapeString(t.TestCase),
-		len(t.Runs))
+		noun.Of(len(t.Runs), "run", "runs"))
 	b.WriteString(`<style>` + trendStyle + `</style><rect class="paper" width="100%" height="100%"/>`)
 	for i, l := range t.Rows {
 		p := trendPlot(l, i, t.Runs)
@@ -276,12 +279,12 @@ func trendPlot(l TrendLine, n int, runs []TrendRun) *plot {
 		p.levels = []mark{{label: "target", from: *l.Target}}
 		top = math.Max(top, *l.Target)
 	}
-	p.yMax, p.about = roundUp(top*1.05), fmt.Sprintf("%d runs", len(points))
+	p.yMax, p.about = roundUp(top*1.05), noun.Of(len(points), "run", "runs")
 	p.lines, p.dots = []line{{class: "c1", points: points}}, []dots{{class: "c1", points: points, r: 2.4}}
 	return p
 }
 
-// versionMarks stand between the runs where the program's version changes, with the name of the new one.
+// versionMarks are marks between runs of different versions of the program, with the name of the new version.
 func versionMarks(runs []TrendRun) []mark {
 	var out []mark
 	for i := 1; i < len(runs); i++ {
@@ -293,7 +296,7 @@ func versionMarks(runs []TrendRun) []mark {
 	return out
 }
 
-// ShortVersion is a version without what is the same for all builds on a machine: "mixtral v1.2.3 0123456789ab go1.26
+// ShortVersion shortens a version to the parts that differ between builds: "mixtral v1.2.3 0123456789ab go1.26
 // linux/amd64" becomes "v1.2.3 0123456789ab".
 func ShortVersion(v string) string {
 	words := strings.Fields(v)
@@ -306,7 +309,7 @@ func ShortVersion(v string) string {
 	return strings.Join(words, " ")
 }
 
-// headOf keeps the beginning of a name.
+// headOf keeps the first n characters of a name.
 func headOf(s string, n int) string {
 	if r := []rune(s); len(r) > n {
 		return string(r[:n-1]) + "…"

@@ -10,10 +10,12 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 )
 
-// Differences says where a report's bytes differ from those that its events give: one line for each value, then the
-// differences of layout. No line means that the bytes are the same.
+// Differences lists where a report differs from the one derived from its events: one line for each value. If only the
+// layout of the file differs, one line says so. No line means that the bytes are equal.
 func Differences(have, want []byte) ([]string, error) {
 	if bytes.Equal(have, want) {
 		return nil, nil
@@ -35,14 +37,14 @@ func Differences(have, want []byte) ([]string, error) {
 
 func decode(data []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber() // 1.0 and 1 are different bytes
+	dec.UseNumber() // so that 1.0 and 1 count as different
 	if err := dec.Decode(v); err != nil {
 		return fmt.Errorf("report: %w: %w", ErrFormat, err)
 	}
 	return nil
 }
 
-// walk compares two JSON values at a path.
+// walk compares two JSON values, and adds a line for each difference.
 func walk(path string, a, b any, out *[]string) {
 	switch x := a.(type) {
 	case map[string]any:
@@ -77,7 +79,8 @@ func walk(path string, a, b any, out *[]string) {
 			break
 		}
 		if len(x) != len(y) {
-			*out = append(*out, fmt.Sprintf("%s has %d entries, the events give %d", Clean(path), len(x), len(y)))
+			*out = append(*out, fmt.Sprintf("%s has %s, the events give %d", Clean(path),
+				noun.Of(len(x), "entry", "entries"), len(y)))
 			return
 		}
 		for i := range x {
@@ -90,7 +93,7 @@ func walk(path string, a, b any, out *[]string) {
 	}
 }
 
-// name calls an entry by its id where it has one.
+// name is the id of a list's entry, or its index if it has none.
 func name(v any, i int) string {
 	if m, ok := v.(map[string]any); ok {
 		if id, ok := m["id"].(string); ok {
@@ -100,7 +103,7 @@ func name(v any, i int) string {
 	return strconv.Itoa(i)
 }
 
-// brief writes a value on one short line.
+// brief formats a value as one short line.
 func brief(v any) string {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -114,7 +117,8 @@ func brief(v any) string {
 	return s
 }
 
-// DiffText writes a comparison for a terminal: what got worse first, then what got better, then what differs.
+// DiffText writes a comparison for a terminal: first figures that got worse, then those that got better, then those
+// that differ otherwise. Figures that stayed the same are only written if all is set.
 func DiffText(w io.Writer, c Comparison, all bool) error {
 	var b strings.Builder
 	for _, warning := range c.Warnings {
@@ -155,7 +159,7 @@ func DiffText(w io.Writer, c Comparison, all bool) error {
 	return err
 }
 
-// by writes how far a figure moved, with the interval.
+// by formats how much a figure changed, with the interval.
 func (c Change) by() string {
 	if c.By == nil {
 		return "-"

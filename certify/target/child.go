@@ -18,24 +18,24 @@ import (
 )
 
 const (
-	// loadTimeout is how long a child may take to be ready: reading 100 GB of weights from a slow disk takes minutes.
+	// loadTimeout is how long a child may take to be ready. Reading 100 GB of weights from a slow disk takes minutes.
 	loadTimeout = 15 * time.Minute
 
 	// drainTimeout is how long a child may take to end after SIGTERM.
 	drainTimeout = 10 * time.Second
 
-	// keptLog is how much of a child's output is kept, to be shown if it fails.
+	// keptLog is how many bytes of a child's output are kept, for the error if it fails.
 	keptLog = 8 << 10
 )
 
-// Child launches a program as a process of its own, so that the generator's memory and CPU are not the server's, and a
-// crash of the server does not end the certifier. args gives the program's arguments for a port and a need. The child
-// is in its own process group: Ctrl-C reaches the certifier first, which stops the child in order. On Linux, the child
-// is killed if the certifier dies.
+// Child launches a program as a separate process. So the server's memory and CPU do not include the load generator's,
+// and a crash of the server does not end the certifier. args returns the program's arguments for a port and a need.
+// The child is in its own process group: Ctrl-C reaches only the certifier, which then stops the child. On Linux, the
+// child is killed if the certifier dies.
 func Child(program string, args func(port int, need Need) []string) Launcher {
 	return func(ctx context.Context, need Need) (*Server, error) {
 		var failed error
-		for range 3 { // a free port may be taken by another between the look and the use
+		for range 3 { // another program may take the free port before the child does
 			port, err := freePort()
 			if err != nil {
 				return nil, fmt.Errorf("%w: %w", ErrSetup, err)
@@ -66,13 +66,13 @@ type process struct {
 	cmd  *exec.Cmd
 	log  tail
 	gone chan struct{}
-	err  error // of Wait; to be read after gone
+	err  error // the result of Wait, once gone is closed
 }
 
 func start(ctx context.Context, program string, port int, args []string) (*Server, error) {
 	p := &process{cmd: exec.Command(program, args...), gone: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
-	p.cmd.WaitDelay = time.Second // of a grandchild that keeps the output open
+	p.cmd.WaitDelay = time.Second // a grandchild may keep the output open
 	isolate(p.cmd)
 	started := make(chan error)
 	go p.hold(started)
@@ -97,8 +97,8 @@ func start(ctx context.Context, program string, port int, args []string) (*Serve
 	return s, nil
 }
 
-// hold starts the child and waits for its end on one thread: on Linux a child that is to die with its parent dies with
-// the thread that started it.
+// hold starts the child and waits for its end on one thread, because on Linux the child is killed when the thread that
+// started it ends.
 func (p *process) hold(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -110,9 +110,9 @@ func (p *process) hold(started chan<- error) {
 	}
 }
 
-// stop asks the child to end, and makes it end.
+// stop asks the child to end, and kills it if it does not.
 func (p *process) stop() error {
-	_ = terminate(p.cmd.Process) // it may have ended by itself
+	_ = terminate(p.cmd.Process) // an error means that it has already ended
 	select {
 	case <-p.gone:
 	case <-time.After(drainTimeout):

@@ -6,5 +6,5 @@ import (
 	"syscall"
 )
 
-// notify makes a child ignore the request to end.
+// notify makes a child ignore signals that ask it to end.
 func notify(c chan<- os.Signal) { signal.Notify(c, os.Interrupt, syscall.SIGTERM) }

@@ -11,18 +11,18 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/client"
 )
 
-// What errors match.
+// The errors of this package match one of these.
 var (
-	// ErrSetup is matched by every error of a server that could not be started or reached.
+	// ErrSetup matches every error about a server that could not be started or reached.
 	ErrSetup = client.ErrSetup
-	// ErrUnauthorized is matched where the server refuses the key, or wants one.
+	// ErrUnauthorized matches the error about a server that refuses the key, or demands one.
 	ErrUnauthorized = client.ErrUnauthorized
 )
 
 // Hint says what a user can do about an error of this package or of a run; it is empty if there is no advice.
 func Hint(err error) string { return client.Hint(err) }
 
-// Need is what a launcher has to provide.
+// Need is what the run needs from a launcher.
 type Need struct {
 	Model string // a model reference; empty: the built-in one
 }
@@ -32,16 +32,16 @@ type Launcher func(ctx context.Context, need Need) (*Server, error)
 
 // Server is the server under test.
 type Server struct {
-	URL          string            // its root, without /v1
-	PID          int               // of its process; 0: not known, or not on this machine
+	URL          string            // the server's root, without /v1
+	PID          int               // the process ID; 0: not known, or not on this machine
 	InProcess    bool              // it runs inside the certifier
 	BuiltIn      bool              // it serves the demonstration or a synthetic model
-	Fingerprints map[string]string // what it says of itself, such as model_sha256
-	Gone         <-chan struct{}   // closed when a started server has ended; nil: nobody knows
+	Fingerprints map[string]string // facts that the launcher knows, such as model_sha256
+	Gone         <-chan struct{}   // closed when a started server has ended; nil: not known
 	stop         func() error
 }
 
-// Stop ends a server that a launcher started; for any other it does nothing.
+// Stop ends a server that a launcher started. It does nothing for any other server.
 func (s *Server) Stop() error {
 	if s == nil || s.stop == nil {
 		return nil
@@ -51,7 +51,7 @@ func (s *Server) Stop() error {
 	return stop()
 }
 
-// After adds something to do once the server has stopped, and returns the server.
+// After makes Stop call do after the server has ended. It returns the server.
 func (s *Server) After(do func() error) *Server {
 	stop := s.stop
 	s.stop = func() error {
@@ -64,7 +64,8 @@ func (s *Server) After(do func() error) *Server {
 	return s
 }
 
-// Existing checks that a server answers at target. It starts nothing and stops nothing.
+// Existing returns the running server at a URL after it has listed its models. Errors match ErrSetup or
+// ErrUnauthorized.
 func Existing(ctx context.Context, target, apiKey string) (*Server, error) {
 	s, err := At(target)
 	if err != nil {
@@ -78,7 +79,7 @@ func Existing(ctx context.Context, target, apiKey string) (*Server, error) {
 	return s, nil
 }
 
-// At is the server at target, whether it answers or not.
+// At returns the server at a URL without asking it anything. An error says that the URL is invalid.
 func At(target string) (*Server, error) {
 	root, err := client.Root(target)
 	if err != nil {
@@ -87,8 +88,8 @@ func At(target string) (*Server, error) {
 	return &Server{URL: root}, nil
 }
 
-// Handler launches an http.Handler inside the certifier's process, on a free port of 127.0.0.1. Memory and CPU are
-// then those of both; a report says so.
+// Handler launches an http.Handler inside the certifier's process, on a free port of 127.0.0.1. Its memory and CPU
+// then include the certifier's, and the report says so.
 func Handler(h http.Handler) Launcher {
 	return func(context.Context, Need) (*Server, error) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -99,7 +100,7 @@ func Handler(h http.Handler) Launcher {
 		gone := make(chan struct{})
 		go func() {
 			defer close(gone)
-			_ = srv.Serve(l) // ends by Close
+			_ = srv.Serve(l) // returns after Close
 		}()
 		return &Server{URL: "http://" + l.Addr().String(), InProcess: true, Gone: gone, stop: func() error {
 			err := srv.Close()

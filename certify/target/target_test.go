@@ -19,7 +19,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/client"
 )
 
-// childMode makes this test binary behave as a server program: "PORT MODE".
+// childMode is the variable that makes this test binary behave as a server program. Its value is "PORT MODE".
 const childMode = "MIXTRAL_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -38,7 +38,7 @@ func child(mode, port string) int {
 	case "stubborn":
 		ignore := make(chan os.Signal, 1)
 		notify(ignore)
-	case "busy once": // as if another program had taken the port
+	case "busy once": // behaves as if another program had taken the port
 		if _, err := os.Stat(os.Getenv("MARK")); err != nil {
 			_ = os.WriteFile(os.Getenv("MARK"), nil, 0o600)
 			fmt.Fprintln(os.Stderr, "listen: address already in use")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"runtime"
@@ -11,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
@@ -19,13 +19,13 @@ import (
 // benchCmd measures the whole engine, as a request goes through it: tokens, scheduler, model, sampling.
 type benchCmd struct {
 	Model    string       `placeholder:"REF" help:"Model: path of a .gguf file or of a model's directory, synth:tiny, synth:nano, synth:mid (with a format: synth:mid:q4_0), or demo."`
-	Prompt   int          `default:"512" placeholder:"N" help:"Number of tokens in the prompt whose prefill is measured; default: ${default}."`
-	After    int          `default:"15" placeholder:"N" help:"Number of tokens in the prompt when one sequence is decoded; default: ${default}. A large number measures decoding in a long context."`
-	Generate int          `default:"128" placeholder:"N" help:"Number of tokens to generate in each measurement of decoding; default: ${default}."`
+	Prompt   int          `range:"1..1048576" default:"512" placeholder:"N" help:"Number of tokens in the prompt whose prefill is measured; default: ${default}."`
+	After    int          `range:"1..1048576" default:"15" placeholder:"N" help:"Number of tokens in the prompt when one sequence is decoded; default: ${default}. A large number measures decoding in a long context."`
+	Generate int          `range:"2..1048576" default:"128" placeholder:"N" help:"Number of tokens to generate in each measurement of decoding; default: ${default}."`
 	Parallel string       `default:"1,4,10" placeholder:"N,N,..." help:"Numbers of sequences to decode at the same time, separated by commas; default: ${default}."`
 	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default) or q8_0."`
-	Threads  int          `placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
-	Repeat   int          `default:"3" placeholder:"N" help:"Number of times to measure each figure; the median is shown; default: ${default}."`
+	Threads  int          `range:"0..4096" placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
+	Repeat   int          `range:"1..1000" default:"3" placeholder:"N" help:"Number of times to measure each figure; the median is shown; default: ${default}."`
 	Profile  string       `placeholder:"FILE" help:"Instead, measure how long steps of all sizes take, and write the result to FILE, which mixtral plan reads."`
 	JSON     bool         `help:"Print JSON."`
 }
@@ -90,10 +90,6 @@ func (c *benchCmd) Run(a *app) error {
 	if err != nil {
 		return usageError(err)
 	}
-	if err := cmp.Or(atLeast("prompt", c.Prompt, 1), atLeast("after", c.After, 1), atLeast("generate", c.Generate, 2),
-		atLeast("repeat", c.Repeat, 1)); err != nil {
-		return err
-	}
 	if c.Profile != "" {
 		return c.profile(a)
 	}
@@ -149,7 +145,8 @@ func parseCounts(list string) ([]int, error) {
 
 // print writes the table.
 func (r *benchResult) print(w io.Writer) error {
-	fmt.Fprintf(w, "%s, %s of weights, %d threads, %s, %s\n", r.Model, size(r.WeightBytes), r.Threads, r.Tier,
+	fmt.Fprintf(w, "%s, %s of weights, %s, %s, %s\n", r.Model, size(r.WeightBytes),
+		noun.Of(r.Threads, "thread", "threads"), r.Tier,
 		runtime.Version())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\ttokens/s\trate\tlimit\tof limit\t")

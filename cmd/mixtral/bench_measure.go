@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
@@ -156,26 +157,24 @@ func rate(times []timing) float64 {
 	return float64(n) / to.Sub(from).Seconds()
 }
 
-func median(v []float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	v = slices.Sorted(slices.Values(v))
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
-}
-
 // derive fills in the medians.
 func (r *benchResult) derive(info moe.Info, prompt, generate *figures, parallel []int, together []figures) {
-	r.PromptTPS, r.PeakGOPs, r.PromptFraction = median(prompt.TPS), median(prompt.Limits), median(prompt.Shares)
+	mid := func(sample []float64) float64 { // 0 where no limit could be measured: JSON has no NaN
+		if len(sample) == 0 {
+			return 0
+		}
+		return stats.Median(sample)
+	}
+	r.PromptTPS, r.PeakGOPs, r.PromptFraction = mid(prompt.TPS), mid(prompt.Limits), mid(prompt.Shares)
 	r.PromptGOPs = r.PromptTPS * promptGOP(info, r.PromptTokens)
-	r.GenerateTPS, r.ReadGBs, r.GenerateFraction = median(generate.TPS), median(generate.Limits),
-		median(generate.Shares)
+	r.GenerateTPS, r.ReadGBs, r.GenerateFraction = mid(generate.TPS), mid(generate.Limits),
+		mid(generate.Shares)
 	r.GenerateGBs = r.GenerateTPS * stepGB(info, 1)
 	r.PromptSamples, r.GenerateSamples = *prompt, *generate
 	reads := slices.Clone(generate.Limits)
 	for i, n := range parallel {
 		f := &together[i]
-		p := benchParallel{N: n, GenerateTPS: median(f.TPS), ReadGBs: median(f.Limits), Fraction: median(f.Shares),
+		p := benchParallel{N: n, GenerateTPS: mid(f.TPS), ReadGBs: mid(f.Limits), Fraction: mid(f.Shares),
 			Samples: *f}
 		p.GBs = p.GenerateTPS / float64(n) * stepGB(info, n)
 		r.Parallel, reads = append(r.Parallel, p), append(reads, f.Limits...)

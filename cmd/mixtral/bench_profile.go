@@ -35,9 +35,10 @@ var (
 )
 
 const (
-	profileShort  = 8  // tokens of a prompt before decoding is measured
-	profileTokens = 64 // tokens that each sequence decodes
-	profileChunk  = 512
+	profileShort   = 8  // tokens of a prompt before decoding is measured
+	profileTokens  = 64 // tokens that each sequence decodes, at least
+	profileOverlap = 16 // tokens of each sequence that must come while all of them are decoded
+	profileChunk   = 512
 )
 
 // profile measures what steps of all sizes take, through HTTP, on a service that is started as certify starts one:
@@ -118,7 +119,7 @@ type profiler struct {
 func (p *profiler) measure(repeat int) (plan.Measurements, error) {
 	m := plan.Measurements{Chunk: p.chunk}
 	long := min(1024, 2*p.chunk-2*profileTokens)
-	if _, err := p.together(2, profileShort, profileTokens); err != nil { // pages are touched, connections opened
+	if _, err := p.together(2, profileShort); err != nil { // pages are touched, connections opened
 		return m, err
 	}
 	for round := range repeat {
@@ -128,12 +129,11 @@ func (p *profiler) measure(repeat int) (plan.Measurements, error) {
 				if prompt == long && n > 1 {
 					continue
 				}
-				gap, err := p.together(n, prompt, profileTokens)
+				d, err := p.together(n, prompt)
 				if err != nil {
 					return m, err
 				}
-				m.Decoding = append(m.Decoding, plan.Decoding{Sequences: n, Context: prompt + profileTokens/2,
-					Seconds: gap})
+				m.Decoding = append(m.Decoding, d)
 			}
 		}
 		for _, n := range p.prompts() {
@@ -158,8 +158,30 @@ func (p *profiler) prompts() []int {
 // promptsOf says how often a prompt is measured in a round: short ones take little time and vary more.
 func promptsOf(n int) int { return max(1, min(8, 64/n)) }
 
-// together lets n sequences decode at once and gives the mean time between two tokens of one while all of them do.
-func (p *profiler) together(n, prompt, generate int) (float64, error) {
+// together lets n sequences decode at once and measures the mean time between two tokens of one while all of them do.
+// A small model may end its first answer before the last request has arrived. So answers become longer, up to the
+// model's context, until enough tokens come while all sequences decode.
+func (p *profiler) together(n, prompt int) (plan.Decoding, error) {
+	most := p.info.Context - prompt
+	for generate := min(profileTokens, most); ; generate = min(2*generate, most) {
+		gap, beside, err := p.overlap(n, prompt, generate)
+		if err != nil {
+			return plan.Decoding{}, err
+		}
+		if beside >= profileOverlap*n {
+			return plan.Decoding{Sequences: n, Context: prompt + generate/2, Seconds: gap}, nil
+		}
+		if generate == most {
+			return plan.Decoding{}, fmt.Errorf("profile: of %d sequences of %d tokens, the longest that the context "+
+				"allows, only %d tokens came while all of them were decoded; %d are needed", n, generate, beside,
+				profileOverlap*n)
+		}
+	}
+}
+
+// overlap lets n sequences decode the given number of tokens. It gives the mean time between two tokens of one while
+// all of them are decoded, and how many tokens came in that time.
+func (p *profiler) overlap(n, prompt, generate int) (gap float64, beside int, err error) {
 	times := make([]*timing, n)
 	g, ctx := errgroup.WithContext(p.app.ctx)
 	for i := range times {
@@ -169,8 +191,15 @@ func (p *profiler) together(n, prompt, generate int) (float64, error) {
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
+	gap, beside = besideAll(times)
+	return gap, beside, nil
+}
+
+// besideAll gives the mean time between two tokens of a sequence, in seconds, from the first token of the last
+// sequence to the last token of the first one, and how many tokens came in that time.
+func besideAll(times []*timing) (gap float64, beside int) {
 	from, to := times[0].at[0], times[0].at[len(times[0].at)-1]
 	for _, t := range times {
 		if first := t.at[0]; first.After(from) {
@@ -180,18 +209,17 @@ func (p *profiler) together(n, prompt, generate int) (float64, error) {
 			to = last
 		}
 	}
-	gaps := 0
 	for _, t := range times {
 		for _, at := range t.at {
 			if at.After(from) && !at.After(to) {
-				gaps++
+				beside++
 			}
 		}
 	}
-	if gaps == 0 {
-		return 0, fmt.Errorf("profile: %d sequences of %d tokens never decoded together", n, generate)
+	if beside == 0 {
+		return 0, 0
 	}
-	return to.Sub(from).Seconds() * float64(n) / float64(gaps), nil
+	return to.Sub(from).Seconds() * float64(len(times)) / float64(beside), beside
 }
 
 // ask streams one completion of random tokens, so that no cache has them, and notes when each token came.

@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/hxp-enterprise/mixtral/certify"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -50,7 +51,8 @@ func (c *caseListCmd) Run(a *app) error {
 	}
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, l := range all {
-		fmt.Fprintf(t, "%s\t%s\t%d checks\tprofiles %s\n", l.ID, l.Name, l.Checks, strings.Join(l.Profiles, ", "))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s %s\n", l.ID, l.Name, noun.Of(l.Checks, "check", "checks"),
+			noun.For(len(l.Profiles), "profile", "profiles"), strings.Join(l.Profiles, ", "))
 	}
 	return t.Flush()
 }
@@ -191,7 +193,8 @@ func (c *caseCheckCmd) Run(a *app) error {
 	if c.JSON {
 		return printJSON(a.stdout, r)
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s %s: %d checks, profiles %s, %d prompts\n", r.ID, r.Name, r.Checks,
-		strings.Join(r.Profiles, ", "), r.Prompts)
+	_, err = fmt.Fprintf(a.stdout, "%s %s: %s, %s %s, %s\n", r.ID, r.Name, noun.Of(r.Checks, "check", "checks"),
+		noun.For(len(r.Profiles), "profile", "profiles"), strings.Join(r.Profiles, ", "),
+		noun.Of(r.Prompts, "prompt", "prompts"))
 	return err
 }

@@ -22,6 +22,7 @@ import (
 	certreport "github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/certify/target"
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
@@ -46,7 +47,7 @@ type certifyCmd struct {
 
 	Metrics    string `placeholder:"URL" help:"Address of the server's metrics; default: /metrics of the server. For replicas behind one URL: the addresses of all, separated by commas; dns+URL for every address of the host; or, in a cluster, pods+http://NAMESPACE:PORT/metrics?selector=LABEL=VALUE for every pod that the selector finds."`
 	Prometheus string `placeholder:"URL" help:"Prometheus server to read the metrics from, instead of the server itself; default: with --target, MIXTRAL_MONITORING_URL."`
-	PID        int    `name:"pid" placeholder:"N" help:"Sample the memory and CPU of process N and its children."`
+	PID        int    `range:"0..4194304" name:"pid" placeholder:"N" help:"Sample the memory and CPU of process N and its children."`
 	Cgroup     string `placeholder:"PATH" help:"Sample the memory and CPU of a control group."`
 
 	GPUMetrics string   `name:"gpu-metrics" placeholder:"URL" help:"Metrics of the server's accelerators: the URL of DCGM's exporter or another, or of a Prometheus server that scrapes one; default: gpu_metrics of the case."`
@@ -76,7 +77,7 @@ type certifyCmd struct {
 	Check bool `help:"Validate the case and print what it asks for; run nothing."`
 
 	Sweep     sweepFlag     `placeholder:"LOAD=FROM..TO" help:"Only search for the knee, the highest load that keeps the objectives: rate=1..64 in requests/s, or concurrency=1..128 requests in flight. Without a value: rates around the case's target."`
-	SweepStep time.Duration `default:"10s" placeholder:"TIME" help:"Minimum time for which a sweep offers each load; default: ${default}. Near the knee a step takes up to four times as long."`
+	SweepStep time.Duration `range:"1s..1h" default:"10s" placeholder:"TIME" help:"Minimum time for which a sweep offers each load; default: ${default}. Near the knee a step takes up to four times as long."`
 }
 
 // Help stands below the flags.
@@ -383,8 +384,9 @@ func (c certifyCmd) check(a *app) error {
 		return printJSON(a.stdout, checkedCase{tc.ID, tc.Name, c.Profile, len(tc.Checks), len(loaded.Prompts.Prompts),
 			strings.Split(certify.Arithmetic(tc, c.Profile, len(loaded.Prompts.Prompts)), "\n")})
 	}
-	fmt.Fprintf(a.stdout, "%s %s: %d checks, %d prompts\nprofile %s\n%s\n", tc.ID, tc.Name, len(tc.Checks),
-		len(loaded.Prompts.Prompts), c.Profile,
+	fmt.Fprintf(a.stdout, "%s %s: %s, %s\nprofile %s\n%s\n", tc.ID, tc.Name,
+		noun.Of(len(tc.Checks), "check", "checks"), noun.Of(len(loaded.Prompts.Prompts), "prompt", "prompts"),
+		c.Profile,
 		certify.Arithmetic(tc, c.Profile, len(loaded.Prompts.Prompts)))
 	return nil
 }

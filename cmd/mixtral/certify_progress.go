@@ -12,6 +12,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/hxp-enterprise/mixtral/certify"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 )
 
 // certifyProgress shows a run: a bar for the phase under way on a terminal, plain lines elsewhere.
@@ -88,7 +89,7 @@ func (p *certifyProgress) say(text string) {
 }
 
 func (p *certifyProgress) progress(e certify.Event) {
-	text := fmt.Sprintf("%d requests, %d in flight", e.Done, e.InFlight)
+	text := fmt.Sprintf("%s, %d in flight", noun.Of(e.Done, "request", "requests"), e.InFlight)
 	if e.Failed > 0 {
 		text += fmt.Sprintf(", %d failed", e.Failed)
 	}

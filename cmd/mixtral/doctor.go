@@ -18,7 +18,7 @@ import (
 
 // doctorCmd says what the machine can do.
 type doctorCmd struct {
-	Port int    `default:"11400" placeholder:"N" help:"Port to check; default: ${default}."`
+	Port int    `range:"0..65535" default:"11400" placeholder:"N" help:"Port to check; default: ${default}."`
 	Dir  string `default:"." placeholder:"DIR" help:"Directory whose free space is checked; default: the current one."`
 	JSON bool   `help:"Print JSON."`
 }

@@ -1,7 +1,5 @@
 package main
 
-import "fmt"
-
 // Exit codes of every command; scripts depend on them.
 const (
 	exitOK          = 0
@@ -28,14 +26,6 @@ func (e *exitError) Unwrap() error { return e.err }
 
 func usageError(err error) error { return &exitError{exitUsage, err} }
 func setupError(err error) error { return &exitError{exitSetup, err} }
-
-// atLeast is an error if a flag has less than its minimum.
-func atLeast[T int | float64](flag string, got, least T) error {
-	if got < least {
-		return usageError(fmt.Errorf("--%s: must be at least %v, got %v", flag, least, got))
-	}
-	return nil
-}
 
 // exitWith ends the command with code and prints nothing more.
 func exitWith(code int) error { return &exitError{code, nil} }

@@ -17,10 +17,10 @@ import (
 type evalCmd struct {
 	Model    string       `placeholder:"REF" help:"Model: path of a .gguf file or of a model's directory, synth:tiny, synth:nano, synth:mid, or demo."`
 	Tokens   string       `required:"" placeholder:"1,2,3" help:"Token ids of the prompt, separated by commas."`
-	Generate int          `default:"1" placeholder:"N" help:"Number of tokens to generate, each the likeliest; default: ${default}."`
-	Top      int          `default:"5" placeholder:"N" help:"Number of highest logits to print for each generated token; default: ${default}."`
+	Generate int          `range:"1..1048576" default:"1" placeholder:"N" help:"Number of tokens to generate, each the likeliest; default: ${default}."`
+	Top      int          `range:"0..1048576" default:"5" placeholder:"N" help:"Number of highest logits to print for each generated token; default: ${default}."`
 	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default) or q8_0."`
-	Threads  int          `placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
+	Threads  int          `range:"0..4096" placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
 	JSON     bool         `help:"Print JSON."`
 }
 
@@ -50,10 +50,6 @@ func (c *evalCmd) Run(a *app) error {
 	tokens, err := parseTokens(c.Tokens)
 	if err != nil {
 		return usageError(err)
-	}
-	if c.Generate < 1 || c.Top < 0 {
-		return usageError(fmt.Errorf("--generate must be at least 1 and --top at least 0, got %d and %d", c.Generate,
-			c.Top))
 	}
 	o, err := openModel(a, c.Model)
 	if err != nil {

@@ -93,7 +93,7 @@ type generatorFlags struct {
 	Generators       string        `placeholder:"HOST:PORT,…" help:"Machines that make the load, each running mixtral generate; dns+HOST:PORT stands for every address of HOST. With a number, Kubernetes manifests for as many generators are printed, and nothing is run."`
 	GeneratorKeyFile string        `name:"generators-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the key that generators and coordinator share, of 16 characters or more."`
 	GeneratorsCA     string        `name:"generators-ca-file" type:"existingfile" placeholder:"FILE" help:"PEM certificates of the authority that signed those of the generators; default: none. Then the key alone proves who is who."`
-	GeneratorsWait   time.Duration `default:"0s" placeholder:"TIME" help:"How long to wait for generators that do not listen yet; default: ${default}."`
+	GeneratorsWait   time.Duration `range:"0s..24h" default:"0s" placeholder:"TIME" help:"How long to wait for generators that do not listen yet; default: ${default}."`
 }
 
 // options adds the generators to a run's options.

@@ -152,14 +152,15 @@ func TestLimitsAreKept(t *testing.T) {
 	}
 }
 
-// controlGroup makes a control group with limits of memory in bytes and of cores, and gives the files that a process
-// is to write itself into.
-func controlGroup(t *testing.T, memory int64, cores float64) (procs []string) {
+// controlGroup makes a control group with limits of memory in bytes and of cores. It gives a shell command that runs
+// "$0" "$@" in the group. The period, in microseconds, is the time in which the kernel counts what the group has used.
+func controlGroup(t *testing.T, name string, memory int64, cores float64, period int) string {
 	t.Helper()
 	const root = "/sys/fs/cgroup"
+	var procs []string
 	make := func(dir string, files map[string]string) {
 		t.Helper()
-		dir = filepath.Join(dir, fmt.Sprintf("mixtral-test-%d", os.Getpid()))
+		dir = filepath.Join(dir, fmt.Sprintf("mixtral-test-%d-%s", os.Getpid(), name))
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			need.Missing(t, "no control group can be made here: %v", err)
 		}
@@ -178,18 +179,22 @@ func controlGroup(t *testing.T, memory int64, cores float64) (procs []string) {
 		}
 		procs = append(procs, filepath.Join(dir, "cgroup.procs"))
 	}
-	const period = 100000 // microseconds
-	quota := strconv.Itoa(int(cores * period))
+	quota := strconv.Itoa(int(cores * float64(period)))
 	if _, err := os.Stat(root + "/cgroup.controllers"); err == nil {
 		make(root, map[string]string{"memory.max": strconv.FormatInt(memory, 10), "cpu.max": quota + " " +
 			strconv.Itoa(period)})
-		return procs
+		return within(procs)
 	}
 	make(root+"/memory"+ownGroup(t, "memory"), map[string]string{"memory.limit_in_bytes": strconv.FormatInt(memory,
 		10)})
 	make(root+"/cpu"+ownGroup(t, "cpu"), map[string]string{"cpu.cfs_period_us": strconv.Itoa(period),
 		"cpu.cfs_quota_us": quota})
-	return procs
+	return within(procs)
+}
+
+// within gives a shell command that enters the groups of the given files and runs "$0" "$@" there.
+func within(procs []string) string {
+	return `for f in ` + strings.Join(procs, " ") + `; do echo $$ > $f || exit 9; done; exec "$0" "$@"`
 }
 
 // ownGroup gives the test's own group of a controller of version 1, so that the new one is within it.
@@ -212,7 +217,7 @@ func ownGroup(t *testing.T, controller string) string {
 // says so, lives, and leaves so much that it is not stopped in the middle of everything.
 func TestLimitsOfAControlGroup(t *testing.T) {
 	const memory, cores = 512 << 20, 0.5
-	procs := controlGroup(t, memory, cores)
+	script := controlGroup(t, "limits", memory, cores, 100000)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +226,6 @@ func TestLimitsOfAControlGroup(t *testing.T) {
 	if err := os.Symlink(self, link); err != nil {
 		t.Fatal(err)
 	}
-	script := `for f in ` + strings.Join(procs, " ") + `; do echo $$ > $f || exit 9; done; exec "$0" "$@"`
 	s := startCommand(t, exec.CommandContext(t.Context(), "/bin/sh", "-c", script, link))
 	used, answers := s.measure(small)
 	t.Logf("%.3f cores, %d answers", used, answers)

@@ -93,6 +93,9 @@ func run(a *app, args []string) (code int) {
 	if err != nil {
 		return report(a.stderr, usageError(explain(err)))
 	}
+	if err := checkRanges(kctx.Path); err != nil {
+		return report(a.stderr, err)
+	}
 	if grammar.RawOutput {
 		a.stdout, a.stderr = raw(a.stdout), raw(a.stderr)
 	}

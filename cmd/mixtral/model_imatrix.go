@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/model/calibrate"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
@@ -24,13 +25,13 @@ type modelImatrixCmd struct {
 	Model        string   `arg:"" optional:"" help:"Path of a .gguf file or of a model's directory, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
 	Text         []string `type:"path" sep:"none" placeholder:"FILE" help:"Text for the model to read; repeatable. Use about 100,000 tokens of the kind of text that the model will work on."`
 	Out          string   `required:"" type:"path" placeholder:"FILE" help:"GGUF file to write. It is saved every ten chunks."`
-	Context      int      `default:"512" placeholder:"N" help:"Number of tokens in a chunk; the model reads each chunk separately; default: ${default}."`
-	Chunks       int      `placeholder:"N" help:"Number of chunks to read; default: the whole text."`
+	Context      int      `range:"4..1048576" default:"512" placeholder:"N" help:"Number of tokens in a chunk; the model reads each chunk separately; default: ${default}."`
+	Chunks       int      `range:"0.." placeholder:"N" help:"Number of chunks to read; default: the whole text."`
 	InFile       []string `name:"in-file" type:"path" sep:"none" placeholder:"FILE" help:"Importance matrix to add; repeatable. Without --text, the files are merged and no model is needed."`
 	Output       bool     `name:"process-output" help:"Also collect statistics for output.weight."`
 	ParseSpecial bool     `name:"parse-special" help:"Read <s>, </s> and similar pieces in the text as control tokens, not as characters."`
 	Resume       bool     `help:"Continue where an earlier run with the same flags ended."`
-	Threads      int      `placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
+	Threads      int      `range:"0..4096" placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
 	Force        bool     `help:"Replace the file if it exists."`
 	JSON         bool     `help:"Print JSON."`
 }
@@ -87,10 +88,6 @@ func (c *modelImatrixCmd) check() error {
 			"merged, which needs neither a model nor --resume"), more)
 	case len(c.Text) > 0 && c.Model == "":
 		return errors.New("model: must be given to read the text of --text")
-	case c.Context < calibrate.LeastContext:
-		return fmt.Errorf("--context must be at least %d, got %d", calibrate.LeastContext, c.Context)
-	case c.Chunks < 0:
-		return fmt.Errorf("--chunks must be at least 1, got %d", c.Chunks)
 	case err == nil && !c.Force && !c.Resume:
 		return withHint(fmt.Errorf("--out: %s: %w", c.Out, fs.ErrExist),
 			"--resume continues it, --force replaces it")
@@ -229,7 +226,8 @@ func (r *imatrixRun) interrupted(c *calibrate.Collector, read, all int, why erro
 	if err := r.save(c); err != nil {
 		return err
 	}
-	return withHint(fmt.Errorf("interrupted after %d of %d chunks, which %s holds: %w", read, all, r.Out, why),
+	return withHint(fmt.Errorf("interrupted after %d of %s, which %s holds: %w", read,
+		noun.Of(all, "chunk", "chunks"), r.Out, why),
 		"the same command with --resume continues")
 }
 
@@ -281,10 +279,11 @@ func (r *imatrixRun) chunks(o *catalog.Opened) ([][]int32, error) {
 	chunks := calibrate.Chunks(tokens, r.Context, bos)
 	switch {
 	case len(chunks) == 0:
-		return nil, usageError(withHint(fmt.Errorf("--text: %d tokens, at least one chunk of %d is needed",
-			len(tokens), r.Context), "give more text, or a smaller --context"))
+		return nil, usageError(withHint(fmt.Errorf("--text: %s, at least one chunk of %d is needed",
+			noun.Of(len(tokens), "token", "tokens"), r.Context), "give more text, or a smaller --context"))
 	case r.skip > len(chunks):
-		return nil, usageError(fmt.Errorf("--resume: %s holds %d chunks, but the text has only %d", r.Out, r.skip,
+		return nil, usageError(fmt.Errorf("--resume: %s holds %s, but the text has only %d", r.Out,
+			noun.Of(r.skip, "chunk", "chunks"),
 			len(chunks)))
 	case r.Chunks > 0:
 		chunks = chunks[:min(max(r.Chunks, r.skip), len(chunks))]

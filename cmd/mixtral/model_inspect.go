@@ -1,13 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
@@ -21,10 +21,10 @@ import (
 // modelInspectCmd reads the directory of a file only.
 type modelInspectCmd struct {
 	Model    string       `arg:"" optional:"" help:"Path of a .gguf file or of a model's directory, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
-	Parallel int          `default:"10" placeholder:"N" help:"Number of requests computed at the same time, for the memory estimate; default: ${default}."`
-	Context  int          `placeholder:"N" help:"Number of tokens in each request, for the memory estimate; default: the model's context."`
+	Parallel int          `range:"1..1024" default:"10" placeholder:"N" help:"Number of requests computed at the same time, for the memory estimate; default: ${default}."`
+	Context  int          `range:"0..16777216" placeholder:"N" help:"Number of tokens in each request, for the memory estimate; default: the model's context."`
 	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache, for the memory estimate: f16 (default) or q8_0."`
-	Memory   float64      `placeholder:"GIB" help:"Memory in GiB that the model must fit into; default: what the machine or the control group allows."`
+	Memory   float64      `range:"0..1048576" placeholder:"GIB" help:"Memory in GiB that the model must fit into; default: what the machine or the control group allows."`
 	JSON     bool         `help:"Print JSON."`
 }
 
@@ -82,10 +82,6 @@ type memoryOfModel struct {
 }
 
 func (c *modelInspectCmd) Run(a *app) error {
-	if err := cmp.Or(atLeast("parallel", c.Parallel, 1), atLeast("context", c.Context, 0),
-		atLeast("memory", c.Memory, 0)); err != nil {
-		return err
-	}
 	o, err := openModelWith(a, c.Model, func(o *catalog.Options) {
 		o.Describe, o.KVType = true, c.KVType
 		if c.Context > 0 {
@@ -142,8 +138,8 @@ func (in *inspection) print(w io.Writer) error {
 	}
 	row("file size", "%s", size(in.FileBytes))
 	row("parameters", "%s, %s active for a token", count(in.Params), count(in.ActiveParams))
-	row("shape", "%d layers of width %d; %d heads of %d on %d KV heads", in.Layers, in.Dim, in.Heads, in.HeadDim,
-		in.KVHeads)
+	row("shape", "%s of width %d; %s of %d on %s", noun.Of(in.Layers, "layer", "layers"), in.Dim,
+		noun.Of(in.Heads, "head", "heads"), in.HeadDim, noun.Of(in.KVHeads, "KV head", "KV heads"))
 	row("experts", "%d of width %d, %d for a token", in.Experts, in.FFN, in.ExpertsUsed)
 	row("vocabulary", "%d", in.Vocab)
 	scaling := ""
@@ -157,7 +153,8 @@ func (in *inspection) print(w io.Writer) error {
 		row("format", "%s", in.Mix)
 	}
 	for _, f := range in.Formats {
-		row("format "+f.Type, "%d tensors, %s parameters, %s", f.Tensors, count(f.Params), size(f.Bytes))
+		row("format "+f.Type, "%s, %s parameters, %s", noun.Of(f.Tensors, "tensor", "tensors"),
+			count(f.Params), size(f.Bytes))
 	}
 	m := in.Memory
 	where := "in memory"

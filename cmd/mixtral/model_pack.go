@@ -19,7 +19,7 @@ type modelPackCmd struct {
 	Model   string `arg:"" help:"Path of a .gguf file or of a model's directory, or a name that model list shows."`
 	Out     string `arg:"" type:"path" help:"File to write."`
 	Undo    bool   `help:"Make an ordinary GGUF file from a packed one, for other programs and for model quantize."`
-	Threads int    `placeholder:"N" help:"Number of threads; default: one for each CPU."`
+	Threads int    `range:"0..4096" placeholder:"N" help:"Number of threads; default: one for each CPU."`
 	Force   bool   `help:"Replace the file if it exists."`
 	JSON    bool   `help:"Print JSON."`
 }

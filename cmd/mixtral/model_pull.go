@@ -23,9 +23,9 @@ type modelPullCmd struct {
 	Source      string  `arg:"" help:"A name that mixtral model list shows, hf://owner/repo[/file][@revision], or the https URL of a file."`
 	Out         string  `placeholder:"DIR" help:"Directory for the files; default: models/OWNER/REPO in the user's data directory."`
 	Endpoint    string  `env:"HF_ENDPOINT" placeholder:"URL" help:"Server to use instead of huggingface.co, with the same protocol."`
-	Connections int     `default:"4" placeholder:"N" help:"Number of connections at the same time; default: ${default}."`
-	Attempts    int     `default:"8" placeholder:"N" help:"Number of attempts without progress before the download fails; default: ${default}. The waits between them grow."`
-	Timeout     float64 `placeholder:"S" help:"Seconds for which a server may send nothing, or next to nothing; default: HF_HUB_DOWNLOAD_TIMEOUT, or 30."`
+	Connections int     `range:"1..64" default:"4" placeholder:"N" help:"Number of connections at the same time; default: ${default}."`
+	Attempts    int     `range:"1..1000" default:"8" placeholder:"N" help:"Number of attempts without progress before the download fails; default: ${default}. The waits between them grow."`
+	Timeout     float64 `range:"0..86400" placeholder:"S" help:"Seconds for which a server may send nothing, or next to nothing; default: HF_HUB_DOWNLOAD_TIMEOUT, or 30."`
 	List        bool    `help:"List the repository's files, and download nothing."`
 	JSON        bool    `help:"Print JSON."`
 }
@@ -134,11 +134,6 @@ func (c *modelPullCmd) begin(a *app) (*pulling, error) {
 		if err := hub.CheckEndpoint(c.Endpoint); err != nil {
 			return nil, usageError(fmt.Errorf("--endpoint (HF_ENDPOINT): %w, got %q", err, c.Endpoint))
 		}
-	}
-	if c.Connections < 1 || c.Attempts < 1 || c.Timeout < 0 {
-		return nil,
-			usageError(fmt.Errorf("--connections and --attempts must be at least 1, --timeout at least 0, got "+
-				"%d, %d and %g", c.Connections, c.Attempts, c.Timeout))
 	}
 	if p.env, err = hub.ReadEnvironment(a.getenv); err != nil {
 		return nil, usageError(err)

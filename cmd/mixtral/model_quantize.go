@@ -26,7 +26,7 @@ type modelQuantizeCmd struct {
 	Pure       bool   `help:"Give every matrix the same format. Without it, important matrices get more bits."`
 	Imatrix    string `type:"path" placeholder:"FILE" help:"Importance matrix (.gguf or .dat) of model imatrix or of llama.cpp's imatrix tool; important columns then lose less precision."`
 	Requantize bool   `help:"Also convert weights of fewer than 8 bits, which then lose precision a second time."`
-	Threads    int    `placeholder:"N" help:"Number of threads; default: one for each CPU."`
+	Threads    int    `range:"0..4096" placeholder:"N" help:"Number of threads; default: one for each CPU."`
 	Force      bool   `help:"Replace the file if it exists."`
 	JSON       bool   `help:"Print JSON."`
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
@@ -21,7 +22,7 @@ type modelVerifyCmd struct {
 	Model   string `arg:"" optional:"" help:"Path of a .gguf file or of a model's directory, a name that model list shows, or demo."`
 	SHA256  string `name:"sha256" placeholder:"HEX" help:"SHA-256 that the file must have; default: the published one, if there is one."`
 	NoRun   bool   `name:"no-run" help:"Do not let the model generate text. Then it need not fit into memory."`
-	Threads int    `placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
+	Threads int    `range:"0..4096" placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
 	JSON    bool   `help:"Print JSON."`
 }
 
@@ -89,9 +90,9 @@ func (v *verified) print(w io.Writer) error {
 		}
 		fmt.Fprintf(w, "sources sha256 %s\n", from.SHA256)
 	}
-	_, err := fmt.Fprintf(w, "%s: whole: %d tensors, %s parameters, all finite\nrouters: no "+
+	_, err := fmt.Fprintf(w, "%s: whole: %s, %s parameters, all finite\nrouters: no "+
 		"expert's row is zero or a copy of another\nself-test: %s\nsha256 %s\n",
-		v.Model, v.Tensors, count(v.Params), v.SelfTest, v.SHA256)
+		v.Model, noun.Of(v.Tensors, "tensor", "tensors"), count(v.Params), v.SelfTest, v.SHA256)
 	if v.Checksum != "unknown" && err == nil {
 		_, err = fmt.Fprintf(w, "checksum %s\n", v.Checksum)
 	}

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
@@ -16,91 +13,47 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// session is a command that runs in a terminal of its own, and who sits at it.
-type session struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	master *os.File
-	tty    *os.File
-	mu     sync.Mutex
-	shown  strings.Builder
-	done   chan struct{}
+// signing is mixtral report sign at a terminal. Its standard output and errors go elsewhere, as in a pipeline: the
+// question must come to the terminal all the same.
+type signing struct {
+	*session
+	out string // the file with standard output and errors
 }
 
-// atTerminal starts a command in a session of its own, whose controlling terminal is a new one. Standard output and
-// errors go elsewhere, as in a pipeline: the question must come to the terminal all the same.
-func atTerminal(t *testing.T, dir string, args ...string) *session {
+func sign(t *testing.T, dir string, args ...string) signing {
 	t.Helper()
-	master, terminal := openTerminal(t)
 	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { out.Close() })
-	c := &session{t: t, master: master, tty: terminal, done: make(chan struct{}),
-		cmd: exec.CommandContext(t.Context(), os.Args[0])}
-	c.cmd.Args = append([]string{"mixtral"}, args...)
-	c.cmd.Dir, c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = dir, terminal, out, out
-	c.cmd.Env = append(os.Environ(), "SSH_AUTH_SOCK=", envSignPassphrase+"=")
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { terminal.Close(); <-c.done; master.Close() })
-	go func() {
-		defer close(c.done)
-		b := make([]byte, 4096)
-		for {
-			n, err := master.Read(b)
-			c.mu.Lock()
-			c.shown.Write(b[:n])
-			c.mu.Unlock()
-			if err != nil {
-				return // EIO when the last process has closed the terminal
-			}
-		}
-	}()
-	return c
+	defer out.Close()
+	cmd := exec.Command(os.Args[0])
+	cmd.Args = append([]string{"mixtral", "report", "sign"}, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
+	cmd.Env = append(os.Environ(), "SSH_AUTH_SOCK=", envSignPassphrase+"=")
+	return signing{atTerminal(t, cmd), out.Name()}
 }
 
-// asked waits for the n-th question, and until what is typed is not shown.
-func (c *session) asked(n int) {
+// answers waits for a question, until what is typed is not shown, and types.
+func (c signing) answers(keys string) {
 	c.t.Helper()
-	llmtest.Until(c.t, "the question", func() bool {
-		return strings.Count(c.text(), "passphrase of ") >= n && !c.echoes()
-	})
+	c.sees("passphrase of ")
+	llmtest.Until(c.t, "no echo", func() bool { return !c.echoes() })
+	c.press(keys)
 }
 
 // echoes says that the terminal shows what is typed.
-func (c *session) echoes() bool {
-	state, err := unix.IoctlGetTermios(int(c.tty.Fd()), unix.TCGETS)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return state.Lflag&unix.ECHO != 0
-}
+func (c signing) echoes() bool { return c.modes().Lflag&unix.ECHO != 0 }
 
-func (c *session) text() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.shown.String()
-}
-
-func (c *session) typed(s string) {
-	if _, err := io.WriteString(c.master, s); err != nil {
-		c.t.Error(err)
-	}
-}
-
-// ended waits for the end, and gives the exit code and what went to standard output and errors.
-func (c *session) ended() (code int, out string) {
+// ends waits for the end with an exit code, and gives what went to standard output and errors.
+func (c signing) ends(code int) (out string) {
 	c.t.Helper()
-	llmtest.Await(c.t, c.cmd.String(), llmtest.Done(func() { _ = c.cmd.Wait() }))
-	data, err := os.ReadFile(c.cmd.Stdout.(*os.File).Name())
+	c.leaves(code)
+	data, err := os.ReadFile(c.out)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return c.cmd.ProcessState.ExitCode(), string(data)
+	return string(data)
 }
 
 // TestThePassphraseIsAskedForOnTheTerminal: an encrypted key is opened by what a person types, which is not shown;
@@ -133,34 +86,30 @@ func TestThePassphraseIsAskedForOnTheTerminal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sign := []string{"report", "sign", report, "--key", "locked.key"}
+	args := []string{report, "--key", "locked.key"}
 
-	c := atTerminal(t, dir, sign...)
-	c.asked(1)
-	c.typed("not it\n")
-	c.asked(2)
-	c.typed("open sesame\n")
-	code, out := c.ended()
-	if code != 0 || !strings.Contains(out, "signed: PASS") {
-		t.Errorf("exit code %d: %s", code, out)
+	c := sign(t, dir, args...)
+	c.answers("not it\n")
+	c.answers("open sesame\n")
+	out := c.ends(exitOK)
+	if !strings.Contains(out, "signed: PASS") {
+		t.Errorf("after the passphrase: %s", out)
 	}
 	if s := c.text() + out; strings.Contains(s, "sesame") || !strings.Contains(s, "locked.key: ") {
 		t.Errorf("the terminal shows %q", s)
 	}
 
-	c = atTerminal(t, dir, sign...)
-	for n := range passphraseTries {
-		c.asked(n + 1)
-		c.typed("wrong\n")
+	c = sign(t, dir, args...)
+	for range passphraseTries {
+		c.answers("wrong\n")
 	}
-	if code, out := c.ended(); code != exitUsage || !strings.Contains(out, "the passphrase does not open the key") {
-		t.Errorf("exit code %d: %s", code, out)
+	if out := c.ends(exitUsage); !strings.Contains(out, "the passphrase does not open the key") {
+		t.Errorf("after wrong passphrases: %s", out)
 	}
 
-	c = atTerminal(t, dir, sign...)
-	c.asked(1)
-	c.typed("\x03") // Ctrl-C
-	if code, out := c.ended(); code != exitInterrupted || !c.echoes() {
-		t.Errorf("exit code %d, echo %t: %s", code, c.echoes(), out)
+	c = sign(t, dir, args...)
+	c.answers("\x03") // Ctrl-C
+	if out := c.ends(exitInterrupted); !c.echoes() {
+		t.Errorf("after Ctrl-C the terminal does not echo: %s", out)
 	}
 }

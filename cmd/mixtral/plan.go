@@ -13,6 +13,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/certify"
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/slo"
 	"github.com/hxp-enterprise/mixtral/internal/plan"
 	"github.com/hxp-enterprise/mixtral/internal/serve/route"
@@ -27,25 +28,25 @@ type planCmd struct {
 	From        string `placeholder:"RUN" help:"Take costs and traffic from a certified run: its record (.events.jsonl.gz), its report with the record beside it, or its id in the database, with the record in --report-dir."`
 	ReportDir   string `default:"reports" placeholder:"DIR" help:"Directory with the record of a run from the database; default: ${default}."`
 	Accelerator string `placeholder:"NAME" help:"Take costs from the data sheet of an accelerator: a100-80gb, b200, gh200-144gb, h100, h200, l40s or mi300x."`
-	PerReplica  int    `default:"1" placeholder:"N" help:"Number of accelerators in a replica, with tensor parallelism; default: ${default}."`
-	WeightBits  int    `default:"8" placeholder:"BITS" help:"Bits of a weight on accelerators: 8 (FP8) or 16 (bfloat16); default: ${default}."`
+	PerReplica  int    `range:"1..64" default:"1" placeholder:"N" help:"Number of accelerators in a replica, with tensor parallelism; default: ${default}."`
+	WeightBits  int    `default:"8" enum:"8,16" placeholder:"BITS" help:"Bits of a weight on accelerators: 8 (FP8) or 16 (bfloat16); default: ${default}."`
 	Shape       string `default:"8x7b" enum:"8x7b,8x22b" placeholder:"SHAPE" help:"Shape of Mixtral on accelerators: 8x7b or 8x22b; default: ${default}."`
 
-	RPS          float64 `name:"rps" placeholder:"N" help:"Requests per second; default: the case's target."`
+	RPS          float64 `range:"0..1000000" name:"rps" placeholder:"N" help:"Requests per second; default: the case's target."`
 	SLO          string  `name:"slo" placeholder:"LIST" help:"Objectives, such as ttft:p99<2s,tpot:p99<200ms; default: those of the case's open phase, or its mean latency."`
 	PromptTokens string  `placeholder:"N,N,..." help:"Lengths of prompts in tokens, of which each request takes one at random; default: those of the case's open phase. Texts count as a token for 4 bytes."`
 	OutputTokens string  `placeholder:"N,N,..." help:"Lengths of answers in tokens, one for each of --prompt-tokens; default: those of the case."`
-	Shared       float64 `placeholder:"SHARE" help:"Share of each prompt, 0 to 1, that is the same for all prompts of its group, from the start; default: 0."`
-	Groups       int     `default:"1" placeholder:"N" help:"Number of groups of prompts with the same start; default: ${default}."`
-	Burstiness   float64 `default:"1" placeholder:"K" help:"Shape of the gamma distribution of the times between arrivals: 1 is Poisson, less than 1 gives bursts; default: ${default}."`
+	Shared       float64 `range:"0..1" placeholder:"SHARE" help:"Share of each prompt, 0 to 1, that is the same for all prompts of its group, from the start; default: 0."`
+	Groups       int     `range:"1..1000000" default:"1" placeholder:"N" help:"Number of groups of prompts with the same start; default: ${default}."`
+	Burstiness   float64 `range:">0..1000" default:"1" placeholder:"K" help:"Shape of the gamma distribution of the times between arrivals: 1 is Poisson, less than 1 gives bursts; default: ${default}."`
 
-	Replicas    int     `placeholder:"N" help:"Report what this number of replicas reaches, instead of searching for the number."`
-	Most        int     `default:"10000" placeholder:"N" help:"Maximum number of replicas to try; default: ${default}."`
+	Replicas    int     `range:"0..1000000" placeholder:"N" help:"Report what this number of replicas reaches, instead of searching for the number."`
+	Most        int     `range:"1..1000000" default:"10000" placeholder:"N" help:"Maximum number of replicas to try; default: ${default}."`
 	Policy      string  `default:"least-outstanding" placeholder:"NAME" help:"Routing policy: least-outstanding, round-robin or prefix-affinity; default: ${default}."`
-	Requests    int     `placeholder:"N" help:"Number of requests in each simulation; default: as many as arrive in 60 s, at least 3000 and at most 100000."`
+	Requests    int     `range:"0..100000000" placeholder:"N" help:"Number of requests in each simulation; default: as many as arrive in 60 s, at least 3000 and at most 100000."`
 	Seed        uint64  `default:"1" placeholder:"N" help:"Seed of arrival times and lengths; default: ${default}."`
-	ReplicaCost float64 `placeholder:"PRICE" help:"Price of a replica per hour, to show what a million tokens cost."`
-	Watts       float64 `placeholder:"W" help:"Power of a replica in watts, to show energy; default: from the accelerators' data sheet."`
+	ReplicaCost float64 `range:"0..1000000000" placeholder:"PRICE" help:"Price of a replica per hour, to show what a million tokens cost."`
+	Watts       float64 `range:"0..1000000000" placeholder:"W" help:"Power of a replica in watts, to show energy; default: from the accelerators' data sheet."`
 	JSON        bool    `name:"json" help:"Print JSON."`
 	databaseFlag
 }
@@ -193,7 +194,8 @@ func (c *planCmd) setup(from *seenRun) (s plan.Setup, costs string, watts float6
 			return s, "", 0, usageError(fmt.Errorf("%s: %w", c.Profile, err))
 		}
 		s.Replica = p.Replica()
-		return s, fmt.Sprintf("measured: %s on %s, %d threads", p.Model, p.Machine, p.Threads), c.Watts, nil
+		return s, fmt.Sprintf("measured: %s on %s, %s", p.Model, p.Machine,
+			noun.Of(p.Threads, "thread", "threads")), c.Watts, nil
 	}
 	shape := plan.Mixtral8x7B
 	if c.Shape == "8x22b" {
@@ -419,12 +421,13 @@ func (c *planCmd) price(r *planResult, watts float64) {
 }
 
 func (r *planResult) print(w io.Writer) error {
-	verdict := "hold"
+	verdict := noun.For(r.Replicas, "holds", "hold")
 	if !r.Held {
-		verdict = "do not hold"
+		verdict = noun.For(r.Replicas, "does not hold", "do not hold")
 	}
-	fmt.Fprintf(w, "%d replicas %s %s at %.4g requests/s; they hold up to %.4g (%+.0f %%)\n", r.Replicas, verdict,
-		strings.Join(r.Objectives, ", "), r.RPS, r.KneeRPS, 100*r.Headroom)
+	fmt.Fprintf(w, "%s %s %s at %.4g requests/s; the limit is %.4g (%+.0f %%)\n",
+		noun.Of(r.Replicas, "replica", "replicas"), verdict, strings.Join(r.Objectives, ", "), r.RPS, r.KneeRPS,
+		100*r.Headroom)
 	fmt.Fprintf(w, "%s; routing %s\n", r.Costs, r.Policy)
 	if r.From != nil {
 		r.From.print(w)

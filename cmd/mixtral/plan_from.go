@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	reports "github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/slo"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
@@ -197,12 +198,8 @@ func (r *seenRun) fill(t *plan.Traffic) {
 }
 
 func (r *seenRun) describe() string {
-	of := "one replica"
-	if r.replicas > 1 {
-		of = fmt.Sprintf("%d replicas", r.replicas)
-	}
-	return fmt.Sprintf("seen: %s at %s, %s, in the run of %s", r.profile.Model, r.profile.Machine, of,
-		r.header.Start.UTC().Format("2006-01-02 15:04:05 UTC"))
+	return fmt.Sprintf("seen: %s at %s, %s, in the run of %s", r.profile.Model, r.profile.Machine,
+		noun.Of(r.replicas, "replica", "replicas"), r.header.Start.UTC().Format("2006-01-02 15:04:05 UTC"))
 }
 
 // check predicts the run itself by the costs that were fitted to it.
@@ -245,5 +242,6 @@ func (f *planFrom) print(w io.Writer) {
 		fmt.Fprintf(w, "%s %s %.1f ms, predicted %.1f (%+.0f %%)", map[bool]string{true: ";"}[i > 0], x.Statistic,
 			x.Measured, x.Predicted, 100*x.Error)
 	}
-	fmt.Fprintf(w, "\na replica had about %d sequences at once in it; what more cost is extrapolated\n", f.Most)
+	fmt.Fprintf(w, "\nin it, a replica had about %s at once; the costs of more are extrapolated\n",
+		noun.Of(f.Most, "sequence", "sequences"))
 }

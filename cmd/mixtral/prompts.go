@@ -19,8 +19,8 @@ type promptsGenerateCmd struct {
 	Seed     uint64   `default:"1" placeholder:"N" help:"Seed; the same seed and options give the same file; default: ${default}."`
 	Category []string `placeholder:"NAME,..." help:"Categories: reasoning, analysis, generation, separated by commas; default: all."`
 	Level    []string `placeholder:"NAME,..." help:"Levels: simple, medium, complex (reasoning, analysis) and creative (generation), separated by commas; default: all."`
-	Tokens   int      `placeholder:"N" help:"Length of each prompt in Mixtral's tokens, estimated to within 5 % from 300 on. Background notes fill it up. Default: 0, the question alone."`
-	Count    int      `placeholder:"N" help:"Number of prompts; default: 0, one of each category and level, with the keys of the built-in prompt file."`
+	Tokens   int      `range:"0..30000" placeholder:"N" help:"Length of each prompt in Mixtral's tokens, estimated to within 5 % from 300 on. Background notes fill it up. Default: 0, the question alone."`
+	Count    int      `range:"0..100000" placeholder:"N" help:"Number of prompts; default: 0, one of each category and level, with the keys of the built-in prompt file."`
 	Out      string   `short:"o" default:"-" placeholder:"FILE" help:"File to write; default: -, standard output."`
 }
 

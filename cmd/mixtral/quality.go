@@ -29,7 +29,7 @@ type qualityScoreCmd struct {
 	ResponseFile string  `placeholder:"FILE" help:"File with the answer." type:"existingfile" xor:"response"`
 	Rubric       string  `placeholder:"FILE" help:"JSON file with the rubric, as in a prompt file." type:"existingfile"`
 	Finish       string  `placeholder:"REASON" help:"The server's finish_reason, such as stop or length; default: unknown."`
-	Min          float64 `placeholder:"SCORE" help:"Exit with code 1 if the score, 0 to 1, is below this; default: 0."`
+	Min          float64 `range:"0..1" placeholder:"SCORE" help:"Exit with code 1 if the score, 0 to 1, is below this; default: 0."`
 	JSON         bool    `help:"Print JSON."`
 }
 

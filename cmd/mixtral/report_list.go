@@ -22,7 +22,7 @@ type reportListCmd struct {
 	Case    string `placeholder:"ID" help:"List only runs of this test case."`
 	Target  string `placeholder:"TEXT" help:"List only runs whose target's URL contains TEXT."`
 	Verdict string `enum:"PASS,FAIL,INVALID," default:"" placeholder:"VERDICT" help:"List only runs with this verdict: PASS, FAIL or INVALID."`
-	Limit   int    `default:"50" placeholder:"N" help:"List at most N runs, the newest; default: ${default}."`
+	Limit   int    `range:"1.." default:"50" placeholder:"N" help:"List at most N runs, the newest; default: ${default}."`
 	JSON    bool   `help:"Print JSON."`
 	databaseFlag
 }
@@ -41,9 +41,6 @@ type listed struct {
 }
 
 func (c *reportListCmd) Run(a *app) error {
-	if c.Limit < 1 {
-		return usageError(fmt.Errorf("--limit: must be at least 1, got %d", c.Limit))
-	}
 	read, where := c.fromDatabase, "in "+open.Name(c.Database)
 	if c.Dir != "" {
 		read, where = c.fromDir, "in "+c.Dir

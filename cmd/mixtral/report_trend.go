@@ -17,16 +17,13 @@ type reportTrendCmd struct {
 	Figure  []string `sep:"none" placeholder:"TEXT" help:"Show only figures whose name contains TEXT, such as latency; repeatable. Default: those of the checks."`
 	Target  string   `placeholder:"TEXT" help:"Show only runs whose target's URL contains TEXT."`
 	Profile string   `placeholder:"NAME" help:"Show only runs of this profile."`
-	Limit   int      `default:"20" placeholder:"N" help:"Show at most N runs, the newest; default: ${default}."`
+	Limit   int      `range:"1.." default:"20" placeholder:"N" help:"Show at most N runs, the newest; default: ${default}."`
 	SVG     string   `name:"svg" placeholder:"FILE" help:"Also draw the figures into FILE; with -, print the drawing instead of the table."`
 	JSON    bool     `help:"Print JSON."`
 	databaseFlag
 }
 
 func (c *reportTrendCmd) Run(a *app) error {
-	if c.Limit < 1 {
-		return usageError(fmt.Errorf("--limit: must be at least 1, got %d", c.Limit))
-	}
 	if c.JSON && c.SVG == "-" {
 		return usageError(errors.New("--json and --svg - cannot be used together: both go to standard output"))
 	}

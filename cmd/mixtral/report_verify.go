@@ -10,6 +10,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/certify/attest"
 	reports "github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/certify/verify"
 )
 
@@ -117,8 +118,8 @@ func printVerification(w io.Writer, v *verify.Result) error {
 	var b strings.Builder
 	switch {
 	case v.Verified:
-		fmt.Fprintf(&b, "verified: %s follows from %d events, byte for byte\n  %s\n  events sha256 %s\n", v.Status,
-			v.EventCount, v.Report, v.SHA256)
+		fmt.Fprintf(&b, "verified: %s follows from %s, byte for byte\n  %s\n  events sha256 %s\n", v.Status,
+			noun.Of(v.EventCount, "event", "events"), v.Report, v.SHA256)
 	case len(v.Differences) > 0:
 		fmt.Fprintf(&b, "NOT verified: %s does not follow from %s\n", v.Report, v.Events)
 	default:

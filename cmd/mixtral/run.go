@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 )
@@ -20,8 +21,8 @@ type runCmd struct {
 	Prompt      *string  `arg:"" optional:"" help:"The prompt, or - to read it from standard input; default: hold a conversation in the terminal."`
 	System      string   `placeholder:"TEXT" help:"System message; default: none."`
 	Raw         bool     `help:"Continue the text without the chat format."`
-	MaxTokens   int      `placeholder:"N" help:"Maximum number of tokens in the answer; default: max_tokens of the configuration."`
-	Temperature *float64 `placeholder:"T" help:"Sampling temperature, 0 to 2; 0 always takes the likeliest token. Default: temperature of the configuration."`
+	MaxTokens   int      `range:"0.." placeholder:"N" help:"Maximum number of tokens in the answer; default: max_tokens of the configuration."`
+	Temperature *float64 `range:"0..2" placeholder:"T" help:"Sampling temperature, 0 to 2; 0 always takes the likeliest token. Default: temperature of the configuration."`
 	Seed        *int64   `placeholder:"N" help:"Seed of the sampling; the same seed gives the same answer; default: random."`
 	Stats       bool     `help:"At the end, print the number of tokens and the speed to standard error."`
 	JSON        bool     `help:"Print the whole answer as JSON, as POST /v1/chat/completions gives it, instead of streaming it."`
@@ -159,8 +160,9 @@ func (r runCmd) answer(a *app, service *mixtral.Service, request mixtral.Request
 // printStats prints an answer's tokens and speed.
 func printStats(w io.Writer, c *mixtral.Completion, start, first time.Time) {
 	u := c.Usage
-	fmt.Fprintf(w, "%d prompt tokens, first text after %v; %d tokens, finish reason %s, "+
+	fmt.Fprintf(w, "%s, first text after %v; %s, finish reason %s, "+
 		"%.1f tokens/s after the first\n",
-		u.PromptTokens, first.Sub(start).Round(time.Millisecond), u.CompletionTokens, c.Choices[0].FinishReason,
+		noun.Of(u.PromptTokens, "prompt token", "prompt tokens"), first.Sub(start).Round(time.Millisecond),
+		noun.Of(u.CompletionTokens, "token", "tokens"), c.Choices[0].FinishReason,
 		float64(u.CompletionTokens-1)/time.Since(first).Seconds())
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,10 +13,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 // echoServer answers with what it was asked last; "endless" gets an answer without an end. asked are the bodies that
@@ -66,106 +61,20 @@ func echoServer(t *testing.T) (url string, asked func() []map[string]any) {
 	}
 }
 
-// conversation is mixtral run on a terminal of its own.
-type conversation struct {
-	t      *testing.T
-	master *os.File
-	cmd    *exec.Cmd
-	mu     sync.Mutex
-	seen   strings.Builder
-	from   int // what was shown before has been looked at
-	before unix.Termios
-	ended  chan error
-}
-
-// converse starts mixtral run with a model that an upstream serves.
-func converse(t *testing.T, upstream string, args ...string) *conversation {
+// converse starts mixtral run on a terminal, with a model that an upstream serves.
+func converse(t *testing.T, upstream string, args ...string) *session {
 	t.Helper()
-	master, terminal := openTerminal(t)
-	if err := unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 30, Col: 100}); err != nil {
-		t.Fatal(err)
-	}
-	c := &conversation{t: t, master: master, before: modes(t, master), ended: make(chan error, 1)}
-	c.cmd = exec.Command(binary(t), append([]string{"run", "--set", "backend=vllm",
-		"--set", "upstream=" + upstream}, args...)...)
-	c.cmd.Env = append(os.Environ(), "TERM=xterm", "XDG_CACHE_HOME="+t.TempDir(), "XDG_DATA_HOME="+t.TempDir())
-	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = terminal, terminal, terminal
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	terminal.Close()
-	go func() {
-		buffer := make([]byte, 4096)
-		for {
-			n, err := master.Read(buffer)
-			c.mu.Lock()
-			c.seen.Write(buffer[:n])
-			c.mu.Unlock()
-			if err != nil { // EIO: the program has ended
-				c.ended <- c.cmd.Wait()
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = c.cmd.Process.Kill()
-		master.Close()
-	})
-	return c
+	cmd := exec.Command(binary(t), append([]string{"run", "--set", "backend=vllm", "--set", "upstream=" + upstream},
+		args...)...)
+	cmd.Env = append(os.Environ(), "TERM=xterm", "XDG_CACHE_HOME="+t.TempDir(), "XDG_DATA_HOME="+t.TempDir())
+	return atTerminal(t, cmd)
 }
 
-// modes gives the modes of a terminal.
-func modes(t *testing.T, f *os.File) unix.Termios {
-	t.Helper()
-	m, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return *m
-}
-
-// sees waits until the terminal has been sent a text, after what was looked at before.
-func (c *conversation) sees(text string) {
-	c.t.Helper()
-	var rest string
-	for end := time.Now().Add(llmtest.Limit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		c.mu.Lock()
-		rest = c.seen.String()[c.from:]
-		i := strings.Index(rest, text)
-		if i >= 0 {
-			c.from += i + len(text)
-		}
-		c.mu.Unlock()
-		if i >= 0 {
-			return
-		}
-	}
-	c.t.Fatalf("the terminal does not show %q; after what was looked at it shows %q", text, rest)
-}
-
-// types presses keys, once there is a prompt.
-func (c *conversation) types(keys string) {
+// types presses keys, once mixtral run shows its prompt.
+func (c *session) types(keys string) {
 	c.t.Helper()
 	c.sees(promptMark)
 	c.press(keys)
-}
-
-func (c *conversation) press(keys string) {
-	c.t.Helper()
-	if _, err := c.master.WriteString(keys); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-// leaves waits for the end of the program with an exit code.
-func (c *conversation) leaves(code int) {
-	c.t.Helper()
-	err := llmtest.Await(c.t, "the program to end", c.ended)
-	var exit *exec.ExitError
-	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != code) || err == nil && code != 0 {
-		c.t.Errorf("the program ended with %v, want exit code %d", err, code)
-	}
 }
 
 const up, down, left, home, backspace, ctrlC, ctrlD = "\x1b[A", "\x1b[B", "\x1b[D", "\x1b[H", "\x7f", "\x03", "\x04"
@@ -230,7 +139,7 @@ func TestTalkOnATerminal(t *testing.T) {
 	if strings.Contains(text, "half a li") {
 		t.Errorf("what Ctrl-C threw away was sent: %s", text)
 	}
-	if seen := c.seen.String(); strings.Contains(seen, "\x1b]0;") ||
+	if seen := c.text(); strings.Contains(seen, "\x1b]0;") ||
 		!strings.HasSuffix(strings.TrimRight(seen, "\r\n"), "\x1b[?2004l") {
 		t.Errorf("the terminal is left with %q", seen[max(0, len(seen)-60):])
 	}
@@ -242,12 +151,12 @@ func TestTalkEnds(t *testing.T) {
 	t.Parallel()
 	url, _ := echoServer(t)
 	for name, c := range map[string]struct {
-		end  func(c *conversation)
+		end  func(c *session)
 		code int
 	}{
-		"twice": {func(c *conversation) { c.types(ctrlC); c.sees("Ctrl-C again"); c.types(ctrlC) }, exitInterrupted},
-		"exit":  {func(c *conversation) { c.types("/exit\r") }, 0},
-		"SIGTERM": {func(c *conversation) {
+		"twice": {func(c *session) { c.types(ctrlC); c.sees("Ctrl-C again"); c.types(ctrlC) }, exitInterrupted},
+		"exit":  {func(c *session) { c.types("/exit\r") }, 0},
+		"SIGTERM": {func(c *session) {
 			c.sees(promptMark)
 			_ = c.cmd.Process.Signal(syscall.SIGTERM)
 		}, exitInterrupted},
@@ -258,7 +167,7 @@ func TestTalkEnds(t *testing.T) {
 			talk.sees("/help shows")
 			c.end(talk)
 			talk.leaves(c.code)
-			if after := modes(t, talk.master); after != talk.before {
+			if after := talk.modes(); after != talk.before {
 				t.Errorf("the terminal's modes are %+v, were %+v", after, talk.before)
 			}
 		})

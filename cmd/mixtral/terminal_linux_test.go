@@ -2,17 +2,23 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 // openTerminal gives both ends of a pseudo-terminal.
@@ -50,6 +56,106 @@ func pseudoTerminal(t *testing.T) (terminal *os.File, written func() string) {
 		<-done
 		master.Close()
 		return b.String()
+	}
+}
+
+// session is a command that runs in a terminal of its own, and who sits at it.
+type session struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	master *os.File
+	mu     sync.Mutex
+	shown  strings.Builder
+	from   int          // what was shown before has been looked at
+	before unix.Termios // the terminal's modes before the command started
+	ended  chan error
+}
+
+// atTerminal starts a command in a session of its own, whose controlling terminal is a new one. The terminal is also
+// its standard input, and its standard output and errors unless they are set.
+func atTerminal(t *testing.T, cmd *exec.Cmd) *session {
+	t.Helper()
+	master, terminal := openTerminal(t)
+	if err := unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 30, Col: 100}); err != nil {
+		t.Fatal(err)
+	}
+	c := &session{t: t, master: master, cmd: cmd, ended: make(chan error, 1)}
+	c.before = c.modes()
+	cmd.Stdin = terminal
+	if cmd.Stdout == nil {
+		cmd.Stdout, cmd.Stderr = terminal, terminal
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	terminal.Close()
+	go func() {
+		buffer := make([]byte, 4096)
+		for {
+			n, err := master.Read(buffer)
+			c.mu.Lock()
+			c.shown.Write(buffer[:n])
+			c.mu.Unlock()
+			if err != nil { // EIO: the last process has closed the terminal
+				c.ended <- cmd.Wait()
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		master.Close()
+	})
+	return c
+}
+
+// text is all that the terminal was sent.
+func (c *session) text() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.shown.String()
+}
+
+// sees waits until the terminal has been sent a text, after what was looked at before.
+func (c *session) sees(text string) {
+	c.t.Helper()
+	var rest string
+	for end := time.Now().Add(llmtest.Limit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		rest = c.text()[c.from:]
+		if i := strings.Index(rest, text); i >= 0 {
+			c.from += i + len(text)
+			return
+		}
+	}
+	c.t.Fatalf("the terminal does not show %q; after what was looked at it shows %q", text, rest)
+}
+
+// press sends keys.
+func (c *session) press(keys string) {
+	c.t.Helper()
+	if _, err := c.master.WriteString(keys); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// modes gives the modes of the terminal.
+func (c *session) modes() unix.Termios {
+	c.t.Helper()
+	m, err := unix.IoctlGetTermios(int(c.master.Fd()), unix.TCGETS)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return *m
+}
+
+// leaves waits for the end of the program with an exit code.
+func (c *session) leaves(code int) {
+	c.t.Helper()
+	err := llmtest.Await(c.t, "the program to end", c.ended)
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != code) || err == nil && code != 0 {
+		c.t.Errorf("the program ended with %v, want exit code %d", err, code)
 	}
 }
 

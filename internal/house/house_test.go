@@ -27,6 +27,7 @@ var ranks = map[string]int{
 	"internal/base/slo":       1, // service-level objectives
 	"internal/base/bounded":   0, // files from elsewhere, within bounds
 	"internal/base/hostile":   0, // what readers of them must survive, for tests
+	"internal/base/noun":      0, // a count and its noun
 	"internal/base/spell":     0, // which word a misspelt one means
 	"internal/base/whole":     0, // files that are complete or not there
 	"internal/base/wait":      0, // time that passes no longer than a context lasts

@@ -3,8 +3,9 @@ package plan
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 )
 
 // Decoding is a measurement of sequences that decode together and nothing else.
@@ -36,27 +37,28 @@ type Measurements struct {
 // and a prompt of two chunks gives p. The measurements must have decoding of one sequence in two contexts, at least
 // two sizes both ways, and a prompt of one chunk and of two. The error matches ErrProfile and names what is missing.
 func (p *Profile) Fit(m Measurements) error {
-	decoding := map[int]map[int][]float64{} // by sequences and context
+	decoding := map[int][]Decoding{} // by sequences
+	one := map[int][]float64{}       // of one sequence, by context
 	for _, d := range m.Decoding {
-		if decoding[d.Sequences] == nil {
-			decoding[d.Sequences] = map[int][]float64{}
+		decoding[d.Sequences] = append(decoding[d.Sequences], d)
+		if d.Sequences == 1 {
+			one[d.Context] = append(one[d.Context], d.Seconds)
 		}
-		decoding[d.Sequences][d.Context] = append(decoding[d.Sequences][d.Context], d.Seconds)
 	}
 	prefill := map[int][]float64{}
 	for _, f := range m.Prefill {
 		prefill[f.Tokens] = append(prefill[f.Tokens], f.Seconds)
 	}
-	one := slices.Sorted(maps.Keys(decoding[1]))
+	contexts := slices.Sorted(maps.Keys(one))
 	switch {
-	case len(one) < 2:
-		return fmt.Errorf("%w: one sequence was measured in %d contexts, want 2", ErrProfile, len(one))
+	case len(contexts) < 2:
+		return fmt.Errorf("%w: one sequence was measured in %d contexts, want 2", ErrProfile, len(contexts))
 	case prefill[m.Chunk] == nil || prefill[2*m.Chunk] == nil:
 		return fmt.Errorf("%w: prompts of %d and %d tokens were not both measured", ErrProfile, m.Chunk, 2*m.Chunk)
 	}
-	short, long := one[0], one[len(one)-1]
+	short, long := contexts[0], contexts[len(contexts)-1]
 	p.PerPromptContext = 0
-	p.PerContext = max((median(decoding[1][long])-median(decoding[1][short]))/float64(long-short), 0)
+	p.PerContext = max((stats.Median(one[long])-stats.Median(one[short]))/float64(long-short), 0)
 	var sizes []int
 	for n := range decoding {
 		if prefill[n] != nil {
@@ -73,20 +75,19 @@ func (p *Profile) Fit(m Measurements) error {
 	for range 4 {
 		var x, y []float64
 		for _, n := range sizes {
-			least := slices.Min(slices.Collect(maps.Keys(decoding[n])))
-			d := median(decoding[n][least]) - float64(n*least)*p.PerContext
-			x, y = append(x, float64(n)), append(y, median(prefill[n])-p.attention(n)-d)
+			d := stats.Median(p.withoutAttention(decoding[n]))
+			x, y = append(x, float64(n)), append(y, stats.Median(prefill[n])-p.attention(n)-d)
 		}
 		intercept, slope := line(x, y) // of q + r − nr
 		p.PerRow = max(-slope, 0)
 		p.PerRequest = max(intercept-p.PerRow, 0)
-		p.PerPromptContext = max((median(prefill[2*m.Chunk])-2*median(prefill[m.Chunk])+p.PerRequest+p.PerRow)/
+		first, both := stats.Median(prefill[m.Chunk]), stats.Median(prefill[2*m.Chunk])
+		p.PerPromptContext = max((both-2*first+p.PerRequest+p.PerRow)/
 			(chunk*chunk), 0)
 	}
 	p.Points = p.Points[:0]
-	for n, by := range decoding {
-		context := slices.Min(slices.Collect(maps.Keys(by)))
-		p.point(n, by[context], float64(n)*(p.PerRow+float64(context)*p.PerContext))
+	for n, measured := range decoding {
+		p.point(n, p.withoutAttention(measured), float64(n)*p.PerRow)
 	}
 	for n, at := range prefill {
 		if decoding[n] == nil && n <= m.Chunk {
@@ -101,9 +102,18 @@ func (p *Profile) Fit(m Measurements) error {
 // attention is what the attention within a prompt of n tokens costs.
 func (p *Profile) attention(n int) float64 { return p.PerPromptContext * float64(n) * float64(n+1) / 2 }
 
+// withoutAttention gives the seconds between two tokens of a sequence less those that attention took.
+func (p *Profile) withoutAttention(measured []Decoding) []float64 {
+	seconds := make([]float64, len(measured))
+	for i, d := range measured {
+		seconds[i] = d.Seconds - float64(d.Sequences*d.Context)*p.PerContext
+	}
+	return seconds
+}
+
 // point adds a number of tokens, from measurements that hold other costs beside it.
 func (p *Profile) point(tokens int, seconds []float64, beside float64) {
-	p.Points = append(p.Points, Point{Tokens: tokens, Seconds: median(seconds) - beside,
+	p.Points = append(p.Points, Point{Tokens: tokens, Seconds: stats.Median(seconds) - beside,
 		Low: slices.Min(seconds) - beside, High: slices.Max(seconds) - beside})
 }
 
@@ -138,12 +148,4 @@ func line(x, y []float64) (a, b float64) {
 	}
 	b = (n*sxy - sx*sy) / (n*sxx - sx*sx)
 	return (sy - b*sx) / n, b
-}
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	if len(v) == 0 {
-		return math.NaN()
-	}
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }

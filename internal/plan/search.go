@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/slo"
 )
 
@@ -81,7 +82,8 @@ func Replicas(ctx context.Context, s Setup, d Demand, most int) (int, []Trial, e
 		case held:
 			high = n
 		case n >= most:
-			return 0, trials, fmt.Errorf("%w by %d replicas: %s", ErrImpossible, most, why(&trials[len(trials)-1], d))
+			return 0, trials, fmt.Errorf("%w by %s: %s", ErrImpossible, noun.Of(most, "replica", "replicas"),
+				why(&trials[len(trials)-1], d))
 		default:
 			low = n
 		}

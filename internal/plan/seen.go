@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 )
 
 // Seen is one request as a client of the server saw it. Times are in seconds of one clock.
@@ -32,14 +35,16 @@ func (p *Profile) FitSeen(seen []Seen, replicas int) error {
 		return !(s.First > s.Begin) || s.Last < s.First || s.Prompt < 1 || s.Output < 1
 	})
 	if len(seen) < leastSeen {
-		return fmt.Errorf("%w: %d requests have times and tokens, want %d at least", ErrProfile, len(seen), leastSeen)
+		return fmt.Errorf("%w: %s times and tokens, at least %d are needed", ErrProfile,
+			noun.Of(len(seen), "request has", "requests have"), leastSeen)
 	}
 	if replicas < 1 {
-		return fmt.Errorf("%w: %d replicas, want 1 at least", ErrProfile, replicas)
+		return fmt.Errorf("%w: %d replicas, at least 1 is needed", ErrProfile, replicas)
 	}
 	rows := loadsOf(seen, float64(replicas))
 	if len(rows) < leastSeen {
-		return fmt.Errorf("%w: %d answers have four tokens or more, want %d at least", ErrProfile, len(rows),
+		return fmt.Errorf("%w: %s four tokens or more, at least %d are needed", ErrProfile,
+			noun.Of(len(rows), "answer has", "answers have"),
 			leastSeen)
 	}
 	knots := knotsOf(rows)
@@ -299,5 +304,5 @@ func (p *Profile) beside(seen []Seen) float64 {
 		slices.Sort(all)
 		quiet = all[:max(len(all)/10, 1)]
 	}
-	return max(median(quiet), 0)
+	return max(stats.Median(quiet), 0)
 }

@@ -30,11 +30,53 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// oracle is llama.cpp with one model loaded.
-type oracle struct {
+// process answers each line of JSON with one.
+type process struct {
 	in  io.WriteCloser
 	out *bufio.Reader
 }
+
+// start runs a script of this folder; it ends with the test.
+func start(t *testing.T, args ...string) process {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "node", args...)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil && t.Context().Err() == nil {
+			t.Errorf("node %s: %v", args[0], err)
+		}
+	})
+	return process{in, bufio.NewReader(out)}
+}
+
+func (p process) ask(t *testing.T, question, answer any) {
+	t.Helper()
+	if err := json.NewEncoder(p.in).Encode(question); err != nil {
+		t.Fatal(err)
+	}
+	line, err := p.out.ReadBytes('\n')
+	if err != nil {
+		t.Fatalf("llama.cpp gave no answer to %.200v", question)
+	}
+	if err := json.Unmarshal(line, answer); err != nil {
+		t.Fatalf("%v in %.200q", err, line)
+	}
+}
+
+// oracle is llama.cpp with one model loaded.
+type oracle struct{ process }
 
 type question struct {
 	Op     string  `json:"op"`
@@ -52,41 +94,13 @@ type reply struct {
 // startOracle loads the file at path; the process ends with the test.
 func startOracle(t *testing.T, path string) *oracle {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "node", "oracle.mjs", path)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil && t.Context().Err() == nil {
-			t.Errorf("node oracle.mjs: %v", err)
-		}
-	})
-	return &oracle{in, bufio.NewReader(out)}
+	return &oracle{start(t, "oracle.mjs", path)}
 }
 
 func (o *oracle) ask(t *testing.T, q question) reply {
 	t.Helper()
-	if err := json.NewEncoder(o.in).Encode(q); err != nil {
-		t.Fatal(err)
-	}
-	line, err := o.out.ReadBytes('\n')
-	if err != nil {
-		t.Fatalf("llama.cpp gave no answer to %s: %v", q.Op, err)
-	}
 	var r reply
-	if err := json.Unmarshal(line, &r); err != nil {
-		t.Fatalf("%v in %.200q", err, line)
-	}
+	o.process.ask(t, q, &r)
 	if r.Error != "" {
 		t.Fatalf("llama.cpp, %s: %s", q.Op, r.Error)
 	}

@@ -2,6 +2,7 @@ package stats
 
 import (
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/mathext"
 )
@@ -60,4 +61,14 @@ func EarlyStopping(p, conf float64, n, over int) (pass bool, more int) {
 		return false, need
 	}
 	return n >= need, max(need-n, 0)
+}
+
+// Median returns the middle of a sample in any order, or the mean of the two in the middle. An empty sample gives NaN.
+func Median(sample []float64) float64 {
+	n := len(sample)
+	if n == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(sample))
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }

@@ -111,3 +111,17 @@ func TestEarlyStoppingOddInput(t *testing.T) {
 		}
 	}
 }
+
+// TestMedian: the middle one, or the mean of two, and the sample keeps its order.
+func TestMedian(t *testing.T) {
+	sample := []float64{3, 1, 2}
+	if got := Median(sample); got != 2 || !slices.Equal(sample, []float64{3, 1, 2}) {
+		t.Errorf("of three: %v, and the sample is %v", got, sample)
+	}
+	if got := Median([]float64{4, 1, 2, 10}); got != 3 {
+		t.Errorf("of four: %v", got)
+	}
+	if got := Median(nil); !math.IsNaN(got) {
+		t.Errorf("of none: %v", got)
+	}
+}

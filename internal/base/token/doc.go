@@ -2,9 +2,9 @@
 // it, incremental detokenisation, and the [INST] chat format.
 //
 // token.go holds the vocabulary and the Tokenizer: start there. encode.go goes from text to ids, decode.go from ids
-// to text as they come, chat.go from a conversation to ids; match.go finds user-defined and control pieces in text.
-// synthetic.go makes working vocabularies for synthetic
-// models.
+// to text as they come, chat.go from a conversation to ids. match.go finds user-defined and control pieces in text,
+// and split.go cuts a text at those that were added to the vocabulary. synthetic.go makes working vocabularies for
+// synthetic models.
 //
 // Encoding follows SentencePiece (Kudo and Richardson 2018, https://arxiv.org/abs/1808.06226). Spaces become "▁"
 // (U+2581). Neighbouring symbols merge as long as their concatenation is a piece: the highest score first, and the

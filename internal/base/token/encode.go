@@ -12,15 +12,12 @@ func (t *Tokenizer) Encode(text string, addBOS bool) []int32 {
 	if addBOS && t.spec.AddBOS && t.spec.BOS >= 0 {
 		ids = append(ids, t.spec.BOS)
 	}
-	return t.appendRun(ids, text, true)
+	return t.appendParts(ids, []Part{{text, true}})
 }
 
 // EncodeInside gives the ids of text that stands behind other text: as it is, without a space prefix.
 func (t *Tokenizer) EncodeInside(text string) []int32 {
-	if text == "" {
-		return nil
-	}
-	return (&merger{t: t}).encode(text, noSpace)
+	return (&merger{t: t}).encodeParts([]Part{{text, true}}, noSpace)
 }
 
 // AtLeast gives a number of tokens that a text of so many bytes has at least, in no time: for texts that are too long
@@ -30,22 +27,11 @@ func (t *Tokenizer) AtLeast(bytes int) int { return bytes / t.maxText }
 // appendText encodes a run of raw text: the start of a sequence or what follows a special token, so with a space
 // prefix where the vocabulary wants one. Empty text has no ids.
 func (t *Tokenizer) appendText(ids []int32, text string) []int32 {
-	if text == "" {
-		return ids
-	}
 	before := noSpace
 	if t.spec.AddSpacePrefix {
 		before = space
 	}
-	return (&merger{t: t, ids: ids}).encode(text, before)
-}
-
-// appendRun is appendText with the rules of Metaspace. first says that the text as a whole begins here.
-func (t *Tokenizer) appendRun(ids []int32, text string, first bool) []int32 {
-	if text == "" {
-		return ids
-	}
-	return (&merger{t: t, ids: ids}).encode(text, t.prefix(first))
+	return (&merger{t: t, ids: ids}).encodeParts([]Part{{text, true}}, before)
 }
 
 // prefix is what goes before a run of text.
@@ -66,25 +52,6 @@ func (t *Tokenizer) prefix(first bool) prefix {
 		return oneSpace
 	}
 	return space
-}
-
-// encode appends the ids of text. What is behind a piece that was added later is a run of its own, as it is in
-// Hugging Face's tokenizers and in llama.cpp.
-func (m *merger) encode(text string, before prefix) []int32 {
-	for text != "" {
-		at, id, n := m.t.added.find(text)
-		if run := text[:at]; run != "" {
-			if before == space || before == oneSpace && run[0] != ' ' {
-				run = " " + run
-			}
-			m.run(run)
-		}
-		if n > 0 {
-			m.ids, before = append(m.ids, id), m.t.prefix(false)
-		}
-		text = text[at+n:]
-	}
-	return m.ids
 }
 
 // run appends the ids of a text without added pieces.

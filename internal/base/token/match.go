@@ -43,19 +43,6 @@ func (m *matcher) at(text string) (id int32, n int) {
 	return 0, 0
 }
 
-// find gives where the first piece in text begins, and its length; the end of text and 0 if there is none.
-func (m *matcher) find(text string) (at int, id int32, n int) {
-	if !m.any {
-		return len(text), 0, 0
-	}
-	for at := range len(text) {
-		if id, n := m.at(text[at:]); n > 0 {
-			return at, id, n
-		}
-	}
-	return len(text), 0, 0
-}
-
 // Part is a stretch of text for EncodeParts.
 type Part struct {
 	Text    string
@@ -80,24 +67,5 @@ func (t *Tokenizer) EncodeParts(parts []Part) []int32 {
 }
 
 func (t *Tokenizer) appendParts(ids []int32, parts []Part) []int32 {
-	var run strings.Builder
-	first := true
-	for _, p := range parts {
-		rest := p.Text
-		if p.Content || !t.control.any {
-			run.WriteString(rest)
-			continue
-		}
-		for rest != "" {
-			at, id, n := t.control.find(rest)
-			run.WriteString(rest[:at])
-			if n > 0 {
-				ids = append(t.appendRun(ids, run.String(), first), id)
-				first = false
-				run.Reset()
-			}
-			rest = rest[at+n:]
-		}
-	}
-	return t.appendRun(ids, run.String(), first)
+	return (&merger{t: t, ids: ids}).encodeParts(parts, t.prefix(true))
 }

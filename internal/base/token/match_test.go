@@ -139,9 +139,7 @@ func TestSpaces(t *testing.T) {
 		"never":  {"a", "▁a", "a <x> a", "<x> ▁a", "<x>", "<c> a", "a <c> ▁a", "<y> a"},
 	} {
 		s := spec
-		if s.AddSpacePrefix = scheme != "never"; s.AddSpacePrefix {
-			s.Metaspace = scheme
-		}
+		s.AddSpacePrefix, s.Metaspace = scheme != "never", scheme
 		tok := mustNew(t, s)
 		for i, text := range texts {
 			if got := strings.Join(spell(tok, tok.EncodeSpecial(text, false)), " "); got != want[i] {
@@ -150,7 +148,7 @@ func TestSpaces(t *testing.T) {
 		}
 	}
 	spec.Metaspace = "none"
-	if _, err := New(spec); err == nil || !strings.Contains(err.Error(), "always or first") {
+	if _, err := New(spec); err == nil || !strings.Contains(err.Error(), "always, first or never") {
 		t.Errorf("an unknown scheme: %v", err)
 	}
 }

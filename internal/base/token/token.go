@@ -34,6 +34,7 @@ const unknownText = " ⁇ "
 const (
 	MetaspaceAlways = "always"
 	MetaspaceFirst  = "first"
+	MetaspaceNever  = "never" // it puts no space anywhere; normalized pieces with spaces are found all the same
 )
 
 // MetaspaceKey is the key of Spec.Metaspace in a GGUF file that was converted here. GGUF itself has none for it.
@@ -52,15 +53,16 @@ func Marks(piece string) bool {
 // Spec is a vocabulary as a model file holds it. Index i of Pieces, Scores and Types describes id i.
 type Spec struct {
 	Pieces         []string
-	Scores         []float32 // higher merges first
-	Types          []int32   // TypeNormal …
-	BOS, EOS, UNK  int32     // −1 where there is none
-	Ends           []int32   // what ends an answer beside EOS: the end of a turn
-	AddBOS         bool      // a prompt starts with BOS
-	AddSpacePrefix bool      // text starts with a space that is not its own
-	Metaspace      string    // where AddSpacePrefix puts none: a name below; empty: everywhere, as SentencePiece does
-	Template       string    // Jinja chat template, if there is one
-	ToolTemplate   string    // another one for conversations with tools
+	Scores         []float32       // higher merges first
+	Types          []int32         // TypeNormal …
+	BOS, EOS, UNK  int32           // −1 where there is none
+	Ends           []int32         // what ends an answer beside EOS: the end of a turn
+	AddBOS         bool            // a prompt starts with BOS
+	AddSpacePrefix bool            // text starts with a space that is not its own
+	Metaspace      string          // where AddSpacePrefix puts none: a name above; empty: everywhere, as SentencePiece
+	Flags          map[int32]Flags // of added pieces that have any
+	Template       string          // Jinja chat template, if there is one
+	ToolTemplate   string          // another one for conversations with tools
 }
 
 // Tokenizer encodes and decodes. It is immutable and safe for concurrent use.
@@ -74,8 +76,10 @@ type Tokenizer struct {
 	perWord  bool             // no piece has "▁" after another character: words encode independently
 	user     matcher          // SentencePiece's user-defined pieces: text is cut there before anything is merged
 	added    matcher          // user-defined pieces that were added later
-	control  matcher          // control pieces, for text that may name them
-	chat     chatFormat
+	// normalized pieces of these are looked for after all others, see Flags
+	normalized matcher
+	control    matcher // control pieces, for text that may name them
+	chat       chatFormat
 }
 
 // New checks a vocabulary and indexes it. Its errors match ErrSpec.
@@ -86,9 +90,9 @@ func New(s Spec) (*Tokenizer, error) {
 		return nil, fmt.Errorf("%w: no pieces", ErrSpec)
 	case n > math.MaxInt32:
 		return nil, fmt.Errorf("%w: %d pieces", ErrSpec, n)
-	case s.Metaspace != "" && s.Metaspace != MetaspaceAlways && s.Metaspace != MetaspaceFirst:
-		return nil, fmt.Errorf("%w: %s is %q, want %s or %s", ErrSpec, MetaspaceKey, s.Metaspace, MetaspaceAlways,
-			MetaspaceFirst)
+	case !slices.Contains([]string{"", MetaspaceAlways, MetaspaceFirst, MetaspaceNever}, s.Metaspace):
+		return nil, fmt.Errorf("%w: %s is %q, want %s, %s or %s", ErrSpec, MetaspaceKey, s.Metaspace, MetaspaceAlways,
+			MetaspaceFirst, MetaspaceNever)
 	case len(s.Scores) != n || len(s.Types) != n:
 		return nil, fmt.Errorf("%w: %d pieces, but %d scores and %d types", ErrSpec, n, len(s.Scores), len(s.Types))
 	}
@@ -103,6 +107,11 @@ func New(s Spec) (*Tokenizer, error) {
 	t := &Tokenizer{spec: s, ids: make(map[string]int32, n), text: make([][]byte, n), perWord: true, maxText: 1}
 	for b := range t.bytes {
 		t.bytes[b] = -1
+	}
+	for id := range s.Flags {
+		if id < 0 || int(id) >= n {
+			return nil, fmt.Errorf("%w: the flags of an added token are those of id %d of %d pieces", ErrSpec, id, n)
+		}
 	}
 	for id := range int32(n) {
 		if err := t.index(id); err != nil {
@@ -123,6 +132,7 @@ func New(s Spec) (*Tokenizer, error) {
 	}
 	t.user.sort()
 	t.added.sort()
+	t.normalized.sort()
 	t.control.sort()
 	t.chat = t.newChatFormat()
 	return t, nil
@@ -155,10 +165,17 @@ func (t *Tokenizer) index(id int32) error {
 			break
 		}
 		t.ids[piece] = id
-		if typ == TypeUserDefined && t.spec.Scores[id] <= AddedScore {
-			t.added.add(string(t.text[id]), id)
-		} else if typ == TypeUserDefined {
+		switch {
+		case typ != TypeUserDefined:
+		case t.spec.Scores[id] > AddedScore:
 			t.user.add(string(t.text[id]), id)
+		case !t.spec.Flags[id].Normalized:
+			t.added.add(string(t.text[id]), id)
+		case t.spec.AddSpacePrefix && t.spec.Metaspace == "": // the space is put before it as before any text
+			t.text[id] = append([]byte{' '}, t.text[id]...)
+			t.normalized.add(string(t.text[id]), id)
+		default:
+			t.normalized.add(string(t.text[id]), id)
 		}
 		t.maxPiece = max(t.maxPiece, len(piece))
 		t.maxText = max(t.maxText, len(t.text[id]))

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Root gives the root of a server from what people write: with or without http://, with or without /v1.
+// Root returns the root URL of a server. target may be written with or without http://, and with or without /v1.
+// Errors match ErrSetup.
 func Root(target string) (string, error) {
 	if !strings.Contains(target, "://") {
 		target = "http://" + target
@@ -27,8 +28,8 @@ func Root(target string) (string, error) {
 	return u.String(), nil
 }
 
-// Route is the path of chat completions where an address names one that does not lie below /v1, as gateways have it,
-// and the query of the address; both are empty for the root of an API.
+// Route returns the path of chat completions if target names one that is not below /v1, as gateways may have it, and
+// the query of target. Both are empty for the root of an API.
 func Route(target string) (path string, query url.Values) {
 	if !strings.Contains(target, "://") {
 		target = "http://" + target
@@ -44,7 +45,7 @@ func Route(target string) (path string, query url.Values) {
 	return path, u.Query()
 }
 
-// Redact hides the password of an address that is shown or recorded.
+// Redact hides the password in an address, for addresses that are shown or recorded.
 func Redact(address string) string {
 	if u, err := url.Parse(address); err == nil {
 		return u.Redacted()

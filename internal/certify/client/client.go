@@ -19,15 +19,15 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// Bounds of an answer outside of load. The list of a gateway with a thousand models has half a megabyte.
+// Bounds of an answer that is not part of the load. The list of a gateway with a thousand models has half a megabyte.
 const (
 	maxAnswer  = 4 << 20
 	maxHead    = 64 << 10 // bytes of headers
-	mostValues = 1 << 18  // of JSON; a model has ten to fifty
+	mostValues = 1 << 18  // JSON values; a model has ten to fifty
 )
 
-// patience is how long a server may take to answer what stands beside the load. A server that accepts connections and
-// never answers must not hold a run for ever.
+// patience is the time limit of requests that are not part of the load, except completions. A server that accepts
+// connections and never answers must not hold up a run for ever.
 const patience = 30 * time.Second
 
 var (
@@ -35,28 +35,28 @@ var (
 	errNoJSON = errors.New("no JSON")
 )
 
-// Client asks a server for what stands beside the load: its models, its tokenizer, one completion as a proof. It is
-// safe for concurrent use.
+// Client sends the requests that are not part of the load: for the server's models, its tokenizer, and single
+// completions. It is safe for concurrent use.
 type Client struct {
 	root, key string
 	extra     Extra
 	http      *http.Client
 }
 
-// Extra is what requests carry beside their body and the key.
+// Extra is what requests have in addition to their body and the key.
 type Extra struct {
 	Header http.Header
 	Query  url.Values
 }
 
-// With makes every request carry extra too.
+// With adds extra to every request. It must be called before the first one.
 func (c *Client) With(extra Extra) *Client {
 	c.extra = extra
 	return c
 }
 
-// New makes a client of the server at root; key may be empty. Like the client that makes the load it uses no
-// proxy and follows no redirect: what one of them reaches, the other must reach too.
+// New returns a client for the server at root. key may be empty. Like the client that makes the load, it uses no proxy
+// and follows no redirect, so that both reach the same servers.
 func New(root, key string) *Client {
 	return &Client{root: root, key: key, http: &http.Client{
 		Transport:     &http.Transport{ResponseHeaderTimeout: 2 * time.Minute, MaxResponseHeaderBytes: maxHead},
@@ -64,14 +64,14 @@ func New(root, key string) *Client {
 	}}
 }
 
-// HTTP2 makes the client speak HTTP/2 without TLS, by prior knowledge. Over TLS it agrees on a version by itself.
+// HTTP2 makes the client speak HTTP/2 by prior knowledge if there is no TLS. With TLS the version is negotiated.
 func (c *Client) HTTP2() {
 	t := c.http.Transport.(*http.Transport)
 	t.CloseIdleConnections()
 	t.Protocols = PriorKnowledge()
 }
 
-// PriorKnowledge is HTTP/2 without TLS and without asking for it.
+// PriorKnowledge returns protocols with HTTP/2, also without TLS and without negotiation.
 func PriorKnowledge() *http.Protocols {
 	var p http.Protocols
 	p.SetUnencryptedHTTP2(true)
@@ -79,24 +79,25 @@ func PriorKnowledge() *http.Protocols {
 	return &p
 }
 
-// OtherVersion says that an answer, or none, came from a server that does not speak HTTP/1.1.
+// OtherVersion says whether the text of an error may come from a server that does not speak HTTP/1.1.
 func OtherVersion(text string) bool {
 	return slices.ContainsFunc([]string{"malformed HTTP", "no application protocol", "unexpected ALPN",
 		"HTTP/1.x transport connection broken", "HTTP2", "505", "EOF", "connection reset"},
 		func(s string) bool { return strings.Contains(text, s) })
 }
 
-// NewRemote is New for a server that is not under test: it goes through the proxy of the environment.
+// NewRemote is New for a server that is not under test. The client uses the proxy of the environment.
 func NewRemote(root, key string) *Client {
 	c := New(root, key)
 	c.http.Transport.(*http.Transport).Proxy = http.ProxyFromEnvironment
 	return c
 }
 
-// Close lets go of idle connections.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Send makes a request and gives the response of a success; the caller closes its body.
+// Send sends a request and returns the response if its status is 2xx; the caller must close its body. Errors match
+// ErrSetup, and are a *StatusError for any other status.
 func (c *Client) Send(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	var in io.Reader
 	if body != nil {
@@ -132,13 +133,14 @@ func (c *Client) Send(ctx context.Context, method, path string, body any) (*http
 		return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode,
 			Message: "to " + bounded.Short(to.Redacted(), evidence.MaxName)}
 	}
-	data, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the message helps if it comes
+	data, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the message helps, but may be missing
 	return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: message(data),
 		Retry:    openai.RetryAfter(resp.Header.Get("Retry-After")),
 		KeyGiven: c.key != "" || len(c.extra.Header) > 0}
 }
 
-// unanswered is the error of a question that got no whole answer. net/http's own words hold the address twice.
+// unanswered is the error of a request without a complete answer. It replaces the text of net/http, which would repeat
+// the address.
 func (c *Client) unanswered(path string, err error) error {
 	if e := (*url.Error)(nil); errors.As(err, &e) {
 		err = e.Err
@@ -146,13 +148,13 @@ func (c *Client) unanswered(path string, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w: %w", errSilent, err)
 	}
-	if len(err.Error()) > evidence.MaxMessage { // a malformed header is quoted whole
+	if len(err.Error()) > evidence.MaxMessage { // the error quotes a malformed header in full
 		return fmt.Errorf("%w: %s: %s", ErrSetup, Redact(c.root+path), bounded.Short(err.Error(), evidence.MaxMessage))
 	}
 	return fmt.Errorf("%w: %s: %w", ErrSetup, Redact(c.root+path), err)
 }
 
-// message finds the message of OpenAI's error body; any other body is shortened.
+// message finds the message in an error body of OpenAI's format. Any other body is returned if it is short.
 func message(body []byte) string {
 	var e openai.ErrorResponse
 	if json.Unmarshal(body, &e) == nil && e.Error.Message != "" {
@@ -172,7 +174,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return err
 	}
 	defer resp.Body.Close()
-	if out == nil { // the status says it all; what little there is keeps the connection
+	if out == nil { // only the status matters; reading a short body keeps the connection usable
 		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
 		return nil
 	}
@@ -192,7 +194,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	return nil
 }
 
-// contentType is what a response says that it is, short enough for a message.
+// contentType is the media type of a response, for an error message.
 func contentType(resp *http.Response) string {
 	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil || len(kind) > 40 {
@@ -201,14 +203,14 @@ func contentType(resp *http.Response) string {
 	return kind
 }
 
-// ask is call for questions that a server answers at once.
+// ask is call with the time limit patience, for requests that a server answers at once.
 func (c *Client) ask(ctx context.Context, method, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return c.call(ctx, method, path, in, out)
 }
 
-// Models lists what the server serves.
+// Models lists the server's models. Errors match ErrSetup; an empty list is an error.
 func (c *Client) Models(ctx context.Context) ([]openai.Model, error) {
 	var list modelList
 	if err := c.ask(ctx, http.MethodGet, "/v1/models", nil, &list); err != nil {
@@ -226,7 +228,7 @@ func (c *Client) Models(ctx context.Context) ([]openai.Model, error) {
 	return list.Data, nil
 }
 
-// modelList is OpenAI's list, or the bare array that some gateways give.
+// modelList is OpenAI's list, or the bare array that some gateways return.
 type modelList struct{ openai.ModelList }
 
 // UnmarshalJSON reads either form.
@@ -237,7 +239,7 @@ func (l *modelList) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &l.ModelList)
 }
 
-// Version is what GET /version says, as vLLM's servers and ours have it; empty where there is no such thing.
+// Version is the version from GET /version, which vLLM and this project's server have; "" if there is none.
 func (c *Client) Version(ctx context.Context) string {
 	var out struct {
 		Version string `json:"version"`
@@ -249,7 +251,7 @@ func (c *Client) Version(ctx context.Context) string {
 	return strings.ToValidUTF8(out.Version, "")
 }
 
-// Chat asks for one completion without streaming.
+// Chat asks for one completion without streaming. Errors match ErrSetup.
 func (c *Client) Chat(ctx context.Context, r openai.ChatRequest) (*openai.ChatResponse, error) {
 	r.Stream, r.StreamOptions = false, nil
 	var out openai.ChatResponse
@@ -259,9 +261,9 @@ func (c *Client) Chat(ctx context.Context, r openai.ChatRequest) (*openai.ChatRe
 	return &out, nil
 }
 
-// Tokenize counts the tokens of a text, without those that a prompt begins with. It speaks vLLM's form of POST
-// /tokenize, which SGLang and this project's server have too, and llama.cpp's and TGI's. Servers without one give an
-// error that matches ErrSetup.
+// Tokenize counts the tokens of a text, without the special tokens at the beginning of a prompt. It knows the forms of
+// POST /tokenize of vLLM, which SGLang and this project's server share, of llama.cpp and of TGI. Errors match
+// ErrSetup, also for a server without a tokenizer.
 func (c *Client) Tokenize(ctx context.Context, model, text string) (int, error) {
 	bare := false
 	var counted openai.TokenizeResponse
@@ -269,7 +271,7 @@ func (c *Client) Tokenize(ctx context.Context, model, text string) (int, error) 
 		AddSpecialTokens: &bare}, &counted)
 	var refused *StatusError
 	if n := max(counted.Count, len(counted.Tokens)); err == nil && (n > 0 || text == "") || NotOffered(err) ||
-		err != nil && !errors.As(err, &refused) { // a server that is silent is not asked in other forms
+		err != nil && !errors.As(err, &refused) { // without an answer there is no point in trying other forms
 		return n, err
 	}
 	var ids struct {
@@ -291,8 +293,8 @@ func (c *Client) Tokenize(ctx context.Context, model, text string) (int, error) 
 	return 0, err
 }
 
-// Ready waits until the server answers: GET /readyz, or /health, or where it has neither GET /v1/models. It gives up
-// when ctx ends or gone is closed.
+// Ready waits until the server answers GET /readyz, or GET /health, or GET /v1/models if it has neither. It gives up
+// when ctx ends, when gone is closed, or when the server refuses the key. Errors match ErrSetup.
 func (c *Client) Ready(ctx context.Context, gone <-chan struct{}) error {
 	const pause = 50 * time.Millisecond
 	for {
@@ -317,7 +319,7 @@ func (c *Client) ready(ctx context.Context) error {
 		}
 	}
 	_, err := c.Models(ctx)
-	if NotOffered(err) { // it answers; whether it has a model shows when one is asked
+	if NotOffered(err) { // the server answers; a later request will show whether it has a model
 		return nil
 	}
 	return err

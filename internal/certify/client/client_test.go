@@ -39,7 +39,8 @@ func TestRoots(t *testing.T) {
 	}
 }
 
-// TestAServerThatNeverAnswers: neither one that sends nothing nor one that never ends its answer may hold a run.
+// TestAServerThatNeverAnswers: neither a server that sends nothing nor one that never ends its answer may hold up a
+// run.
 func TestAServerThatNeverAnswers(t *testing.T) {
 	for name, begins := range map[string]bool{"no answer": false, "no end": true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -131,8 +132,8 @@ func TestTokenizeAndChat(t *testing.T) {
 	}
 }
 
-// TestTokenizersOfOthers: vLLM's form of /tokenize, llama.cpp's and TGI's are understood, each by a server that knows
-// its own alone; one that has none, or counts nothing, is told from them.
+// TestTokenizersOfOthers: the client knows the forms of /tokenize of vLLM, llama.cpp and TGI. Each server of the test
+// knows only one form. A server without a tokenizer, or that counts nothing, gives an error.
 func TestTokenizersOfOthers(t *testing.T) {
 	for name, c := range map[string]struct {
 		field, answer string

@@ -12,26 +12,27 @@ import (
 	"time"
 )
 
-// ErrSetup is matched by every error of a server that could not be started, reached or understood.
+// ErrSetup matches every error about a server that could not be started, reached or understood.
 var ErrSetup = errors.New("set-up failed")
 
-// ErrUnauthorized is matched where the server refuses the key, or wants one.
+// ErrUnauthorized matches errors that say that the server refuses the key, or requires one.
 var ErrUnauthorized = errors.New("the server refuses the API key")
 
-// ErrUnreadable is matched where an answer came in a form that the load's client does not read.
+// ErrUnreadable matches errors about answers in a form that the client of the load cannot read.
 var ErrUnreadable = errors.New("the answer cannot be read")
 
-// StatusError is an answer that is not a success.
+// StatusError is the error for a response whose status is not 2xx.
 type StatusError struct {
 	URL     string
 	Status  int
-	Message string // of the body, shortened
-	// the request carried a key, or a header that may be one
+	Message string // message of the body, shortened
+	// whether the request had a key, or a header that may be one
 	KeyGiven bool
-	Retry    time.Duration // after which the server asks to be asked again; 0: it does not say
+	Retry    time.Duration // Retry-After of the response; 0 if it has none
 }
 
-// Later says that a server is there and wants to be asked again, and in what time: it starts, or has too much to do.
+// Later says whether a server asks its client to try again, because it is starting or overloaded. in is after how
+// long; one second if the server does not say.
 func Later(err error) (in time.Duration, ok bool) {
 	var status *StatusError
 	if !errors.As(err, &status) || status.Status != http.StatusServiceUnavailable &&
@@ -41,7 +42,7 @@ func Later(err error) (in time.Duration, ok bool) {
 	return cmp.Or(status.Retry, time.Second), true
 }
 
-// Error names the address and the status.
+// Error formats the address, the status and the message.
 func (e *StatusError) Error() string {
 	s := fmt.Sprintf("%s answers %d %s", e.URL, e.Status, http.StatusText(e.Status))
 	if e.Message != "" {
@@ -50,20 +51,20 @@ func (e *StatusError) Error() string {
 	return s
 }
 
-// Is makes 401 and 403 match ErrUnauthorized, and all of them ErrSetup.
+// Is makes every StatusError match ErrSetup, and those with status 401 and 403 also ErrUnauthorized.
 func (e *StatusError) Is(target error) bool {
 	return target == ErrSetup || target == ErrUnauthorized &&
 		(e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden)
 }
 
-// NotOffered says that a server answers and has no such route.
+// NotOffered says whether an error means that a server answers but does not have the route.
 func NotOffered(err error) bool {
 	var status *StatusError
 	return errors.As(err, &status) && slices.Contains([]int{http.StatusNotFound, http.StatusMethodNotAllowed,
 		http.StatusNotImplemented}, status.Status)
 }
 
-// Hint says what to do about an error of this package; empty where there is nothing to say.
+// Hint says what a user can do about an error of this package; "" if there is no advice.
 func Hint(err error) string {
 	const root = "the address must be the root of an OpenAI-compatible API, such as http://host:8000 or " +
 		"http://host:8000/v1"

@@ -15,7 +15,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/cost"
 )
 
-// zipped is a compressed record that begins with a header and goes on with what fill writes.
+// zipped is a compressed record of a header and whatever fill writes.
 func zipped(t *testing.T, fill func(w io.Writer)) *bytes.Buffer {
 	t.Helper()
 	var b bytes.Buffer
@@ -42,7 +42,7 @@ func lines(n int, line string) func(io.Writer) {
 	}
 }
 
-// inner is a line with a list or an object of n entries in the middle.
+// inner writes a line with a list or an object of n entries in its middle.
 func inner(n int, before, entry, after string) func(io.Writer) {
 	return func(w io.Writer) {
 		io.WriteString(w, before+strings.TrimSuffix(strings.Repeat(entry, n), ",")+after+"\n")
@@ -56,7 +56,7 @@ func TestRecordsMadeToExhaustTheirReader(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		fill func(io.Writer)
-		want error // nil: it is read, and what cannot be read is counted
+		want error // nil: the record is read, and bad lines are counted
 	}{
 		"the same event 60 MB long":   {lines(2e6, "{\"at\":0,\"clock\":{\"drift_ns\":0}}\n"), ErrTooLarge},
 		"empty lines":                 {lines(60e6/1000, strings.Repeat("\n", 1000)), ErrTooLarge},
@@ -86,7 +86,8 @@ func TestRecordsMadeToExhaustTheirReader(t *testing.T) {
 	}
 }
 
-// TestAnHonestRecordIsNoBomb: that of a server that refuses every request with the same words compresses best.
+// TestAnHonestRecordIsNoBomb: real records are not refused. The one that compresses best is that of a server that
+// refuses every request with the same message.
 func TestAnHonestRecordIsNoBomb(t *testing.T) {
 	if testing.Short() {
 		t.Skip("one goroutine reads a large record")
@@ -96,7 +97,7 @@ func TestAnHonestRecordIsNoBomb(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const n = 150_000 // beyond what is free
+	const n = 150_000 // large enough that maxRatio applies
 	events := []Event{header()}
 	for i := range n {
 		at := int64(i) * 20_000_000
@@ -119,7 +120,7 @@ func TestAnHonestRecordIsNoBomb(t *testing.T) {
 	}
 }
 
-// TestWhatNoReaderTakesIsNotWritten: the record goes on without it, and stays readable.
+// TestWhatNoReaderTakesIsNotWritten: an event that no reader accepts is not written, and the record stays readable.
 func TestWhatNoReaderTakesIsNotWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run.gz")
 	w, err := Create(path)
@@ -144,7 +145,8 @@ func TestWhatNoReaderTakesIsNotWritten(t *testing.T) {
 	}
 }
 
-// TestTheLargestAnswerFitsALine: the bounds of fields and that of a line agree, with the worst text there is.
+// TestTheLargestAnswerFitsALine: a request whose fields are as large as their bounds allow fits a line, even with text
+// whose JSON is longest.
 func TestTheLargestAnswerFitsALine(t *testing.T) {
 	e := request(1)
 	e.Request.Text = strings.Repeat("\x00", MaxText)

@@ -5,21 +5,21 @@ import (
 	"fmt"
 )
 
-// Bounds of what an event holds. Whoever takes something from a server keeps to them where it enters, so that every
-// line fits MaxLine, and the reader refuses what is beyond them: it was made to exhaust it.
+// Bounds of what an event holds. Code that receives data from a server applies them on receipt, so that every line
+// fits MaxLine. The reader refuses a record beyond them, because it was made to exhaust the reader.
 const (
 	MaxLine    = 8 << 20   // bytes of a line
 	MaxItems   = 1 << 18   // values and keys of a line, all levels together
-	MaxChunks  = 1 << 17   // of an answer, and so its gaps
-	MaxText    = 512 << 10 // bytes of an answer's text; its reasoning may have as many
+	MaxChunks  = 1 << 17   // of an answer, and so of its gaps
+	MaxText    = 512 << 10 // bytes of an answer's text, and of its reasoning
 	MaxDetail  = 200       // bytes of a failure's reason
 	MaxMessage = 400       // bytes of any other error or explanation
 	MaxFinish  = 40        // bytes of a finish_reason
-	MaxName    = 200       // bytes of a name that the server gives: a model, a version, a metric
+	MaxName    = 200       // bytes of a name from the server: a model, a version, a metric
 
-	MaxGenerators = 256 // of a run
+	MaxGenerators = 256 // generators of a run
 
-	MaxReasons = 32  // finish reasons that a counter is split by
+	MaxReasons = 32  // finish reasons by which a counter is split
 	MaxBuckets = 512 // of a histogram
 )
 
@@ -27,31 +27,32 @@ const (
 const (
 	MaxTotal    = 16 << 30 // bytes of all lines
 	MaxRequests = 20e6
-	MaxOthers   = 8e6 // events of other kinds: samples are ten a second
+	MaxOthers   = 8e6 // events of other kinds: there are ten samples per second
 
-	// maxRatio is how much larger lines may be than their compressed form, beyond maxRatioFree: those of honest runs
-	// are 4 to 20 times as large, those of a file made to exhaust its reader up to 1,032 times.
+	// maxRatio bounds how many times larger the lines may be than their compressed form, beyond the first maxRatioFree
+	// bytes. Lines of real runs are 4 to 20 times larger. Those of a file made to exhaust its reader are up to 1,032
+	// times larger.
 	maxRatio     = 64
 	maxRatioFree = 16 << 20
 )
 
-// maxRare bounds the events of kinds of which a run has few, and mostLost the lines that are not events: a damaged
-// disk spoils a few.
+// maxRare bounds the events of kinds of which a run has few. mostLost bounds the lines that are not events, of which a
+// damaged disk causes a few.
 const (
 	maxRare  = 10_000
 	mostLost = 100_000
 )
 
-// ErrTooLarge is matched by errors about an event or a record beyond its bounds.
+// ErrTooLarge matches errors about an event or a record that exceeds its bounds.
 var ErrTooLarge = errors.New("too large for a record of events")
 
-// tally counts what a record holds against its bounds.
+// tally counts the contents of a record and checks them against the bounds.
 type tally struct {
 	bytes                  int64
 	requests, rare, others int
 }
 
-// line counts bytes.
+// line counts the n bytes of a line.
 func (t *tally) line(n int) error {
 	if t.bytes += int64(n); t.bytes > MaxTotal {
 		return fmt.Errorf("evidence: %w: more than %d GiB of lines", ErrTooLarge, MaxTotal>>30)
@@ -59,7 +60,7 @@ func (t *tally) line(n int) error {
 	return nil
 }
 
-// event counts one of a kind.
+// event counts an event by its kind.
 func (t *tally) event(e *Event) error {
 	switch {
 	case e.Request != nil:

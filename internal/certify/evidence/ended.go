@@ -2,15 +2,15 @@ package evidence
 
 import "strings"
 
-// Ends of an answer, as OpenAI's API names them.
+// Values of finish_reason, as OpenAI's API names them.
 const (
-	EndStop     = "stop"           // the model had ended it
-	EndLength   = "length"         // max_tokens cut it
-	EndFiltered = "content_filter" // a filter held it back, or a part of it
-	EndTools    = "tool_calls"     // it calls tools
+	EndStop     = "stop"           // the model ended the answer
+	EndLength   = "length"         // max_tokens ended it
+	EndFiltered = "content_filter" // a filter withheld the answer or a part of it
+	EndTools    = "tool_calls"     // the answer calls tools
 )
 
-// otherEnds are names that other servers and gateways give as finish_reason, in lower case.
+// otherEnds translates values of finish_reason that other servers and gateways use, in lower case.
 var otherEnds = map[string]string{
 	"eos": EndStop, "eos_token": EndStop, "end_turn": EndStop, "end_of_turn": EndStop, "stop_sequence": EndStop,
 	"complete": EndStop, "completed": EndStop, "stop": EndStop,
@@ -21,13 +21,13 @@ var otherEnds = map[string]string{
 	"recitation": EndFiltered, "prohibited_content": EndFiltered,
 }
 
-// Ended is finish_reason in OpenAI's words, whatever the server calls it; a name that nobody knows is left as it is.
+// Ended is finish_reason translated into OpenAI's words. An unknown value is returned unchanged.
 func (r *Request) Ended() string { return EndOf(r.Finish) }
 
-// EndOf is Ended of a finish_reason.
+// EndOf translates a finish_reason as Ended does.
 func EndOf(finish string) string {
 	switch finish {
-	case "", EndStop, EndLength: // nearly always
+	case "", EndStop, EndLength: // the usual case needs no lookup
 		return finish
 	}
 	if end, ok := otherEnds[strings.ToLower(finish)]; ok {

@@ -85,13 +85,13 @@ func TestAKilledRunLeavesAReadableRecord(t *testing.T) {
 		}
 	}
 	clock = clock.Add(flushEvery)
-	if err := w.Add(request(1)); err != nil { // a second has passed: flushes
+	if err := w.Add(request(1)); err != nil { // a second has passed, so this flushes
 		t.Fatal(err)
 	}
-	if err := w.Add(request(2)); err != nil { // lost by the kill
+	if err := w.Add(request(2)); err != nil { // not flushed, so lost
 		t.Fatal(err)
 	}
-	got, err := ReadFile(path) // finds the .part
+	got, err := ReadFile(path) // finds the .part file
 	if err != nil {
 		t.Fatal(err)
 	}

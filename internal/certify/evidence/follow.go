@@ -15,26 +15,26 @@ import (
 )
 
 const (
-	// followEvery is how often a record that has nothing new is looked at.
+	// followEvery is how long Follow waits before it looks for new data again.
 	followEvery = 150 * time.Millisecond
 
-	// quiet is after how long without a new byte a record is taken for left, where no lock says that its writer lives:
-	// a run samples resources ten times a second and flushes every second.
+	// quiet is the time without new data after which a record counts as Left, unless a lock shows that its writer is
+	// alive. A run takes samples ten times per second and flushes every second.
 	quiet = 6 * time.Second
 )
 
-// State says how far a record is.
+// State says whether a record is being written or has ended.
 type State int
 
 // States of a record.
 const (
 	Missing State = iota
 	Writing       // a run is writing it
-	Left          // its writer was killed before the end
-	Closed        // its run has ended
+	Left          // its writer was killed before the run ended
+	Closed        // its run has ended, and the file is complete
 )
 
-// StateOf looks at the record at path, as it will be called when its run has ended.
+// StateOf returns the state of a record. path is its final name, without the suffix ".part".
 func StateOf(path string) State {
 	part := partOf(path)
 	if _, err := os.Stat(strings.TrimSuffix(part, partSuffix)); err == nil {
@@ -50,11 +50,11 @@ func StateOf(path string) State {
 	return Left
 }
 
-// Sweep removes the empty records in a directory: a run that is killed before its first line leaves one.
+// Sweep removes empty records from a directory. A run that is killed before its first line leaves one.
 func Sweep(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return // whoever writes there says why it cannot
+		return // the code that writes there will report the error
 	}
 	for _, e := range entries {
 		part := filepath.Join(dir, e.Name())
@@ -62,15 +62,16 @@ func Sweep(dir string) {
 			continue
 		}
 		if info, err := e.Info(); err == nil && info.Size() == 0 && StateOf(part) == Left {
-			_ = os.Remove(part) // one that stays does no harm
+			_ = os.Remove(part) // an empty record does no harm
 		}
 	}
 }
 
 func partOf(path string) string { return strings.TrimSuffix(path, partSuffix) + partSuffix }
 
-// Follow is ScanFile of a record that is still being written: it waits for more until the run has closed its record,
-// its writer is gone, or ctx has ended. Info.Ended and Info.Cut tell the first two apart.
+// Follow is ScanFile for a record that is still being written. It waits for more events until the run has closed its
+// record, its writer has died, or ctx has ended. Info.Ended and Info.Cut distinguish the first two. If ctx has ended
+// it returns the error of ctx.
 func Follow(ctx context.Context, path string, each func(*Event) error) (Info, error) {
 	path = strings.TrimSuffix(path, partSuffix)
 	f, err := os.Open(partOf(path))
@@ -91,7 +92,7 @@ func Follow(ctx context.Context, path string, each func(*Event) error) (Info, er
 	return info, nil
 }
 
-// growing is a file at whose end a reader waits for more.
+// growing is a file whose reader waits at its end for more data.
 type growing struct {
 	ctx  context.Context
 	file *os.File
@@ -100,7 +101,8 @@ type growing struct {
 
 func (g *growing) Read(p []byte) (int, error) {
 	for {
-		state := StateOf(g.path) // before the read: what is written last is there when the state says that it is
+		// before the read, so that nothing is missed that was written before the state changed
+		state := StateOf(g.path)
 		n, err := g.file.Read(p)
 		if n > 0 {
 			return n, nil

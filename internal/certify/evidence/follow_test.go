@@ -20,7 +20,8 @@ func headEvent() Event {
 	return Event{Header: &Header{SchemaVersion: SchemaVersion, Case: &testcases.Case{ID: "TC"}, Profile: "quick"}}
 }
 
-// TestFollow: whoever follows a record sees each event soon after it was flushed, and the end when it is closed.
+// TestFollow: a reader that follows a record gets each event soon after it was flushed, and the end when the record is
+// closed.
 func TestFollow(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.events.jsonl.gz")
 	if s := StateOf(path); s != Missing {
@@ -57,7 +58,7 @@ func TestFollow(t *testing.T) {
 			t.Fatal(err)
 		}
 		saw(i + 2)
-		// a lock that is held says that the writer lives, however long it is quiet
+		// a held lock shows that the writer is alive, however long it writes nothing
 		if err := os.Chtimes(path+partSuffix, time.Now().Add(-time.Hour), time.Now().Add(-time.Hour)); err != nil {
 			t.Fatal(err)
 		}
@@ -76,14 +77,14 @@ func TestFollow(t *testing.T) {
 	if err != nil || whole.SHA256 != r.info.SHA256 {
 		t.Errorf("the digest is %s, want %s, %v", r.info.SHA256, whole.SHA256, err)
 	}
-	// one that is complete already is followed to its end at once
+	// a record that is already complete is followed to its end at once
 	if info, err := Follow(t.Context(), path, func(*Event) error { return nil }); err != nil || info.Count != 5 {
 		t.Errorf("%+v, %v", info, err)
 	}
 }
 
-// TestFollowAKilledRun: a record whose writer is gone is read as far as it goes, compressed or not, and with half a
-// line at its end.
+// TestFollowAKilledRun: a record whose writer has died is read to its end, compressed or not, even if it ends with
+// half a line.
 func TestFollowAKilledRun(t *testing.T) {
 	head := headEvent()
 	first, err := Encode(&head)
@@ -118,7 +119,7 @@ func TestFollowAKilledRun(t *testing.T) {
 			t.Errorf("%s: %d events, want 2", name, n)
 		}
 	}
-	// a moment after its last byte nobody can tell a killed writer from a slow one: the reader waits, until it is told
+	// shortly after the last byte a killed writer cannot be told from a slow one, so the reader waits until ctx ends
 	path := filepath.Join(t.TempDir(), "b.events.jsonl.gz")
 	if err := os.WriteFile(path+partSuffix, lines, 0o600); err != nil {
 		t.Fatal(err)
@@ -133,8 +134,8 @@ func TestFollowAKilledRun(t *testing.T) {
 	}
 }
 
-// TestSweep: the empty record of a run that was killed in its first moment is removed by a later run; what a process
-// may still write, and what says something, stays.
+// TestSweep: a later run removes the empty record of a run that was killed in its first moment. It keeps records that
+// a process may still write, and records that are not empty.
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	old := time.Now().Add(-time.Hour)

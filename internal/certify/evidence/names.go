@@ -2,59 +2,62 @@ package evidence
 
 import "strings"
 
-// TargetKind says where the server under test comes from.
+// TargetKind says who started the server under test.
 type TargetKind string
 
 // Kinds of target.
 const (
-	TargetEmbedded TargetKind = "embedded" // started by the run
-	TargetURL      TargetKind = "url"      // it ran already
+	TargetEmbedded TargetKind = "embedded" // the run started the server
+	TargetURL      TargetKind = "url"      // the server was running before
 )
 
-// CutReason says why a phase ended before its plan; empty: it did not. Beside the constants it may be the message of
-// an error.
+// CutReason says why a phase ended before its plan was complete; empty if it did not. Besides the constants it may be
+// the message of an error.
 type CutReason string
 
 // Reasons for the early end of a phase.
 const (
-	CutMaxTime     CutReason = "max_s"       // the phase's own limit of time
-	CutInterrupted CutReason = "interrupted" // the run was stopped
-	CutTargetLost  CutReason = "target lost" // the server went away
+	CutMaxTime     CutReason = "max_s"       // the phase's own time limit
+	CutInterrupted CutReason = "interrupted" // somebody stopped the run
+	CutTargetLost  CutReason = "target lost" // the server stopped answering
 	CutUnanswered  CutReason = "unanswered"  // the warm-up had no answer
-	CutSilent      CutReason = "silent"      // request after request timed out
-	CutDrain       CutReason = "drain_s"     // a step of a sweep: what was not answered by then was broken off
+	CutSilent      CutReason = "silent"      // several requests in a row timed out
+	CutDrain       CutReason = "drain_s"     // a step of a sweep: requests not answered within that time were canceled
 )
 
-// Failure is the class of a request's failure; empty: it was answered.
+// Failure is the class of a request's failure; empty if the request was answered.
 type Failure string
 
 // Classes of failure.
 const (
-	FailConnect   Failure = "connect"   // no connection, or reset before a response
-	FailTimeout   Failure = "timeout"   // no end within the limit
-	FailStatus    Failure = "status"    // HTTP status other than 2xx
-	FailProtocol  Failure = "protocol"  // against the API: broken JSON, no choices, a stream without [DONE]
+	FailConnect Failure = "connect" // no connection, or it was reset before a response
+	FailTimeout Failure = "timeout" // no end within the limit
+	FailStatus  Failure = "status"  // HTTP status other than 2xx
+	// the answer violates the API: broken JSON, no choices, a stream without [DONE]
+	FailProtocol  Failure = "protocol"
 	FailTruncated Failure = "truncated" // the stream broke off
-	FailEmpty     Failure = "empty"     // no content at all
-	FailCanceled  Failure = "canceled"  // the run was interrupted: not counted
+	FailEmpty     Failure = "empty"     // the answer has no content at all
+	FailCanceled  Failure = "canceled"  // the run was interrupted; the request is not counted
 	FailThinking  Failure = "thinking"  // only reasoning came until max_tokens: the case's limit, not the server
-	FailClient    Failure = "client"    // this client had no file, port or memory left
-	FailTooLong   Failure = "too_long"  // refused as longer than the model's context: the case's, not the server's
-	FailFiltered  Failure = "filtered"  // a content filter held the answer back: no matter of speed or honesty
+	FailClient    Failure = "client"    // this client had no file descriptor, port or memory left
+	// refused as longer than the model's context: a fault of the case, not the server
+	FailTooLong Failure = "too_long"
+	// a content filter withheld the answer, which says nothing about speed or honesty
+	FailFiltered Failure = "filtered"
 )
 
-// Blameless says that a failure of this class is not the server's.
+// Blameless says whether failures of this class are not the server's fault.
 func (f Failure) Blameless() bool {
 	return f == FailThinking || f == FailClient || f == FailFiltered || f == FailTooLong
 }
 
-// ScrapeLabel says when a scrape was made: a moment of the run, or a place at a phase such as "before sustained".
+// ScrapeLabel says when a scrape was made: ScrapeStart, or a place relative to a phase such as "before sustained".
 type ScrapeLabel string
 
 // ScrapeStart is the first scrape of a run, before any phase.
 const ScrapeStart ScrapeLabel = "start"
 
-// ScrapePlace is where a scrape lies relative to a phase.
+// ScrapePlace is the place of a scrape relative to a phase.
 type ScrapePlace string
 
 // Places of scrapes.
@@ -65,10 +68,10 @@ const (
 	ScrapeIdle   ScrapePlace = "idle" // during a phase without load
 )
 
-// Of makes the label of a scrape at this place of a phase.
+// Of returns the label of a scrape at this place of a phase.
 func (p ScrapePlace) Of(phase string) ScrapeLabel { return ScrapeLabel(string(p) + " " + phase) }
 
-// At gives the phase that the label names, if it lies at that place of it.
+// At returns the phase of the label. ok is false if the label is not about place p.
 func (l ScrapeLabel) At(p ScrapePlace) (phase string, ok bool) {
 	return strings.CutPrefix(string(l), string(p)+" ")
 }
@@ -78,38 +81,38 @@ type ConditionID string
 
 // Preconditions, in the order in which they are checked.
 const (
-	ConditionReady       ConditionID = "ready"       // the server answers
-	ConditionModel       ConditionID = "model"       // its model answers
-	ConditionLengths     ConditionID = "lengths"     // the case's lengths fit the model's context
-	ConditionPrompts     ConditionID = "prompts"     // the prompts are those of the case
+	ConditionReady       ConditionID = "ready"       // the server answers requests
+	ConditionModel       ConditionID = "model"       // the model answers a prompt
+	ConditionLengths     ConditionID = "lengths"     // the case's prompts and answers fit the model's context
+	ConditionPrompts     ConditionID = "prompts"     // the prompts are the ones that the case names
 	ConditionMetrics     ConditionID = "metrics"     // the metrics can be read
 	ConditionResources   ConditionID = "resources"   // memory and CPU can be read
-	ConditionEnvironment ConditionID = "environment" // cores and memory of this machine
+	ConditionEnvironment ConditionID = "environment" // this machine has enough cores and memory
 	ConditionClient      ConditionID = "client"      // the load generator's own error is small enough
-	ConditionLimits      ConditionID = "limits"      // this machine has files and ports enough for the load
+	ConditionLimits      ConditionID = "limits"      // this machine has enough file descriptors and ports for the load
 	ConditionBaseline    ConditionID = "baseline"    // the warm-up was answered
 )
 
-// AuditID names a test of the server's honesty.
+// AuditID names an audit, which is a test of the server's honesty.
 type AuditID string
 
 // Audits, in the order in which they are made.
 const (
 	AuditCache        AuditID = "cache"             // a repeated prompt is computed again
-	AuditUsage        AuditID = "usage"             // as many tokens as usage claims
-	AuditEmptyFirst   AuditID = "empty-first-token" // no empty chunk that looks like a fast first token
+	AuditUsage        AuditID = "usage"             // usage counts the tokens that were sent
+	AuditEmptyFirst   AuditID = "empty-first-token" // no empty chunk is sent early that looks like a first token
 	AuditMaxTokens    AuditID = "max-tokens"        // max_tokens is kept
 	AuditFinishReason AuditID = "finish-reason"     // finish_reason is true
-	AuditDeterminism  AuditID = "determinism"       // the same answer at temperature 0; reported only
+	AuditDeterminism  AuditID = "determinism"       // the answer is the same at temperature 0; reported only
 )
 
-// HostServer says where the server of a Host is.
+// HostServer says where the server is, as seen from the machine of a Host event.
 type HostServer string
 
 // Places of the server.
 const (
-	HostServerCounted HostServer = "counted"   // on this machine: Own counts it
+	HostServerCounted HostServer = "counted"   // on this machine, and Own counts it
 	HostServerRemote  HostServer = "elsewhere" // on another machine
-	// on this machine, but its processes are not known: what others use cannot be told from what it uses
+	// on this machine, but its processes are not known, so its CPU time cannot be told from that of other programs
 	HostServerUnknown HostServer = "unknown"
 )

@@ -17,25 +17,25 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
-// ErrFormat is matched by errors about a file that holds no record.
+// ErrFormat matches errors about a file that is not a record.
 var ErrFormat = errors.New("not a record of events")
 
-// Info is what there is to say of a record beside its events.
+// Info describes a record.
 type Info struct {
-	Count  int    // events
-	Lost   int    // lines that could not be read; the last one of a cut file among them
-	Cut    bool   // the file breaks off: its run was killed, or it was damaged
+	Count  int    // number of events
+	Lost   int    // lines that could not be read, including the last line of a cut file
+	Cut    bool   // the file is incomplete: its run was killed, or it was damaged
 	Ended  bool   // the run closed its record
-	SHA256 string // of the uncompressed lines that were read
+	SHA256 string // SHA-256 of the uncompressed lines that were read, in hexadecimal
 }
 
-// Record is a whole record in memory. Those of large runs are better scanned.
+// Record is a whole record in memory. For records of large runs use Scan.
 type Record struct {
 	Info
 	Events []Event
 }
 
-// openFile opens a record. Where path does not exist but path.part does, that is opened: the run was killed.
+// openFile opens a record. If path does not exist but path.part does, because the run was killed, it opens that.
 func openFile(path string) (*os.File, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) && !strings.HasSuffix(path, partSuffix) {
@@ -49,7 +49,7 @@ func openFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// ScanFile is Scan of a file, or of its .part where the run was killed.
+// ScanFile is Scan for a file, or for its .part if the run was killed.
 func ScanFile(path string, each func(*Event) error) (Info, error) {
 	f, err := openFile(path)
 	if err != nil {
@@ -63,7 +63,7 @@ func ScanFile(path string, each func(*Event) error) (Info, error) {
 	return info, nil
 }
 
-// ReadFile reads a record into memory.
+// ReadFile reads a record into memory. Its errors are those of ScanFile.
 func ReadFile(path string) (*Record, error) {
 	r := &Record{}
 	var err error
@@ -80,8 +80,8 @@ func (r *Record) keep(e *Event) error {
 }
 
 // Scan reads a record, compressed or not, and calls each for every event, whose pointers each may keep. An error of
-// each ends it. A cut tail is tolerated and reported; a file whose first line is not a header matches ErrFormat, and
-// one that was made to exhaust its reader ErrTooLarge.
+// each ends the scan and is returned. An incomplete end is not an error; Info.Cut reports it. The error for a file
+// whose first line is not a header matches ErrFormat, and that for a record beyond its bounds ErrTooLarge.
 func Scan(r io.Reader, each func(*Event) error) (Info, error) {
 	wire := &counted{Reader: r}
 	in := bufio.NewReaderSize(wire, 64<<10)
@@ -113,7 +113,7 @@ var errEmpty = fmt.Errorf("evidence: %w: the file is empty: the run was killed i
 
 var errNoHeader = fmt.Errorf("evidence: %w: the first line must be a header", ErrFormat)
 
-// counted counts what is read of a file.
+// counted counts the bytes that are read from a file.
 type counted struct {
 	io.Reader
 	n int64
@@ -125,14 +125,14 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// scan is a record while it is read.
+// scan is the state while a record is read.
 type scan struct {
 	each  func(*Event) error
 	info  Info
 	sum   hash.Hash
 	tally tally
-	wire  *counted          // the compressed file; nil: it is not compressed
-	names map[string]string // strings that come again and again, once each
+	wire  *counted          // the compressed file; nil if it is not compressed
+	names map[string]string // strings that occur often, to store each once
 }
 
 func (s *scan) lines(in *bufio.Reader) error {
@@ -151,7 +151,7 @@ func (s *scan) lines(in *bufio.Reader) error {
 			}
 			line = line[:0]
 		case errors.Is(err, bufio.ErrBufferFull):
-		default: // the end, or a break
+		default: // the end, or an error
 			if len(line) > 0 {
 				s.info.Lost++
 			}
@@ -161,7 +161,7 @@ func (s *scan) lines(in *bufio.Reader) error {
 	}
 }
 
-// line takes a whole line. One that is not an event is counted as lost.
+// line decodes one complete line. A line that is not an event is counted as lost.
 func (s *scan) line(line []byte) error {
 	s.sum.Write(line)
 	if err := s.tally.line(len(line)); err != nil {
@@ -200,11 +200,11 @@ func (s *scan) line(line []byte) error {
 	return s.each(&e)
 }
 
-// maxNames bounds the strings that are kept once.
+// maxNames bounds the number of shared strings.
 const maxNames = 4096
 
-// share makes the strings that all requests and samples have alike the same ones: ten million requests are in a
-// handful of phases.
+// share lets equal strings of requests and samples share their memory: ten million requests belong to only a few
+// phases.
 func (s *scan) share(e *Event) {
 	switch {
 	case e.Request != nil:
@@ -229,7 +229,8 @@ func (s *scan) once(name string) string {
 	return name
 }
 
-// Digest gives the SHA-256 of the events' lines, as Scan finds it in a file that holds them.
+// Digest returns the SHA-256 of the events' lines in hexadecimal, equal to Info.SHA256 of a file that holds them. Its
+// errors are those of Encode.
 func Digest(events []Event) (string, error) {
 	sum := sha256.New()
 	for i := range events {
@@ -242,7 +243,8 @@ func Digest(events []Event) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// Decode reads one line of a record that comes over another way than a file, within the same bounds.
+// Decode reads one line of a record that does not come from a file, within the same bounds. Its errors match
+// ErrTooLarge or ErrFormat.
 func Decode(line []byte) (*Event, error) {
 	if len(line) > MaxLine {
 		return nil, fmt.Errorf("evidence: %w: a line of %d bytes", ErrTooLarge, len(line))

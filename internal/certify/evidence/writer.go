@@ -15,17 +15,18 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/filelock"
 )
 
-// ErrClosed is returned by Add after Close.
+// ErrClosed is returned by Add and Flush after Close or Discard.
 var ErrClosed = errors.New("evidence: writer is closed")
 
-// flushEvery bounds what a killed run loses: one second of events.
+// flushEvery is how much a killed run can lose: the events of one second.
 const flushEvery = time.Second
 
-// partSuffix marks a record whose run has not ended.
+// partSuffix is the end of the file name of a record whose run has not ended.
 const partSuffix = ".part"
 
-// Encode gives an event as one line, newline included. Equal events give equal bytes: keys come in a fixed order,
-// maps are sorted, floats are the shortest that read back the same. One that no reader would take matches ErrTooLarge.
+// Encode returns an event as one line with its newline. Equal events give equal bytes: keys have a fixed order, maps
+// are sorted, and floats are the shortest text that reads back the same. The error for an event that no reader would
+// accept matches ErrTooLarge.
 func Encode(e *Event) ([]byte, error) {
 	if n := e.kinds(); n != 1 {
 		return nil, fmt.Errorf("evidence: an event has exactly one kind, this one has %d", n)
@@ -60,8 +61,8 @@ func (e *Event) kinds() int {
 	return n
 }
 
-// Writer records events in a gzip file as they happen. It is safe for concurrent use. Until Close the file is called
-// PATH.part; a killed process leaves it readable up to the last flush.
+// Writer writes events into a gzip file while a run goes on. It is safe for concurrent use. Until Close the file is
+// called PATH.part. If the process is killed, the file can be read up to the last flush.
 type Writer struct {
 	mu      sync.Mutex
 	path    string
@@ -74,7 +75,8 @@ type Writer struct {
 	err     error // the first failure; every later call returns it
 }
 
-// Create starts a record that will be called path. It fails if path or its .part exists already.
+// Create starts a record whose file will be called path. The error for a path that exists already, with or without
+// .part, matches os.ErrExist.
 func Create(path string) (*Writer, error) { return create(path, time.Now) }
 
 func create(path string, now func() time.Time) (*Writer, error) {
@@ -85,14 +87,14 @@ func create(path string, now func() time.Time) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}
-	if err := filelock.Hold(f); err != nil { // it only tells those who follow the record that this process lives
+	if err := filelock.Hold(f); err != nil { // only shows readers of the record that this process is alive
 		return nil, fmt.Errorf("evidence: %s: %w", path, errors.Join(err, f.Close(), os.Remove(f.Name())))
 	}
 	buf := bufio.NewWriterSize(f, 64<<10)
 	return &Writer{path: path, file: f, buf: buf, gz: gzip.NewWriter(buf), flushed: now(), now: now}, nil
 }
 
-// Discard ends a record that is not wanted, and removes its file. After Close it does nothing.
+// Discard closes a record that is not wanted, and removes its file. After Close it does nothing.
 func (w *Writer) Discard() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -106,12 +108,13 @@ func (w *Writer) Discard() error {
 // Path is the file's name after Close.
 func (w *Writer) Path() string { return w.path }
 
-// lastWords is kept of MaxTotal for what ends a record.
+// lastWords is the part of MaxTotal that is reserved for the ends of phases and of the run.
 const lastWords = 64 << 20
 
-// Add records an event. The file is flushed when the last flush is a second old, and at once after a header, a phase's
-// end and the run's end, the lines that a reader can least do without. An event that no reader would take is left out,
-// with an error that matches ErrTooLarge; the record goes on without it.
+// Add writes an event. It flushes the file if the last flush was a second ago, and always after a header, the end of a
+// phase and the end of the run, which a reader needs most. An event that no reader would accept is not written: the
+// error matches ErrTooLarge, and the record stays usable. After any other error, every later call returns that error
+// too.
 func (w *Writer) Add(e Event) error {
 	line, err := Encode(&e)
 	w.mu.Lock()
@@ -137,7 +140,7 @@ func (w *Writer) Add(e Event) error {
 	return nil
 }
 
-// Flush hands everything recorded so far to the operating system.
+// Flush passes everything written so far to the operating system.
 func (w *Writer) Flush() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -163,7 +166,8 @@ func (w *Writer) fail(err error) error {
 	return w.err
 }
 
-// Close ends the record, syncs it to disk and gives it its final name. A second Close does nothing.
+// Close completes the file, syncs it to disk and gives it its final name. It returns the first error of the Writer, if
+// there was one. A second Close does nothing.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
 )
 
-// answers are good answers to the nine prompts of TC-L1-COMP-MIXTRAL-003, so that a healthy server passes on quality
-// too.
+// answers holds good answers to the nine prompts of TC-L1-COMP-MIXTRAL-003, by the prompt's key, so that a healthy
+// server also passes the quality check.
 var answers = map[string]string{
 	"reasoning/simple": "2 + 2 equals 4. Adding two to two gives four.",
 	"reasoning/medium": "Machine learning is a way for computers to learn from examples instead of following rules " +
@@ -71,7 +71,7 @@ var answers = map[string]string{
 		"meet,\nAnd neither makes the other's seat.",
 }
 
-// thought is what a server says to itself before it answers.
+// thought is the reasoning that HealthyReasoning sends before its answer.
 const thought = "Let me see what is asked. "
 
 var thoughtWords = len(tokens(thought))
@@ -80,7 +80,8 @@ const otherwise = "That is a good question. The short answer is that it depends 
 	"look at the facts first, " +
 	"to weigh the benefits against the costs, and then to choose the option that serves people best."
 
-// answerTo finds the answer to the prompt that a text contains; salted prompts have something before or behind it.
+// answerTo returns the answer to the prompt that a text contains. It searches the text because salted prompts have
+// words before or after the prompt.
 func answerTo(text string) string {
 	for _, p := range prompts.Default().Prompts {
 		if strings.Contains(text, p.Text) {
@@ -90,7 +91,8 @@ func answerTo(text string) string {
 	return otherwise
 }
 
-// tokens cuts a text into words, each with the white space behind it: one token a word, as /tokenize counts them.
+// tokens splits a text into words, each with the white space after it. One word is one token, as /tokenize counts
+// them.
 func tokens(text string) []string {
 	var out []string
 	space := false

@@ -10,44 +10,44 @@ import (
 	"strings"
 )
 
-// Servers whose streams are written in other ways than OpenAI's, as other servers, gateways and proxies write them.
+// Servers whose streams differ from OpenAI's in ways that are found in other servers, gateways and proxies.
 const (
 	CRLF          Strange = "crlf"            // lines end in CR LF, and the stream begins with a byte order mark
 	CR            Strange = "cr"              // lines end in CR
-	NamedEvents   Strange = "named-events"    // event, id and retry beside data, and no space behind the colons
-	ManyLines     Strange = "many-lines"      // indented JSON, a data line for each of its lines
-	Comments      Strange = "comments"        // comments while a request waits, as OpenRouter's
-	PingEvents    Strange = "ping-events"     // events named ping whose data is not a JSON
-	ByteByByte    Strange = "byte-by-byte"    // a packet for each few bytes
+	NamedEvents   Strange = "named-events"    // event, id and retry beside data, and no space after the colons
+	ManyLines     Strange = "many-lines"      // indented JSON, with a data line for each of its lines
+	Comments      Strange = "comments"        // comments before each event, as OpenRouter sends while a request waits
+	PingEvents    Strange = "ping-events"     // events named ping whose data is not JSON
+	ByteByByte    Strange = "byte-by-byte"    // a packet for every seven bytes
 	NoDone        Strange = "no-done"         // ends after the finish_reason, without [DONE]
 	NoFinish      Strange = "no-finish"       // ends with [DONE], without a finish_reason
-	FinishAlong   Strange = "finish-along"    // the last text and the finish_reason in one chunk
-	UsageAlong    Strange = "usage-along"     // usage beside the finish_reason, as TGI's and llama.cpp's
-	UsageAlways   Strange = "usage-always"    // usage so far in every chunk
+	FinishAlong   Strange = "finish-along"    // the last text and the finish_reason in the same chunk
+	UsageAlong    Strange = "usage-along"     // usage in the chunk with the finish_reason, as in TGI and llama.cpp
+	UsageAlways   Strange = "usage-always"    // the usage so far in every chunk
 	UsageNull     Strange = "usage-null"      // usage is null in every chunk, the last included
-	UsageFloats   Strange = "usage-floats"    // 12.0 tokens
+	UsageFloats   Strange = "usage-floats"    // token counts such as 12.0
 	Logprobs      Strange = "logprobs-always" // logprobs with every chunk
-	AzureFilters  Strange = "azure-filters"   // filter results in a chunk without choices, and after the finish_reason
-	NullFields    Strange = "null-fields"     // reasoning, tool calls, refusal and everything else as null
-	ContentParts  Strange = "content-parts"   // content is an array of parts, as Mistral's
-	OwnFinish     Strange = "own-finish"      // eos_token and MAX_TOKENS for stop and length
+	AzureFilters  Strange = "azure-filters"   // filter results in a chunk without choices and after the finish_reason
+	NullFields    Strange = "null-fields"     // null for reasoning, tool calls, refusal and all other fields
+	ContentParts  Strange = "content-parts"   // content is an array of parts, as in Mistral's API
+	OwnFinish     Strange = "own-finish"      // eos_token and MAX_TOKENS instead of stop and length
 	Letters       Strange = "letters"         // a chunk for every letter
-	Fat           Strange = "fat-chunks"      // four tokens a chunk
+	Fat           Strange = "fat-chunks"      // four tokens in each chunk
 	Cumulative    Strange = "cumulative"      // each chunk repeats the text so far
-	OtherName     Strange = "other-name"      // answers in the name of another model
+	OtherName     Strange = "other-name"      // answers under the name of another model
 	Created201    Strange = "created-201"     // status 201
 	LabelledJSON  Strange = "labelled-json"   // a stream labelled application/json
 	LabelledSSE   Strange = "labelled-sse"    // a whole answer labelled text/event-stream
-	HiddenThought Strange = "hidden-thought"  // bills reasoning that it does not show, as OpenAI's
-	Moderated     Strange = "moderated"       // a filter holds all answers back
-	Refuses       Strange = "refuses"         // says no in refusal instead of content
-	ToolCalls     Strange = "tool-calls"      // calls a tool that nobody gave it
-	LateError     Strange = "late-error"      // an error inside a stream, one in three
+	HiddenThought Strange = "hidden-thought"  // counts reasoning in its usage but does not show it, as OpenAI does
+	Moderated     Strange = "moderated"       // a content filter withholds all answers
+	Refuses       Strange = "refuses"         // puts its text in refusal instead of content
+	ToolCalls     Strange = "tool-calls"      // calls a tool that was not offered
+	LateError     Strange = "late-error"      // an error inside every third stream
 	ObjectError   Strange = "object-error"    // the same, as {"object":"error"}
 	EventError    Strange = "event-error"     // the same, as an event named error
 )
 
-// DialectOnes lists these.
+// DialectOnes lists the servers with unusual streams.
 func DialectOnes() []Strange {
 	return []Strange{CRLF, CR, NamedEvents, ManyLines, Comments, PingEvents, ByteByByte, NoDone, NoFinish, FinishAlong,
 		UsageAlong, UsageAlways, UsageNull, UsageFloats, Logprobs, AzureFilters, NullFields, ContentParts, OwnFinish,
@@ -64,11 +64,11 @@ var (
 
 const doneEvent = "data: [DONE]\n\n"
 
-// dialect is one answer while it is rewritten.
+// dialect is the state of one answer that is being rewritten.
 type dialect struct {
 	n      int    // events so far
-	held   string // for a later event
-	text   string // so far
+	held   string // an event that is sent later
+	text   string // the text so far
 	tokens int
 	hidden int
 	broken bool
@@ -84,7 +84,7 @@ func content(event string) string {
 	return s
 }
 
-// Inner is the server of the bank that is made strange.
+// Inner returns the server of the bank that Handler should make strange.
 func (s Strange) Inner() Fault {
 	if s == HiddenThought {
 		return HealthyReasoning
@@ -92,7 +92,7 @@ func (s Strange) Inner() Fault {
 	return Healthy
 }
 
-// rewrite gives what is sent for an event of a stream; asked is the number of the request.
+// rewrite returns what is sent instead of an event of a stream. asked is the number of the request, from 1.
 func (d *dialect) rewrite(s Strange, h http.Header, event string, asked int64) string {
 	d.n++
 	done := event == doneEvent
@@ -247,7 +247,7 @@ func (d *dialect) rewrite(s Strange, h http.Header, event string, asked int64) s
 	return event
 }
 
-// between is what lies between two marks.
+// between returns the text between from and to.
 func between(s, from, to string) string {
 	_, s, _ = strings.Cut(s, from)
 	s, _, _ = strings.Cut(s, to)

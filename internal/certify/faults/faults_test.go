@@ -30,11 +30,11 @@ func start(t *testing.T, c Config) *httptest.Server {
 	return h
 }
 
-// reply is what a careful client sees of a stream.
+// reply is what a careful client sees in a stream.
 type reply struct {
 	status  int
-	first   time.Duration // first non-empty content
-	opened  time.Duration // first chunk of any kind
+	first   time.Duration // time to the first non-empty content
+	opened  time.Duration // time to the first chunk of any kind
 	chunks  int
 	text    string
 	finish  string
@@ -84,7 +84,8 @@ func ask(t *testing.T, h *httptest.Server, prompt string, maxTokens int) reply {
 			t.Fatalf("chunk %s: %v", data, err)
 		}
 		for _, ch := range c.Choices {
-			if ch.Delta.Content += ch.Delta.Reasoning; ch.Delta.Content != "" { // never both in the bank
+			// the bank never sends both in one chunk
+			if ch.Delta.Content += ch.Delta.Reasoning; ch.Delta.Content != "" {
 				if r.first == 0 {
 					r.first = time.Since(begin)
 				}
@@ -136,7 +137,8 @@ func together(n int, f func()) {
 	wg.Wait()
 }
 
-// within tries f until it holds or the time is up: on a busy machine requests that are sent together need not meet.
+// within calls f until it returns true or d has passed. On a busy machine requests that are sent together need not run
+// at the same time.
 func within(d time.Duration, f func() bool) {
 	for deadline := time.Now().Add(d); !f() && time.Now().Before(deadline); {
 	}
@@ -183,7 +185,7 @@ func TestAHealthyServerIsHonest(t *testing.T) {
 	}
 }
 
-// TestEachFaultShows: what is planted can be seen from outside, each in its own way, and it is the only thing wrong.
+// TestEachFaultShows checks that each planted fault can be seen from outside.
 func TestEachFaultShows(t *testing.T) {
 	shown := map[Fault]func(*testing.T, *httptest.Server) bool{
 		Leak: func(t *testing.T, h *httptest.Server) bool {
@@ -191,7 +193,7 @@ func TestEachFaultShows(t *testing.T) {
 			time.Sleep(30 * time.Millisecond)
 			return metric(t, h, "process_resident_memory_bytes") > before
 		},
-		LeakGo: func(t *testing.T, h *httptest.Server) bool { // 57 MB a second at this speed
+		LeakGo: func(t *testing.T, h *httptest.Server) bool { // leaks 36 GB a second at this speed
 			before := metric(t, h, "process_resident_memory_bytes")
 			time.Sleep(100 * time.Millisecond)
 			return metric(t, h, "process_resident_memory_bytes") > before
@@ -258,11 +260,12 @@ func TestEachFaultShows(t *testing.T) {
 		LyingTTFT: func(t *testing.T, h *httptest.Server) bool {
 			return ask(t, h, question, 3).first.Seconds() > 2*metric(t, h, "vllm:time_to_first_token_seconds_sum")
 		},
-		TooSlow: func(t *testing.T, h *httptest.Server) bool { // 0.8 × 100 a second
+		TooSlow: func(t *testing.T, h *httptest.Server) bool { // serves 0.8 × 100 requests/s
 			begin := time.Now()
 			done := make(chan struct{})
 			for range 24 {
-				go func() { defer func() { done <- struct{}{} }(); ask(t, h, question, 1) }() // also where it fails
+				// deferred, because ask may end the goroutine
+				go func() { defer func() { done <- struct{}{} }(); ask(t, h, question, 1) }()
 			}
 			for range 24 {
 				<-done
@@ -294,8 +297,8 @@ func TestEachFaultShows(t *testing.T) {
 			})
 			return peak.Load() > 90*gib && metric(t, h, "process_resident_memory_bytes") < 90*gib
 		},
-		Drift: func(t *testing.T, h *httptest.Server) bool { // at speed 60000: +1000 % a second
-			least := func() time.Duration { // of three: one may meet a busy machine
+		Drift: func(t *testing.T, h *httptest.Server) bool { // at speed 60000 the latency grows by 1000 % a second
+			least := func() time.Duration { // of three, because a busy machine may slow one down
 				return min(ask(t, h, question, 1).first, ask(t, h, question, 1).first, ask(t, h, question, 1).first)
 			}
 			a := least()
@@ -319,10 +322,11 @@ func TestEachFaultShows(t *testing.T) {
 			}
 			c := Config{Fault: f, Seed: 3, TTFT: 8 * time.Millisecond, Gap: 100 * time.Microsecond, Spread: 1e-9,
 				LatencyMS: 40, TargetRPS: 100, Speed: 60000}
-			if f == CachedReplies || f == EmptyFirst { // compared with what takes no time but that of a busy machine
+			// these are compared with an answer that comes at once, unless the machine is busy
+			if f == CachedReplies || f == EmptyFirst {
 				c.TTFT = 400 * time.Millisecond
 			}
-			for range 3 { // the faults are made of time, and a busy machine hides one now and then
+			for range 3 { // the faults are about time, and a busy machine may hide one
 				if show(t, start(t, c)) {
 					return
 				}
@@ -332,9 +336,10 @@ func TestEachFaultShows(t *testing.T) {
 	}
 }
 
-// TestUnseenLeaksHaveNoEnd: what a short run cannot tell from garbage shows in a long one, and not in healthy servers.
+// TestUnseenLeaksHaveNoEnd checks that a leak that a short run cannot tell from garbage shows after many requests, and
+// that no healthy server looks like it.
 func TestUnseenLeaksHaveNoEnd(t *testing.T) {
-	least := func(f Fault) float64 { // of a gigabyte's worth of requests
+	least := func(f Fault) float64 { // the least memory over a cycle, after requests that leak more than 1 GiB
 		s := New(Config{Fault: f})
 		defer s.Close()
 		low := math.Inf(1)

@@ -13,46 +13,47 @@ import (
 	"time"
 )
 
-// Hostile is a server that tries to prevent its verdict: it sends more than a client can hold, or nothing at all. It
-// answers the proof before the load like any other, where it says nothing else. Each must cost the certifier little
-// memory and time, and be judged.
+// Hostile is a server that tries to prevent its verdict by sending more than a client can hold, or nothing at all.
+// Unless its comment says "from the beginning", it answers the proof before the load as a healthy server does. Each
+// must cost the certifier little memory and time, and must get a verdict.
 type Hostile string
 
 // Hostile servers.
 const (
-	FatError       Hostile = "fat-error"       // status 500 with 20 MB
-	FatChunkError  Hostile = "fat-chunk-error" // an error of 1 MB in a chunk
-	FatAnswer      Hostile = "fat-answer"      // 18 MB of text
-	FatFinish      Hostile = "fat-finish"      // a finish_reason of half a megabyte, another one each time
-	ManyChunks     Hostile = "many-chunks"     // four million chunks in an answer
-	ManyKeys       Hostile = "many-keys"       // a chunk of a hundred thousand keys
+	FatError       Hostile = "fat-error"       // status 500 with a body of 20 MiB
+	FatChunkError  Hostile = "fat-chunk-error" // an error of 1 MiB in a chunk
+	FatAnswer      Hostile = "fat-answer"      // an answer of 18 MB of text
+	FatFinish      Hostile = "fat-finish"      // a finish_reason of half a megabyte, a different one each time
+	ManyChunks     Hostile = "many-chunks"     // an answer of four million chunks
+	ManyKeys       Hostile = "many-keys"       // a chunk with a hundred thousand keys
 	DeepChunk      Hostile = "deep-chunk"      // a chunk of half a million nested lists
-	Pings          Hostile = "pings"           // comments without end
-	Bomb           Hostile = "bomb"            // gzip of a gigabyte of empty lines
-	EndlessHeader  Hostile = "endless-header"  // headers without end
-	EndlessTrailer Hostile = "endless-trailer" // trailers without end
-	EndlessInterim Hostile = "endless-interim" // interim responses without end
+	Pings          Hostile = "pings"           // endless comments
+	Bomb           Hostile = "bomb"            // a gigabyte of empty lines, compressed with gzip
+	EndlessHeader  Hostile = "endless-header"  // endless headers
+	EndlessTrailer Hostile = "endless-trailer" // endless trailers
+	EndlessInterim Hostile = "endless-interim" // endless interim responses
 	FatMetrics     Hostile = "fat-metrics"     // 31 MB of metrics
-	ManyBuckets    Hostile = "many-buckets"    // a histogram of 120,000 buckets
+	ManyBuckets    Hostile = "many-buckets"    // a histogram of 90,000 buckets
 	ManyLabels     Hostile = "many-labels"     // 60,000 finish reasons
-	BadMetrics     Hostile = "bad-metrics"     // a value of 7 MB in the metrics
-	SlowMetrics    Hostile = "slow-metrics"    // metrics a byte at a time
-	ManyModels     Hostile = "many-models"     // a list of 20,000 models, its own the last
-	FatModels      Hostile = "fat-models"      // a list of models without end, from the beginning
-	FatModel       Hostile = "fat-model"       // a model whose name has a megabyte, from the beginning
-	Redirects      Hostile = "redirects"       // sends its clients round in circles, from the beginning
-	Silent         Hostile = "silent"          // answers nothing any more
-	Trickle        Hostile = "trickle"         // answers a byte at a time
+	BadMetrics     Hostile = "bad-metrics"     // a metric with a value of 7 MB
+	SlowMetrics    Hostile = "slow-metrics"    // metrics sent one byte at a time, without end
+	ManyModels     Hostile = "many-models"     // a list of 20,000 models, whose last is its own
+	FatModels      Hostile = "fat-models"      // a list of ten million models, from the beginning
+	FatModel       Hostile = "fat-model"       // a model with a name of one megabyte, from the beginning
+	Redirects      Hostile = "redirects"       // redirects each request to itself, from the beginning
+	Silent         Hostile = "silent"          // sends nothing for a minute
+	Trickle        Hostile = "trickle"         // answers one byte at a time, without end
 )
 
-// HostileOnes lists all of them.
+// HostileOnes lists all hostile servers.
 func HostileOnes() []Hostile {
 	return []Hostile{FatError, FatChunkError, FatAnswer, FatFinish, ManyChunks, ManyKeys, DeepChunk, Pings, Bomb,
 		EndlessHeader, EndlessTrailer, EndlessInterim, FatMetrics, ManyBuckets, ManyLabels, BadMetrics, SlowMetrics,
 		ManyModels, FatModels, FatModel, Redirects, Silent, Trickle}
 }
 
-// Handler makes a server of the bank hostile from the request of a completion on that comes after so many.
+// Handler makes the server inner hostile. Its answers are hostile after the first "after" requests for a completion;
+// /metrics and /v1/models are hostile from the beginning.
 func (h Hostile) Handler(inner http.Handler, after int) http.Handler {
 	var asked atomic.Int64
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -69,15 +70,15 @@ func (h Hostile) Handler(inner http.Handler, after int) http.Handler {
 	})
 }
 
-// completes says that its answers are hostile.
+// completes says whether the answers to completions are hostile.
 func (h Hostile) completes() bool {
 	return slices.Contains(HostileOnes()[:slices.Index(HostileOnes(), FatMetrics)], h) || h == Silent || h == Trickle
 }
 
-// filler is what answers are filled with.
+// filler is what fill writes.
 var filler = bytes.Repeat([]byte("x"), 64<<10)
 
-// fill writes so many bytes, or until the client has gone.
+// fill writes n bytes, or fewer if the client has gone.
 func fill(w io.Writer, n int) {
 	for n > 0 {
 		k, err := w.Write(filler[:min(n, len(filler))])
@@ -88,7 +89,7 @@ func fill(w io.Writer, n int) {
 	}
 }
 
-// each writes format with rising numbers so many times, or until the client has gone.
+// each writes format n times, with the numbers from 0, or until the client has gone.
 func each(w io.Writer, n int, format string) {
 	b := bufio.NewWriterSize(w, 64<<10)
 	for i := range n {
@@ -96,7 +97,7 @@ func each(w io.Writer, n int, format string) {
 			return
 		}
 	}
-	_ = b.Flush() // as above
+	_ = b.Flush() // the client has gone
 }
 
 func (h Hostile) models(w http.ResponseWriter) bool {
@@ -138,7 +139,7 @@ func (h Hostile) metrics(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// trickle writes a text a byte at a time, again and again, until the client has gone.
+// trickle writes a text one byte at a time, again and again, until the client has gone.
 func trickle(w http.ResponseWriter, r *http.Request, text string) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -159,7 +160,7 @@ const token = `{"choices":[{"index":0,"delta":{"content":"x "},"finish_reason":n
 
 // answers sends a completion in a hostile way.
 func (h Hostile) answers(w http.ResponseWriter, r *http.Request) bool {
-	_, _ = io.Copy(io.Discard, r.Body) // from then on the end of the client is noticed
+	_, _ = io.Copy(io.Discard, r.Body) // net/http notices that the client has gone only after the body has been read
 	w.Header().Set("Content-Type", "text/event-stream")
 	switch h {
 	case FatError:
@@ -219,11 +220,11 @@ func finish(reason string) string {
 	return `data: {"choices":[{"index":0,"delta":{},"finish_reason":"` + reason + "\"}]}\n\ndata: [DONE]\n\n"
 }
 
-// raw sends what net/http would not.
+// raw sends what net/http would refuse to send.
 func (h Hostile) raw(w http.ResponseWriter) {
 	c, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		panic(err) // HTTP/1.1 only
+		panic(err) // cannot happen: the bank speaks only HTTP/1.1
 	}
 	defer func() { _ = c.Close() }() // it may be closed already
 	_ = c.SetWriteDeadline(time.Now().Add(time.Minute))

@@ -8,7 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics speaks vLLM's dialect. Memory and CPU are made up to the fault's plan: the server itself uses hardly any.
+// metrics holds the server's metrics, under vLLM's names. Memory and CPU are invented as the fault demands, because
+// the server itself uses hardly any.
 type metrics struct {
 	registry           *prometheus.Registry
 	requests           *prometheus.CounterVec
@@ -60,7 +61,7 @@ func newMetrics(s *Server) *metrics {
 	return m
 }
 
-// memory is resident bytes: a base, something for each request in flight, and what the fault adds.
+// memory is the resident memory in bytes: a base, 4 MiB for each request in flight, and what the fault adds.
 func (s *Server) memory() float64 {
 	t := time.Since(s.start).Seconds()
 	running := float64(s.running.Load())
@@ -74,7 +75,7 @@ func (s *Server) memory() float64 {
 	case HealthyCache:
 		used, _ := s.cache()
 		rss += used
-	case HealthyWarming: // done after 500 requests
+	case HealthyWarming: // complete after 500 requests
 		rss += math.Min(float64(s.requests.Load()), 500) * (1 << 20)
 	case HealthySawtooth: // 200 MiB up and down every 3 s
 		rss += 200 << 20 * math.Mod(t, 3) / 3
@@ -86,34 +87,35 @@ func (s *Server) memory() float64 {
 	return rss
 }
 
-// heap is the memory of a server in a language with a collector; ok is false for others. Garbage comes with requests:
-// a quarter of a megabyte each.
+// heap is the memory, in bytes, of a server in a language with a garbage collector; ok is false for other servers.
+// Each request makes a quarter of a mebibyte of garbage.
 func (s *Server) heap() (rss float64, ok bool) {
 	const live, garbage = 60 << 20, 1 << 18
 	made := float64(s.requests.Load()) * garbage
 	switch s.cfg.Fault {
-	case HealthyGo: // twice the live objects once a cycle has ended, and a page more now and then
+	case HealthyGo: // about twice the live objects once a cycle has ended, and some pages more later
 		return live + math.Min(made, live+8<<20) + 0.8*(1<<20)*math.Min(math.Floor(made/(200<<20)), 1), true
 	case HealthyJVM: // a cycle of 1,200 requests, 24 s at the specification's rate
 		return live + math.Mod(made, 300<<20), true
-	case HealthyArenas: // until there are enough
+	case HealthyArenas: // grows until there are enough arenas
 		return live + math.Min(math.Floor(made/(16<<20)), 9)*(1<<20), true
-	case LeakJVM: // an eighth of the garbage is none
+	case LeakJVM: // an eighth of what looks like garbage is never freed
 		return live + math.Mod(made, 600<<20) + made/8, true
 	case LeakArenas:
 		return live + math.Floor(made/(4<<20))*(1<<20), true
-	case LeakGo: // beside teeth of 80 requests
+	case LeakGo: // on top of a collector's cycle of 80 requests
 		return live + s.leaked() + math.Mod(made, 20<<20), true
 	}
 	return 0, false
 }
 
-// leaked is 2 GiB an hour.
+// leaked is the memory leaked so far, in bytes: 2 GiB an hour, times Config.Speed.
 func (s *Server) leaked() float64 {
 	return 2 * gib * time.Since(s.start).Seconds() / 3600 * s.cfg.Speed
 }
 
-// cache is what the server says of its cache: the memory it takes so far, and the most it may take.
+// cache is what the server reports about its cache, in bytes: the memory that it uses now, and the most that it may
+// use.
 func (s *Server) cache() (used, capacity float64) {
 	if s.cfg.Fault == HealthyCache {
 		const capacity = 16 * gib
@@ -124,16 +126,16 @@ func (s *Server) cache() (used, capacity float64) {
 	const low = 3 * gib / 4
 	switch s.cfg.Seed % 4 {
 	case 0:
-		return used, used + gib // a bound that is none
+		return used, used + gib // a limit that rises with the memory is no limit
 	case 1:
-		return math.Min(used, low), low // more than that is leaked
+		return math.Min(used, low), low // the leak goes beyond what the cache reports
 	case 2:
-		return used, low // and so much for the bound
+		return used, low // the cache exceeds its own limit
 	}
-	return used, 16 * gib // but nobody asked for what comes in idle
+	return used, 16 * gib // the cache grows while the server is idle, when no request can fill it
 }
 
-// cpu is the process's CPU seconds so far.
+// cpu is the CPU time that the process has used so far, in seconds.
 func (s *Server) cpu() float64 {
 	t := time.Since(s.start).Seconds()
 	if s.cfg.Fault == CPUBurner {
@@ -147,7 +149,7 @@ func (m *metrics) done(a *answer, arrived, first, done time.Time) {
 	m.requests.WithLabelValues(a.finish).Inc()
 	tokens := float64(len(a.words))
 	prompt := float64(a.prompt)
-	if m.fault == InflatedUsage { // consistent with its own usage: only the text gives it away
+	if m.fault == InflatedUsage { // the counter agrees with the usage, so that only the text reveals the fault
 		tokens = float64(a.usage)
 	}
 	if m.fault == LyingTokens {
@@ -166,5 +168,6 @@ func (m *metrics) done(a *answer, arrived, first, done time.Time) {
 	}
 }
 
-// fail counts a request that got an error; vLLM has no counter for those among its successes.
+// fail counts a request that got an error. /metrics does not show this count, because vLLM counts only successful
+// requests.
 func (m *metrics) fail() { m.failures.Add(1) }

@@ -19,18 +19,18 @@ import (
 // ModelID is what every server of the bank calls its model.
 const ModelID = "simulated-mixtral"
 
-// Config describes a server. Zero values mean what the comments say.
+// Config describes a server. The comments give the default of each zero value.
 type Config struct {
 	Fault     Fault
 	Seed      uint64
 	TTFT      time.Duration // median time to the first token; 0: 60 ms
 	Gap       time.Duration // between tokens; 0: 2 ms
 	Spread    float64       // σ of the logarithm of a request's times; 0: 0.10, noisy servers 0.5
-	TargetRPS float64       // what TooSlow stays below; 0: 50
-	LatencyMS float64       // what SlowFirst stays above; 0: 2000
-	MemoryGB  float64       // what MemoryHog exceeds; 0: 90
-	CPUCores  float64       // what CPUBurner exceeds; 0: 8
-	Speed     float64       // how much faster than in life slow things happen (drift, leak), for short runs; 0: 1
+	TargetRPS float64       // requests per second; TooSlow serves 80 % of it; 0: 50
+	LatencyMS float64       // milliseconds; SlowFirst's TTFT is 15 % above it; 0: 2000
+	MemoryGB  float64       // GiB; MemoryHog uses 2 GiB more; 0: 90
+	CPUCores  float64       // CPUBurner uses 1.5 cores more; 0: 8
+	Speed     float64       // multiplies the rate of drift and of leaks by time, for short runs; 0: 1
 }
 
 func (c *Config) defaults() {
@@ -60,7 +60,7 @@ func (c *Config) defaults() {
 	def(&c.Speed, 1)
 }
 
-// Server is one server of the bank; it is an http.Handler.
+// Server is one server of the bank. It is an http.Handler.
 type Server struct {
 	cfg     Config
 	mux     *http.ServeMux
@@ -69,17 +69,17 @@ type Server struct {
 
 	mu   sync.Mutex
 	rng  *rand.Rand
-	seen map[string]bool // prompts answered before
+	seen map[string]bool // the prompts seen so far
 
 	requests atomic.Int64
 	running  atomic.Int64
 	peak     atomic.Int64  // most requests in flight so far
-	gate     chan struct{} // TooSlow: one token in the channel for each request that may begin
+	gate     chan struct{} // for TooSlow: receives once for each request that may begin
 	stop     chan struct{}
 	once     sync.Once
 }
 
-// New starts a server's clock. Close it to end its goroutine.
+// New makes a server and starts its clock. Call Close to end the goroutine of TooSlow.
 func New(c Config) *Server {
 	c.defaults()
 	s := &Server{cfg: c, mux: http.NewServeMux(), start: time.Now(), rng: rand.New(rand.NewPCG(c.Seed, 0x6d697874)),
@@ -103,7 +103,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 // Close ends the server's own goroutine; a second Close is harmless.
 func (s *Server) Close() { s.once.Do(func() { close(s.stop) }) }
 
-// meter lets one request begin every interval.
+// meter lets one request begin in every interval.
 func (s *Server) meter(interval time.Duration) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -126,7 +126,7 @@ func (s *Server) models(w http.ResponseWriter, _ *http.Request) {
 		"id": ModelID, "object": "model", "created": s.start.Unix(), "owned_by": "faults"}}})
 }
 
-// request is what the bank reads of a chat request.
+// request has the fields of a chat request that the bank reads.
 type request struct {
 	Messages []struct {
 		Content string `json:"content"`
@@ -139,7 +139,7 @@ type request struct {
 	} `json:"stream_options"`
 }
 
-// text joins all messages.
+// text joins the messages, with a line break after each.
 func (r *request) text() string {
 	var b strings.Builder
 	for _, m := range r.Messages {
@@ -156,11 +156,11 @@ func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) {
 	if !readJSON(w, r, &in) {
 		return
 	}
-	ids := make([]int, len(strings.Fields(in.Prompt))) // one token a word; which ones is nobody's business
+	ids := make([]int, len(strings.Fields(in.Prompt))) // one token a word; the IDs do not matter
 	writeJSON(w, http.StatusOK, map[string]any{"count": len(ids), "max_model_len": 32768, "tokens": ids})
 }
 
-// draw makes everything random about one request, in the order of arrival.
+// draw makes all random choices for one request. It is called in the order of arrival, so that a seed fixes them.
 func (s *Server) draw(prompt string) (factor float64, failed, cut, cached, missed bool, shuffle uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,7 +228,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 	if fault == InflatedUsage {
 		a.usage = int(math.Ceil(1.3 * float64(len(words))))
 	}
-	// Counted before the last byte is sent: a client that has its answer finds it in /metrics.
+	// The request is counted before the last byte is sent, so that a client that has its answer finds it in /metrics.
 	a.count = func(first, done time.Time) {
 		if fault == MissedCounts && missed {
 			return
@@ -244,7 +244,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 
 func scale(d time.Duration, f float64) time.Duration { return time.Duration(float64(d) * f) }
 
-// answer gives the words of the answer and why it ends.
+// answer returns the words of the answer and the finish reason.
 func (s *Server) answer(in *request, prompt string, inFlight int64, shuffle uint64) (words []string, finish string) {
 	words = tokens(answerTo(prompt))
 	if s.cfg.Fault == HealthyReasoning {
@@ -270,7 +270,7 @@ func (s *Server) answer(in *request, prompt string, inFlight int64, shuffle uint
 	return words[:limit], "length"
 }
 
-// wait sleeps until a moment, and through the stalls that lie between.
+// wait sleeps until a moment, and longer if a stall has not ended by then. It returns false if ctx ended first.
 func (s *Server) wait(ctx context.Context, until time.Time) bool {
 	for {
 		d := time.Until(until)
@@ -311,7 +311,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.WriteHeader(status)
 	data, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // maps of strings and numbers
+		panic(err) // cannot happen: v holds only strings and numbers
 	}
 	w.Write(data)
 }

@@ -15,41 +15,45 @@ import (
 	"time"
 )
 
-// Strange is a server that works, in a way that clients choke on. None of them may be blamed.
+// Strange is a server that works, but in a way that breaks many clients. The certifier must not blame any of them.
 type Strange string
 
 // Strange servers.
 const (
-	NDJSON         Strange = "ndjson"           // a stream of JSON lines without "data:"
-	Unstreamed     Strange = "unstreamed"       // one JSON object where a stream was asked for
-	LongLine       Strange = "long-line"        // a line of 2 MiB in each stream
-	Zipped         Strange = "zipped"           // gzip, though nobody asked for it
-	Brotli         Strange = "brotli"           // an encoding that the client does not know
-	NoSeed         Strange = "no-seed"          // 422 for requests with a seed, as FastAPI puts it
-	NoUsage        Strange = "no-usage"         // 400 for stream_options, as old servers put it
-	NewMaxTokens   Strange = "new-max-tokens"   // takes max_completion_tokens only, as OpenAI's o-series puts it
-	NoTemperature  Strange = "no-temperature"   // takes no temperature
-	Bare           Strange = "bare"             // takes none of the four
-	KeyHeader      Strange = "key-header"       // wants its key in the header api-key, and ?api-version
-	Gateway        Strange = "gateway"          // has one route, /models/m/chat/completions, and lists no models
-	RoleNull       Strange = "role-null"        // opens its streams with a role and "content": null
-	Unlabelled     Strange = "unlabelled"       // streams without a content type
-	EmptyEvents    Strange = "empty-events"     // events without data between the chunks
-	Forgetful      Strange = "forgetful"        // answers once, and refuses everything from then on
-	StrangeMetrics Strange = "strange-metrics"  // metrics by names that nobody knows
-	JSONMetrics    Strange = "json-metrics"     // metrics as JSON
-	Underscores    Strange = "vllm-underscores" // vLLM's metrics with "_" for ":", as some exporters write them
-	RankGauges     Strange = "rank-gauges"      // gauges for each of four tensor ranks, which all have all requests
-	Foreign        Strange = "foreign"          // somebody else sends as many requests as the certifier
-	Thinking       Strange = "thinking"         // reasons until max_tokens is reached
-	HastyClose     Strange = "hasty-close"      // closes kept connections soon, as a request may come; see IdleTimeout
+	NDJSON     Strange = "ndjson"     // streams JSON lines without "data:"
+	Unstreamed Strange = "unstreamed" // sends one JSON object when a stream was requested
+	LongLine   Strange = "long-line"  // sends a line of 2 MiB in each stream
+	Zipped     Strange = "zipped"     // compresses with gzip without being asked
+	Brotli     Strange = "brotli"     // claims an encoding that the client does not know
+	NoSeed     Strange = "no-seed"    // refuses a seed with 422 and FastAPI's message
+	NoUsage    Strange = "no-usage"   // refuses stream_options with 400 and the message of old servers
+	// accepts only max_completion_tokens, with the message of OpenAI's o-series
+	NewMaxTokens   Strange = "new-max-tokens"
+	NoTemperature  Strange = "no-temperature"  // refuses a temperature
+	Bare           Strange = "bare"            // refuses all four of these fields
+	KeyHeader      Strange = "key-header"      // demands its key in the header api-key, and the query ?api-version
+	Gateway        Strange = "gateway"         // serves only /models/m/chat/completions, and lists no models
+	RoleNull       Strange = "role-null"       // begins its streams with a role and "content": null
+	Unlabelled     Strange = "unlabelled"      // streams without a content type
+	EmptyEvents    Strange = "empty-events"    // sends events without data between the chunks
+	Forgetful      Strange = "forgetful"       // answers two requests, and refuses all later ones
+	StrangeMetrics Strange = "strange-metrics" // has metrics under unknown names
+	JSONMetrics    Strange = "json-metrics"    // has metrics in JSON
+	// has vLLM's metrics with "_" instead of ":", as some exporters write them
+	Underscores Strange = "vllm-underscores"
+	// has gauges for each of four tensor ranks, and each rank counts all requests
+	RankGauges Strange = "rank-gauges"
+	Foreign    Strange = "foreign"  // another client sends as many requests as the certifier
+	Thinking   Strange = "thinking" // reasons until max_tokens is reached
+	// closes idle connections so soon that a request may be on its way; see IdleTimeout
+	HastyClose Strange = "hasty-close"
 )
 
-// IdleTimeout is that of HastyClose's connections: longer than a client waits before it trusts one, and about as long
-// as the specification's rate leaves them alone.
+// IdleTimeout is how long HastyClose keeps an idle connection. A client waits less than this before it reuses a
+// connection, and at the specification's rate connections are idle for about as long.
 const IdleTimeout = 20 * time.Millisecond
 
-// StrangeOnes lists all of them.
+// StrangeOnes lists all strange servers, with those of dialects.go and wire.go.
 func StrangeOnes() []Strange {
 	return slices.Concat(strangeOnes(), DialectOnes(), WireOnes())
 }
@@ -60,7 +64,7 @@ func strangeOnes() []Strange {
 		RankGauges, Foreign, Thinking, HastyClose}
 }
 
-// refuses are the fields that a strange server takes no request with, and what it says of each.
+// refuses lists, for each strange server, the request fields that it refuses, each with its answer.
 var refuses = map[Strange][][2]string{
 	NoSeed: {{"seed",
 		`{"detail":[{"type":"extra_forbidden","loc":["body","seed"],"msg":"Extra inputs are not permitted"}]}`}},
@@ -76,10 +80,10 @@ func init() {
 	}
 }
 
-// Key is what KeyHeader wants.
+// Key is the API key that KeyHeader demands.
 const Key = "hush"
 
-// Handler makes a server of the bank strange.
+// Handler makes the server inner strange.
 func (s Strange) Handler(inner http.Handler) http.Handler {
 	var asked atomic.Int64
 	began := time.Now()
@@ -97,7 +101,7 @@ func (s Strange) Handler(inner http.Handler) http.Handler {
 		case s == Gateway && (chat || r.URL.Path == "/v1/models"):
 			http.NotFound(w, r)
 			return
-		case s == Letters && r.URL.Path == "/tokenize": // so that its chunks are all that can be counted
+		case s == Letters && r.URL.Path == "/tokenize": // then tokens can only be counted by the chunks
 			http.NotFound(w, r)
 			return
 		case r.URL.Path == "/metrics" && s.metrics(w, r, inner):
@@ -145,7 +149,7 @@ func (s Strange) Handler(inner http.Handler) http.Handler {
 		case s.hijacks():
 			f, err := s.frames(w)
 			if err != nil {
-				panic(err) // HTTP/1 alone
+				panic(err) // cannot happen: the bank speaks only HTTP/1.1
 			}
 			defer f.end()
 			w = f
@@ -165,7 +169,7 @@ func (s Strange) Handler(inner http.Handler) http.Handler {
 	})
 }
 
-// metrics answers for servers with metrics of their own.
+// metrics answers /metrics for servers with unusual metrics. It returns false for the others, and writes nothing.
 func (s Strange) metrics(w http.ResponseWriter, r *http.Request, inner http.Handler) bool {
 	switch s {
 	case StrangeMetrics:
@@ -197,7 +201,7 @@ func (s Strange) metrics(w http.ResponseWriter, r *http.Request, inner http.Hand
 	return true
 }
 
-// bodyWriter keeps a response.
+// bodyWriter keeps the body of a response.
 type bodyWriter struct {
 	bytes.Buffer
 	header http.Header
@@ -206,10 +210,10 @@ type bodyWriter struct {
 func (b *bodyWriter) Header() http.Header { return b.header }
 func (b *bodyWriter) WriteHeader(int)     {}
 
-// Flush does nothing: nobody waits for it.
+// Flush does nothing because nothing is sent.
 func (b *bodyWriter) Flush() {}
 
-// strangeWriter changes what a server sends.
+// strangeWriter changes what the inner server sends.
 type strangeWriter struct {
 	http.ResponseWriter
 	s      Strange
@@ -220,7 +224,7 @@ type strangeWriter struct {
 	asked  int64
 }
 
-// WriteHeader sends the status.
+// WriteHeader sends the status; Created201 turns 200 into 201.
 func (w *strangeWriter) WriteHeader(status int) {
 	if w.s == Created201 && status == http.StatusOK {
 		status = http.StatusCreated
@@ -284,7 +288,7 @@ func (w *strangeWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush hands on what was written.
+// Flush sends what was written.
 func (w *strangeWriter) Flush() { w.ResponseWriter.(http.Flusher).Flush() }
 
 func (w *strangeWriter) close() {

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// answer is one completion as it will be sent.
+// answer is one completion that is ready to be sent.
 type answer struct {
 	id     string
 	words  []string
 	finish string
-	prompt int // tokens
-	usage  int // completion tokens as reported
+	prompt int // tokens of the prompt
+	usage  int // completion tokens that the usage reports
 	ttft   time.Duration
 	gap    time.Duration
-	// words at the beginning that are reasoning
+	// the number of words at the beginning that are reasoning
 	thoughts int
-	cut      bool // the connection breaks off in the middle
+	cut      bool // the connection closes in the middle of the answer
 	count    func(first, done time.Time)
 }
 
@@ -71,7 +71,7 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, a *answer, w
 		}
 		if a.cut && i >= len(a.words)/2 {
 			a.count(counted, time.Now())
-			panic(http.ErrAbortHandler) // the connection breaks off
+			panic(http.ErrAbortHandler) // closes the connection without ending the response
 		}
 		key := "content"
 		if i < a.thoughts {

@@ -12,38 +12,39 @@ import (
 	"time"
 )
 
-// Servers whose HTTP is unusual, or who stand behind something that makes it so.
+// Servers whose HTTP is unusual, or which stand behind a proxy that makes it unusual.
 const (
-	HTTP10       Strange = "http-1.0"      // answers in HTTP/1.0, and closes
-	Trailers     Strange = "trailers"      // extensions of chunks, trailers, Server-Timing, interim responses
-	BareStatus   Strange = "bare-status"   // a status line without a reason, LF alone, headers in lower case
-	Closes       Strange = "closes"        // closes each connection after an answer, without having said so
-	Resets       Strange = "resets"        // the same by a reset
-	Unterminated Strange = "unterminated"  // [DONE], and then the body does not end
-	ExtraLine    Strange = "extra-line"    // an empty line behind each body
-	Timeout408   Strange = "timeout-408"   // says 408 to a connection that rests, as HAProxy
-	RawDeflate   Strange = "raw-deflate"   // deflate without zlib's frame, as some servers understand it
-	Zstd         Strange = "zstd"          // an encoding that the client does not know
-	Buffered     Strange = "buffered"      // a proxy that holds the whole stream back
-	Blocks       Strange = "blocks"        // a proxy that hands it on in blocks of 4 KiB
-	Redirected   Strange = "redirected"    // 308 for chat completions
-	Starting     Strange = "starting"      // 503 for everything at first, as llama.cpp's while it loads
-	StartingChat Strange = "starting-chat" // 503 for chat completions at first, with Retry-After
-	LimitedFirst Strange = "limited-first" // 429 at first, with Retry-After
-	BareList     Strange = "bare-list"     // the models as a bare array, as Together's
-	EarlyHeader  Strange = "early-header"  // the response's head at once, long before the first token
+	HTTP10   Strange = "http-1.0" // answers in HTTP/1.0 and closes the connection
+	Trailers Strange = "trailers" // sends chunk extensions, trailers, Server-Timing and interim responses
+	// sends a status line without a reason, lines that end in LF alone, and header names in lower case
+	BareStatus   Strange = "bare-status"
+	Closes       Strange = "closes"        // closes each connection after an answer without announcing it
+	Resets       Strange = "resets"        // the same, but with a TCP reset
+	Unterminated Strange = "unterminated"  // the body does not end after [DONE]
+	ExtraLine    Strange = "extra-line"    // sends an empty line after each body
+	Timeout408   Strange = "timeout-408"   // sends 408 on an idle connection, as HAProxy does
+	RawDeflate   Strange = "raw-deflate"   // compresses with deflate but without zlib's header, as some servers do
+	Zstd         Strange = "zstd"          // claims an encoding that the client does not know
+	Buffered     Strange = "buffered"      // a proxy that sends the stream only when it is complete
+	Blocks       Strange = "blocks"        // a proxy that forwards the stream in blocks of 4 KiB
+	Redirected   Strange = "redirected"    // redirects chat completions to another host with 308
+	Starting     Strange = "starting"      // answers everything with 503 at first, as llama.cpp does while it loads
+	StartingChat Strange = "starting-chat" // answers chat completions with 503 and Retry-After at first
+	LimitedFirst Strange = "limited-first" // answers chat completions with 429 and Retry-After at first
+	BareList     Strange = "bare-list"     // lists its models as a bare array, as Together does
+	EarlyHeader  Strange = "early-header"  // sends the response's header at once, long before the first token
 )
 
-// WireOnes lists these.
+// WireOnes lists the servers with unusual HTTP.
 func WireOnes() []Strange {
 	return []Strange{HTTP10, Trailers, BareStatus, Closes, Resets, Unterminated, ExtraLine, Timeout408, RawDeflate,
 		Zstd, Buffered, Blocks, Redirected, Starting, StartingChat, LimitedFirst, BareList, EarlyHeader}
 }
 
-// startsIn is how long Starting and its like take.
+// startsIn is how long Starting, StartingChat and LimitedFirst refuse requests.
 const startsIn = 1500 * time.Millisecond
 
-// wire handles what a server does before, or instead of, answering; done says that nothing is left to do.
+// wire does what a server does instead of answering. done says that the response is complete.
 func (s Strange) wire(w http.ResponseWriter, r *http.Request, began time.Time, chat bool) (done bool) {
 	young := time.Since(began) < startsIn
 	switch {
@@ -65,7 +66,7 @@ func (s Strange) wire(w http.ResponseWriter, r *http.Request, began time.Time, c
 	return true
 }
 
-// hijacks says that a server writes its own HTTP.
+// hijacks says whether a server writes its own HTTP.
 func (s Strange) hijacks() bool {
 	switch s {
 	case HTTP10, BareStatus, Closes, Resets, Unterminated, ExtraLine, Timeout408, Trailers:
@@ -74,7 +75,7 @@ func (s Strange) hijacks() bool {
 	return false
 }
 
-// frames is a response of HTTP/1 that is written by hand.
+// frames is an HTTP/1 response that is written to the connection byte by byte, without net/http.
 type frames struct {
 	s      Strange
 	conn   net.Conn
@@ -92,13 +93,13 @@ func (s Strange) frames(w http.ResponseWriter) (*frames, error) {
 	return &frames{s: s, conn: conn, rw: rw, header: http.Header{}, status: http.StatusOK}, nil
 }
 
-// Header is what goes before the body.
+// Header returns the header, which the first Write sends.
 func (f *frames) Header() http.Header { return f.header }
 
 // WriteHeader sets the status.
 func (f *frames) WriteHeader(status int) { f.status = status }
 
-// Flush does nothing: every Write goes out.
+// Flush does nothing because Write buffers nothing.
 func (f *frames) Flush() {}
 
 func (f *frames) head() string {
@@ -150,7 +151,7 @@ func (f *frames) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// end is how the answer ends, and the connection with it.
+// end ends the response and closes the connection.
 func (f *frames) end() {
 	defer f.conn.Close()
 	switch f.s {
@@ -168,7 +169,7 @@ func (f *frames) end() {
 		io.WriteString(f.conn, "HTTP/1.1 408 Request Time-out\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 	case Resets:
 		io.WriteString(f.conn, "0\r\n\r\n")
-		time.Sleep(IdleTimeout) // what is not read by then is lost
+		time.Sleep(IdleTimeout) // a reset discards what the client has not read by then
 		if tcp, ok := f.conn.(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0)
 		}
@@ -177,7 +178,7 @@ func (f *frames) end() {
 	}
 }
 
-// held hands a body on later than it comes.
+// held delays a body or compresses it: it forwards blocks of block bytes, and the rest at the end.
 type held struct {
 	s     Strange
 	w     http.ResponseWriter
@@ -197,13 +198,13 @@ func (s Strange) held(w http.ResponseWriter) *held {
 	return h
 }
 
-// Header is the response's.
+// Header returns the response's header.
 func (h *held) Header() http.Header { return h.w.Header() }
 
 // WriteHeader sends the status.
 func (h *held) WriteHeader(status int) { h.w.WriteHeader(status) }
 
-// Flush hands on what may be.
+// Flush does nothing: only Write and end forward bytes.
 func (h *held) Flush() {}
 
 func (h *held) Write(p []byte) (int, error) {

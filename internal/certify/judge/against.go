@@ -9,11 +9,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// mostAgainst bounds the samples of one phase of an earlier run: a rank test on a thousand sees a shift of a tenth of
-// a standard deviation.
+// mostAgainst bounds the samples of one phase of an earlier run. With a thousand, a rank test detects a shift of a
+// tenth of a standard deviation.
 const mostAgainst = 1000
 
-// Samples are the phases of load of a record, thinned, as a later run keeps them to be compared with.
+// Samples are the latencies of a record's phases under load, at most mostAgainst each. A later run keeps them in its
+// own record to be compared with.
 func Samples(events []evidence.Event) ([]evidence.AgainstPhase, error) {
 	r, err := read(events)
 	if err != nil {
@@ -28,7 +29,7 @@ func Samples(events []evidence.Event) ([]evidence.AgainstPhase, error) {
 	return out, nil
 }
 
-// sparse keeps every so manieth value, and rounds to a microsecond.
+// sparse keeps mostAgainst evenly spaced values at most, and rounds them to a microsecond.
 func sparse(x []float64) []float64 {
 	n := min(len(x), mostAgainst)
 	out := make([]float64, n)
@@ -38,7 +39,7 @@ func sparse(x []float64) []float64 {
 	return out
 }
 
-// compare holds the report against the earlier run of the record; nil: there is none.
+// compare compares the report with the earlier run that the record holds; nil if it holds none.
 func (r *run) compare(out *report.Report) (*report.Against, error) {
 	if r.against == nil {
 		return nil, nil
@@ -50,7 +51,7 @@ func (r *run) compare(out *report.Report) (*report.Against, error) {
 	return report.CompareWith(r.against.Name, earlier, out, r.shiftFrom(r.against.Phases)), nil
 }
 
-// shiftFrom compares latencies with those of the earlier run.
+// shiftFrom returns a function that compares the latencies of a phase with those of the earlier run.
 func (r *run) shiftFrom(earlier []evidence.AgainstPhase) report.Shift {
 	if len(earlier) == 0 {
 		return nil
@@ -74,7 +75,7 @@ func (r *run) shiftFrom(earlier []evidence.AgainstPhase) report.Shift {
 	}
 }
 
-// overlay puts the distributions of the earlier run beside those of the phases of the same name.
+// overlay adds the distributions of the earlier run to the plots of the phases with the same name.
 func (r *run) overlay(s *report.Series) {
 	if r.against == nil {
 		return

@@ -6,7 +6,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// BenchmarkJudgeFull judges a record of the full profile's size: ten minutes at 51.5 requests/s.
+// BenchmarkJudgeFull judges a record as large as that of the full profile: ten minutes at 51.5 requests/s.
 func BenchmarkJudgeFull(b *testing.B) {
 	s := healthy(1)
 	s.edit = func(c *testcases.Case) {

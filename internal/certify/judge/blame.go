@@ -11,11 +11,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// shownReasons is how many classes of failure a check's reason names: more would hide the commonest.
+// shownReasons is how many classes of failure a check's reason names. More would hide the most common ones.
 const shownReasons = 3
 
-// reasonsOf finds the commonest reason of each class of failure, the class with most failures first. Messages that
-// differ only in identifiers count as one; the first of them is shown.
+// reasonsOf finds the most common reason of each class of failure. The class with most failures comes first. Messages
+// that differ only in identifiers count as one, and the first of them is shown.
 func reasonsOf(requests []*request) []report.Reason {
 	type key struct {
 		class   evidence.Failure
@@ -37,7 +37,7 @@ func reasonsOf(requests []*request) []report.Reason {
 		}
 		seen[k].Count++
 	}
-	slices.SortStableFunc(all, func(a, b *report.Reason) int { // ties: the first that happened
+	slices.SortStableFunc(all, func(a, b *report.Reason) int { // of equally common ones, the first that happened
 		return cmp.Compare(b.Count, a.Count)
 	})
 	var out []report.Reason
@@ -51,11 +51,11 @@ func reasonsOf(requests []*request) []report.Reason {
 	return out
 }
 
-// identifiers are the parts of a message that differ from request to request: numbers, and the hexadecimal forms of
-// request ids and addresses.
+// identifiers matches the parts of a message that differ from request to request: numbers, and request ids and
+// addresses in hexadecimal.
 var identifiers = regexp.MustCompile(`\b[0-9a-fA-F]*[0-9][0-9a-fA-F-]*\b|\b[\w-]*[0-9]{4}[\w-]*\b`)
 
-// because adds to what a check found why requests failed.
+// because says why requests failed, to be added to a check's reason.
 func (r *run) because(requests []*request) string {
 	if r.header.Rules < 1 {
 		return ""
@@ -72,7 +72,8 @@ func (r *run) because(requests []*request) string {
 	return ": " + strings.Join(out, "; ")
 }
 
-// blameless counts failures that are not the server's, and says what they were.
+// blameless counts the failures that are not the server's fault, and returns the most common message of one class of
+// them.
 func blameless(requests []*request) (n int, why string) {
 	var theirs []*request
 	for _, q := range requests {
@@ -86,8 +87,8 @@ func blameless(requests []*request) (n int, why string) {
 	return len(theirs), why
 }
 
-// spoiled says that more of a phase failed for reasons of the client or the case than the error budget allows: its
-// times are then those of too few answers.
+// spoiled says that more requests of a phase failed because of the client or the case than the error budget allows; ""
+// if not. Too few answers are then left to judge the phase.
 func (r *run) spoiled(p *phase) string {
 	n, why := blameless(p.requests)
 	if n == 0 || float64(n) <= r.c.Limits.ErrorBudget*float64(len(p.requests)) {
@@ -97,8 +98,8 @@ func (r *run) spoiled(p *phase) string {
 		plural(len(p.requests), "request", "requests"), why)
 }
 
-// unlessSpoiled makes a FAIL of answers INVALID where too many of them are missing for no fault of the server: each
-// counts as worth nothing.
+// unlessSpoiled turns a FAIL of quality into INVALID if too many answers are missing for no fault of the server,
+// because each of them counts as score 0.
 func (r *run) unlessSpoiled(o outcome, phases ...*phase) outcome {
 	for _, p := range phases {
 		if why := r.spoiled(p); why != "" && o.verdict == report.Fail && r.header.Rules >= 3 {
@@ -108,7 +109,7 @@ func (r *run) unlessSpoiled(o outcome, phases ...*phase) outcome {
 	return o
 }
 
-// leftOut says what the load went without, and what that costs the verdict.
+// leftOut lists the fields that requests had to leave out, and how that limits the verdict.
 func (r *run) leftOut() []string {
 	costs := map[string]string{
 		"stream_options": "token counts of streams are not known",
@@ -130,7 +131,7 @@ func (r *run) leftOut() []string {
 	return out
 }
 
-// unheard says that each of these prompts has a failure that is not the server's.
+// unheard says whether each of these prompts has a request in unread, which failed for no fault of the server.
 func (r *run) unheard(prompts []string, unread []*request) bool {
 	for _, key := range prompts {
 		if !slices.ContainsFunc(unread, func(q *request) bool { return q.Prompt == key }) {

@@ -11,27 +11,30 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// cacheClaim is what a server says of its own cache: the memory it takes so far, and the most it may ever take. It
-// explains growing memory only as far as the declared bound goes, and only if nothing contradicts it.
+// cacheClaim is what a server reports about its own cache: the memory it uses, and the most it may ever use. The claim
+// explains growing memory only up to the declared bound, and only if nothing contradicts it.
 type cacheClaim struct {
-	used     []at[float64] // MB, at most the capacity, by time
+	used     []at[float64] // MB, at most the capacity, in the order of time
 	capacity float64       // MB
 	from, to int64         // the window that is judged
-	refused  string        // why it explains nothing
+	refused  string        // why the claim is not accepted; "" if it is
 }
 
 const (
-	// cacheStepMB is growth of a cache in idle that is still none: what was under way, or a page at its edge.
+	// cacheStepMB is how much a cache may grow in idle without contradicting the claim: a request may still have been
+	// under way, or a page been begun.
 	cacheStepMB = 1
 
-	// overShare is how far above its bound a cache may be: it is counted in pages, and bounds are often not.
+	// overShare is how far a cache may be above its bound, as a share of the bound. Its size is counted in pages, and
+	// bounds often are not.
 	overShare = 0.02
 
-	// capacityMB is how far a capacity may move and still be one: it is printed with finite digits.
+	// capacityMB is how far the reported capacity may vary and still count as constant: it is printed with a finite
+	// number of digits.
 	capacityMB = 0.01
 )
 
-// claimOf reads the claim that a server makes for a phase; nil where it makes none.
+// claimOf reads the server's claim for a phase from the scrapes; nil if the server reports no cache.
 func (r *run) claimOf(p *phase, good []at[*evidence.Sample]) *cacheClaim {
 	c := &cacheClaim{from: p.from, to: p.to}
 	least, most, top := math.Inf(1), math.Inf(-1), 0.0
@@ -69,7 +72,7 @@ func (r *run) claimOf(p *phase, good []at[*evidence.Sample]) *cacheClaim {
 	return c
 }
 
-// contradicted says what in the record speaks against a claim; "" if nothing does.
+// contradicted says what in the record contradicts a claim; "" if nothing does.
 func (r *run) contradicted(c *cacheClaim, p *phase, good []at[*evidence.Sample]) string {
 	inside := 0
 	for _, u := range c.used {
@@ -80,7 +83,7 @@ func (r *run) contradicted(c *cacheClaim, p *phase, good []at[*evidence.Sample])
 	if inside == 0 {
 		return "it was not read in the phase"
 	}
-	// A cache that would take the server beyond its limit is not a bound that helps anybody.
+	// A bound with which the server would exceed its memory limit does not excuse growth.
 	if limit := r.c.Targets.MemoryGB; limit > 0 {
 		i := slices.IndexFunc(good, func(s at[*evidence.Sample]) bool { return s.ns >= c.from })
 		if i >= 0 {
@@ -90,7 +93,7 @@ func (r *run) contradicted(c *cacheClaim, p *phase, good []at[*evidence.Sample])
 			}
 		}
 	}
-	// Nothing is put into a cache while nobody asks for anything.
+	// A cache must not grow while no requests are sent.
 	for _, q := range r.phases {
 		if q.plan.Kind != testcases.KindIdle || q.ran == nil {
 			continue
@@ -108,8 +111,8 @@ func (r *run) contradicted(c *cacheClaim, p *phase, good []at[*evidence.Sample])
 	return ""
 }
 
-// grows says that a cache grew in idle, and in both halves of it where there are readings enough: what was under way
-// when the load ended comes once.
+// grows says whether a cache grew in idle. With enough readings it must have grown in both halves, because requests
+// that were under way when the load ended can only add to the first.
 func grows(quiet []float64) bool {
 	n := len(quiet)
 	if n < 3 {
@@ -118,7 +121,7 @@ func grows(quiet []float64) bool {
 	return quiet[n/2]-quiet[0] > cacheStepMB && quiet[n-1]-quiet[n/2] > cacheStepMB
 }
 
-// lastDone is when the last request before a moment had ended.
+// lastDone is when the last of the requests that were sent before t had ended.
 func (r *run) lastDone(t int64) int64 {
 	last := int64(math.MinInt64)
 	for _, p := range r.phases {
@@ -131,7 +134,7 @@ func (r *run) lastDone(t int64) int64 {
 	return last
 }
 
-// nextIssue is when the first request after a moment was sent.
+// nextIssue is when the first request at or after t was sent.
 func (r *run) nextIssue(t int64) int64 {
 	next := int64(math.MaxInt64)
 	for _, p := range r.phases {
@@ -144,10 +147,11 @@ func (r *run) nextIssue(t int64) int64 {
 	return next
 }
 
-// explains says whether the claim may be taken off the memory.
+// explains says whether the growth of the cache may be subtracted from that of memory.
 func (c *cacheClaim) explains() bool { return c != nil && c.refused == "" }
 
-// usedAt is what the cache took at a moment: between two readings the line between them, outside them the nearest.
+// usedAt is the memory that the cache used at a moment, in MB. Between two readings it is interpolated linearly;
+// before the first and after the last it is that reading.
 func (c *cacheClaim) usedAt(ns int64) float64 {
 	i, found := slices.BinarySearchFunc(c.used, ns, func(u at[float64], t int64) int { return cmp.Compare(u.ns, t) })
 	switch {
@@ -160,7 +164,7 @@ func (c *cacheClaim) usedAt(ns int64) float64 {
 	return a.v + (b.v-a.v)*float64(ns-a.ns)/float64(b.ns-a.ns)
 }
 
-// grownAt is by how much the cache has grown since the window began.
+// grownAt is by how many MB the cache has grown since the window began.
 func (c *cacheClaim) grownAt(ns int64) float64 { return c.usedAt(ns) - c.usedAt(c.from) }
 
 // report is the claim as the report shows it.
@@ -171,7 +175,7 @@ func (c *cacheClaim) report() *report.Cache {
 	return &report.Cache{GrownMB: c.grownAt(c.to), UsedMB: c.usedAt(c.to), CapacityMB: c.capacity, Refused: c.refused}
 }
 
-// explained says what the server's cache has to do with growing memory; "" where it declares none.
+// explained says how much of the growing memory the server's cache explains; "" if it declares no cache.
 func (f *leakFit) explained() string {
 	c := f.claim
 	if c == nil {
@@ -188,13 +192,13 @@ func (f *leakFit) explained() string {
 		signed(c.grownAt(c.to)), signed(f.grown), num(c.usedAt(c.to)), num(c.capacity))
 }
 
-// hoarder is a server that keeps a bounded cache in memory, and has no metric of it.
+// hoarder is a kind of server that keeps a bounded cache in memory without a metric for it.
 type hoarder struct {
 	mostMB float64
 	why    string
 }
 
-// hoarders by the dialect of their metrics. What they grow by within the bound cannot be told from a leak.
+// hoarders by the dialect of their metrics. Growth within the bound cannot be told from a leak.
 var hoarders = map[string]hoarder{
 	"llamacpp": {mostMB: 8192,
 		why: "llama-server keeps prompts in memory, up to 8,192 MB unless --cache-ram says otherwise, and has no " +
@@ -202,7 +206,7 @@ var hoarders = map[string]hoarder{
 			"start it with --cache-ram 0, or with so little that the warm-up fills it"},
 }
 
-// grownSinceStart is by how much memory ever was above its first sample, in MB.
+// grownSinceStart is by how much the largest sample of memory is above the first, in MB.
 func (r *run) grownSinceStart(what string) float64 {
 	good := r.goodSamples()
 	value := func(s *evidence.Sample) int64 {

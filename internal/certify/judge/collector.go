@@ -9,23 +9,23 @@ import (
 )
 
 const (
-	// settleS is how long a phase must be for growth to be a trend where no collector has shown: in a shorter one a
-	// collector may not have come yet, and a heap takes what it takes while it settles.
+	// settleS is how many seconds a phase must last before growth counts as a trend if no garbage collection was seen.
+	// In a shorter phase a collection may not have been due yet, and a new heap still grows to its working size.
 	settleS = 60
 )
 
-// collections is how often a collector worked.
+// collections says how often a garbage collector ran.
 type collections struct {
-	seen bool // there is one
-	n    int  // in the phase
-	// seconds between two cycles at least
+	seen bool // there is a collector
+	n    int  // cycles in the phase
+	// the least time between two cycles, in seconds
 	period float64
 	how    string
 }
 
-// collected finds out how often the server's collector worked in the phase of a trend: as its runtime's metrics count
-// it, or as falls of memory show it. One whose cycle is longer than the phase shows in none of it: the falls of other
-// phases under load tell that there is one.
+// collected finds out how often the server's garbage collector ran in the phase of a trend, from the metrics of its
+// runtime or else from falls of memory. A collector whose cycle is longer than the phase does not show in it, so the
+// falls in other phases under load show that there is one.
 func (r *run) collected(p *phase, good []at[*evidence.Sample], value func(at[*evidence.Sample]) float64,
 	grown float64) collections {
 	window := p.window()
@@ -46,7 +46,8 @@ func (r *run) collected(p *phase, good []at[*evidence.Sample], value func(at[*ev
 	return collections{}
 }
 
-// counted is how often a collector worked in a phase by the server's own metrics.
+// counted is how often a collector ran in a phase by the server's own metrics. ok is false if the server does not
+// count it.
 func (r *run) counted(p *phase) (n int, ok bool) {
 	for _, s := range r.spans() {
 		if s.phase == p {
@@ -57,8 +58,8 @@ func (r *run) counted(p *phase) (n int, ok bool) {
 	return 0, false
 }
 
-// tooShort says why the phase is too short to tell a leak from what a collector has not come to yet, and how long it
-// must be; ok is false where it is long enough.
+// tooShort says why the phase is too short to tell a leak from garbage that was not collected yet, and how long it
+// must be. ok is false if the phase is long enough.
 func (f *leakFit) tooShort() (why string, ok bool) {
 	length := f.hours * 3600
 	switch c := f.collected; {

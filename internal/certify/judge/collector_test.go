@@ -12,15 +12,15 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// heapShape is a server's memory in MB after so many seconds of load.
+// heapShape is a server whose memory grows as grow says, in MB after a number of seconds of load, and its verdict.
 type heapShape struct {
 	grow    func(loaded float64, r *rand.Rand) float64
-	window  float64 // seconds of the sustained phase; 0: 42
+	window  float64 // length of the sustained phase in seconds; 0: 42
 	verdict []report.Verdict
 	reason  string
 }
 
-// saw rises by height in period seconds, and falls back.
+// saw is a sawtooth: it rises by height within period seconds, and falls back.
 func saw(height, period float64) func(loaded float64, r *rand.Rand) float64 {
 	return func(loaded float64, _ *rand.Rand) float64 { return height * math.Mod(loaded, period) / period }
 }
@@ -33,8 +33,9 @@ func leaks(rate float64) func(loaded float64, r *rand.Rand) float64 {
 	return func(loaded float64, _ *rand.Rand) float64 { return rate * loaded }
 }
 
-// TestCollectors: memory that a collector has not come to yet is not a leak, and one behind a collector is. Idle gives
-// nothing back, since a collector works only while there is work. About 30 s of load lie before the sustained phase.
+// TestCollectors: memory that a collector has not freed yet is not a leak, and a leak beside a collector is found.
+// Idle gives nothing back, because these collectors only run under load. The sustained phase follows about 30 s of
+// load.
 func TestCollectors(t *testing.T) {
 	ofMemoryAlone(t)
 	fail, pass, invalid := report.Fail, report.Pass, report.Invalid
@@ -52,7 +53,7 @@ func TestCollectors(t *testing.T) {
 			"counts 1 collection in it"},
 		"JVM: two cycles in the window": {saw(400, 18), 42, []report.Verdict{pass, invalid}, ""},
 		"JVM: a cycle that was seen before it": {func(loaded float64, _ *rand.Rand) float64 {
-			return 12 * math.Mod(loaded+59, 62) // a fall after 3 s, in the single phase; the next one never
+			return 12 * math.Mod(loaded+59, 62) // falls after 3 s, in the phase "single", and then not again
 		}, 42, []report.Verdict{invalid}, "must last"},
 		"JVM: many cycles": {saw(400, 4), 42, []report.Verdict{pass}, ""},
 		"CPython: arenas": {func(loaded float64, _ *rand.Rand) float64 {

@@ -8,8 +8,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// TestTheRateOfConversations: where each arrival is a conversation the planned rate counts those. The server is held
-// to the requests that arrive in them, and the report says which of the two it counts.
+// TestTheRateOfConversations: if each arrival is a conversation, the planned rate counts conversations. The server
+// must keep up with their requests, and the report says which of the two it counts.
 func TestTheRateOfConversations(t *testing.T) {
 	for rules, want := range map[int]report.Verdict{2: report.Invalid, 3: report.Pass} {
 		s := healthy(1)
@@ -24,7 +24,7 @@ func TestTheRateOfConversations(t *testing.T) {
 				h.Case.Profiles["full"][i] = ph
 			}
 		}
-		h.Case.Targets.ThroughputRPS = 22.5 // of 23 offered: only that it kept up proves it
+		h.Case.Targets.ThroughputRPS = 22.5 // so close to the 23 offered that only keeping up proves it
 		events[0].Header = &h
 		r, _, err := Derive(events)
 		if err != nil {

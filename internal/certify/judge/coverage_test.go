@@ -12,7 +12,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// series makes a sample of known mean.
+// series draws a sample with a known mean.
 type series func(r *rand.Rand) []float64
 
 func drawn(n int, draw func(r *rand.Rand) float64) series {
@@ -27,10 +27,10 @@ func drawn(n int, draw func(r *rand.Rand) float64) series {
 
 func exponential(r *rand.Rand) float64 { return 100 * r.ExpFloat64() }
 
-// lognormal has a mean of 100, and a long tail as latencies of answers of many lengths have.
+// lognormal has a mean of 100 and a long tail, like latencies of answers with many lengths.
 func lognormal(r *rand.Rand) float64 { return 100 * math.Exp(0.8*r.NormFloat64()-0.32) }
 
-// correlated is an AR(1) series with a mean of 100, begun in its steady state.
+// correlated is an AR(1) series with a mean of 100, which starts in its steady state.
 func correlated(n int, rho float64) series {
 	return func(r *rand.Rand) []float64 {
 		x, v := make([]float64, n), r.NormFloat64()/math.Sqrt(1-rho*rho)
@@ -42,11 +42,11 @@ func correlated(n int, rho float64) series {
 	}
 }
 
-// queued is the time in an M/M/1 system of service rate 1 at a load: the mean is 1/(1 − load).
+// queued is the time in an M/M/1 queue of service rate 1 at a load. Its mean is 1/(1 − load).
 func queued(n int, load float64) series {
 	return func(r *rand.Rand) []float64 {
 		x, wait := make([]float64, n), 0.0
-		if r.Float64() < load { // begun in its steady state
+		if r.Float64() < load { // start in the steady state
 			wait = r.ExpFloat64() / (1 - load)
 		}
 		for i := range x {
@@ -58,7 +58,8 @@ func queued(n int, load float64) series {
 	}
 }
 
-// covers says for each kind of interval that a report states whether it holds the truth in one simulated run.
+// covers has a function for each kind of interval in a report. It says whether the interval contains the true value in
+// one simulated run.
 var covers = []struct {
 	name string
 	run  func(r *rand.Rand, conf float64) bool
@@ -133,8 +134,8 @@ func poisson(r *rand.Rand, mean float64) (n int) {
 	return n
 }
 
-// TestIntervalsHoldWhatTheyStandFor: the truth lies in as many of them as the confidence says, within a point of a
-// hundred. make test does it for some of the runs that docs/CERTIFIER.md quotes:
+// TestIntervalsHoldWhatTheyStandFor: intervals contain the true value as often as their confidence states, to within
+// one percentage point. make test runs a few of the runs that docs/CERTIFIER.md quotes; this runs all of them:
 //
 //	MIXTRAL_COVERAGE=1000 go test ./internal/certify/judge -run IntervalsHold -v
 func TestIntervalsHoldWhatTheyStandFor(t *testing.T) {
@@ -156,7 +157,7 @@ func TestIntervalsHoldWhatTheyStandFor(t *testing.T) {
 		}
 		t.Logf("%s: %.1f %% at 99 %%, %.1f %% at 95 %%", c.name, 100*float64(held[0])/float64(runs),
 			100*float64(held[1])/float64(runs))
-		// One point below what is stated, and what chance may take of so few runs.
+		// One percentage point below the stated confidence, and three standard errors of a share of so few runs.
 		for k, conf := range []float64{0.99, 0.95} {
 			least := conf - 0.01 - 3*math.Sqrt(conf*(1-conf)/float64(runs))
 			if share := float64(held[k]) / float64(runs); share < least {

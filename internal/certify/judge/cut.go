@@ -9,7 +9,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// unread says why the metrics that a server offers could not be read; "" where one scrape could.
+// unread says why the metrics that a server offers could not be read; "" if one scrape was.
 func (r *run) unread() string {
 	why := ""
 	for _, s := range r.scrapes {
@@ -23,7 +23,7 @@ func (r *run) unread() string {
 	return why
 }
 
-// cutMetrics are what of the server's metrics was not kept, each kind once.
+// cutMetrics lists which of the server's metrics were not kept because they were too many, each kind once.
 func (r *run) cutMetrics() []string {
 	const shown = 5
 	var all []string
@@ -40,7 +40,7 @@ func (r *run) cutMetrics() []string {
 	return all
 }
 
-// cut says what was too much to be kept, for the reader of the report.
+// cut are notices about what was too large to be kept.
 func (r *run) cut() []string {
 	var out []string
 	if all := r.cutMetrics(); len(all) > 0 {
@@ -65,8 +65,8 @@ func (r *run) cut() []string {
 	return out
 }
 
-// comparedReasons are the finish reasons by which requests are compared: none where a scrape could not keep them, or
-// where there are more than anybody tells apart.
+// comparedReasons are the finish reasons by which requests are compared. There are none if a scrape could not keep
+// them all, or if there are more than evidence.MaxReasons.
 func comparedReasons(spans []span, reasons map[string]bool) map[string]bool {
 	cut := func(s *evidence.Scrape) bool {
 		return slices.ContainsFunc(s.Cut, func(c string) bool {
@@ -80,11 +80,11 @@ func comparedReasons(spans []span, reasons map[string]bool) map[string]bool {
 	return reasons
 }
 
-// severalTokens is from how many tokens a chunk on the times between tokens are said to be means.
+// severalTokens is the number of tokens per chunk from which on a notice says that times between tokens are means.
 const severalTokens = 1.2
 
-// tokensPerChunk says where chunks hold several tokens: the time per output token is then a mean over them, and the
-// time between chunks is none between tokens.
+// tokensPerChunk is a notice that chunks hold several tokens; "" if they do not. The time per output token is then a
+// mean over them, and the time between chunks is not the time between tokens.
 func (r *run) tokensPerChunk() string {
 	chunks, tokens := 0, 0
 	for _, p := range r.load("") {

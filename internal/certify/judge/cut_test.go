@@ -8,7 +8,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// changed judges a healthy record after each of its events was changed.
+// changed judges a healthy record after change was applied to each of its events.
 func changed(t *testing.T, change func(*evidence.Event)) *report.Report {
 	t.Helper()
 	events := healthy(3).run()
@@ -25,12 +25,12 @@ func changed(t *testing.T, change func(*evidence.Event)) *report.Report {
 	return r
 }
 
-// TestWhatWasCutIsSaid: what was too much to be kept is in the notices, and blames nobody.
+// TestWhatWasCutIsSaid: what was too large to be kept is in the notices, and fails no check.
 func TestWhatWasCutIsSaid(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change  func(*evidence.Event)
 		notice  string
-		verdict report.Verdict // of the metrics
+		verdict report.Verdict // of the metrics check
 		reason  string
 	}{
 		"nothing": {func(*evidence.Event) {}, "", report.Pass, ""},

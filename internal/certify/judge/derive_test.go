@@ -5,7 +5,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// Derive gives the report of events in memory, and the series that its plots are drawn from.
+// Derive returns the report of events in memory, and the series that its plots show.
 func Derive(events []evidence.Event) (*report.Report, report.Series, error) {
 	r, err := read(events)
 	if err != nil {

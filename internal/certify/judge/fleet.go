@@ -13,19 +13,19 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// member is what the record says of one replica of a fleet.
+// member is what the record says about one replica of a fleet.
 type member struct {
 	name     string
-	last     map[string]float64 // its latest counters
+	last     map[string]float64 // its latest counters, by name
 	gone     bool
-	lost     int64    // when it was lost last
-	news     []string // what became of it, in the order of time
+	lost     int64    // when it was lost, the last time
+	news     []string // losses and restarts in words, in the order of time
 	restarts int
 	losses   int
 }
 
-// fleet follows the replicas of a fleet through the record's scrapes; nil where the target is one server. A replica
-// that does not answer is lost until it does again. One whose counters fall has begun anew.
+// fleet follows the replicas of a fleet through the record's scrapes; nil if the target is one server. A replica that
+// does not answer is lost until it answers again. A replica whose counters fall has restarted.
 func (r *run) fleet() (list []*member) {
 	begin := int64(0)
 	for _, s := range r.scrapes {
@@ -50,7 +50,7 @@ func (r *run) fleet() (list []*member) {
 	return list
 }
 
-// see takes in one reading.
+// see adds one reading of the replica.
 func (m *member) see(ns int64, part evidence.ReplicaScrape) {
 	if part.Err != "" {
 		if !m.gone {
@@ -84,7 +84,7 @@ func (m *member) see(ns int64, part evidence.ReplicaScrape) {
 
 func when(ns int64) string { return num(math.Round(seconds(ns)*10)/10) + " s" }
 
-// disturbed names the replicas that were lost or began anew, with what became of them; "" if none was.
+// disturbed names the replicas that were lost or restarted, with their news; "" if there are none.
 func disturbed(list []*member) string {
 	var out []string
 	for _, m := range list {
@@ -95,7 +95,7 @@ func disturbed(list []*member) string {
 	return strings.Join(out, "; ")
 }
 
-// fleetRow says how many replicas were there, and what became of them.
+// fleetRow says how many replicas were there at the end, and which were lost, came or restarted.
 func fleetRow(list []*member) report.Reconciled {
 	there := 0
 	var news []string
@@ -115,8 +115,8 @@ func fleetRow(list []*member) report.Reconciled {
 	return row
 }
 
-// doubtful leaves open what a lost replica explains: what it had counted between its last scrape and its end is known
-// to nobody. More than the client sent it does not explain.
+// doubtful turns FAIL into INVALID where a lost replica can explain the difference: nobody knows what it counted
+// between its last scrape and its end. It cannot explain a count that is higher than the client's.
 func doubtful(rows []report.Reconciled, why string) {
 	for i := range rows {
 		row := &rows[i]
@@ -129,8 +129,8 @@ func doubtful(rows []report.Reconciled, why string) {
 	}
 }
 
-// replicaUse is the use of resources by each replica, in the order of their coming; nil where the target is one
-// server.
+// replicaUse lists the resources that each replica used, in the order in which the replicas appeared; nil if the
+// target is one server.
 func (r *run) replicaUse(good []at[*evidence.Sample]) []report.Replica {
 	var out []report.Replica
 	series := map[string][]at[*evidence.Sample]{}
@@ -162,7 +162,7 @@ func (r *run) replicaUse(good []at[*evidence.Sample]) []report.Replica {
 	return out
 }
 
-// largest says which replica a peak belongs to, where the target is a fleet: limits are each replica's.
+// largest names the replica to which a peak belongs; "" if the target is one server. Limits apply to each replica.
 func largest(replicas []report.Replica, peak func(report.Replica) float64) string {
 	if len(replicas) == 0 {
 		return ""

@@ -9,8 +9,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// fleetOf makes the record of a run against three replicas of that against one server: a has half of what the server
-// counted and used, b and c a quarter each. read may change a replica's part of a reading at a time in seconds.
+// fleetOf turns the record of a run against one server into that of a run against three replicas. Replica a gets half
+// of what the server counted and used, b and c a quarter each. read may change a replica's reading at a time in
+// seconds.
 func fleetOf(events []evidence.Event, read func(t float64, part *evidence.ReplicaScrape)) []evidence.Event {
 	shares := map[string]float64{"a": 0.5, "b": 0.25, "c": 0.25}
 	out := make([]evidence.Event, len(events))
@@ -57,7 +58,7 @@ func row(t *testing.T, r *report.Report, id string) report.Reconciled {
 	return report.Reconciled{}
 }
 
-// judgeFleet judges a fleet that reads so, whose sums are then changed by lie.
+// judgeFleet judges a fleet whose readings are changed by read, and whose sums are then changed by lie.
 func judgeFleet(t *testing.T, s *sim, read func(float64, *evidence.ReplicaScrape),
 	lie func(*evidence.Scrape)) *report.Report {
 	t.Helper()
@@ -77,7 +78,7 @@ func judgeFleet(t *testing.T, s *sim, read func(float64, *evidence.ReplicaScrape
 	return rep
 }
 
-// TestAFleetIsJudgedByItsLargestReplica: the limits of memory and CPU are each replica's.
+// TestAFleetIsJudgedByItsLargestReplica: the limits of memory and CPU apply to each replica.
 func TestAFleetIsJudgedByItsLargestReplica(t *testing.T) {
 	untouched := func(float64, *evidence.ReplicaScrape) {}
 	one, fleet := judged(t, healthy(1)), judgeFleet(t, healthy(1), untouched, nil)
@@ -104,10 +105,10 @@ func TestAFleetIsJudgedByItsLargestReplica(t *testing.T) {
 	}
 }
 
-// TestAReplicaThatIsLostIsNamed: what it took along leaves the counts open, and accuses nobody; with nobody lost the
-// same counts are a lie, and so is more than the client sent.
+// TestAReplicaThatIsLostIsNamed: counts that were lost with a replica make the comparison INVALID. If no replica was
+// lost, the same counts are FAIL; so are counts that are higher than the client's.
 func TestAReplicaThatIsLostIsNamed(t *testing.T) {
-	short := func(s *evidence.Scrape) { // it did not count all
+	short := func(s *evidence.Scrape) { // the server counts three requests too few
 		if _, ok := s.Label.At(evidence.ScrapeAfter); ok {
 			s.Values[evidence.MetricRequests] -= 3
 		}
@@ -121,7 +122,7 @@ func TestAReplicaThatIsLostIsNamed(t *testing.T) {
 				part.Err, part.Values = "connection refused", nil
 				return
 			}
-			part.Values[evidence.MetricRequests] = 1 // it counts from the beginning
+			part.Values[evidence.MetricRequests] = 1 // it counts from zero again
 			part.Values[evidence.MetricGenerationTokens] = 1
 		}
 	}

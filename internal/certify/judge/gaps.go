@@ -10,8 +10,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 )
 
-// gapsOf are the gaps between the chunks of judged requests, in milliseconds and in the order of the schedule. There
-// are as many as tokens, so that they are gone through and not copied. only narrows them; nil: all.
+// gapsOf iterates over the gaps between the chunks of judged requests, in microseconds and in the order of the
+// schedule. There are as many gaps as tokens, so they are not copied. only selects requests; nil selects all.
 func (p *phase) gapsOf(only func(*request) bool) iter.Seq[int32] {
 	return func(yield func(int32) bool) {
 		for _, q := range p.judged {
@@ -27,7 +27,7 @@ func (p *phase) gapsOf(only func(*request) bool) iter.Seq[int32] {
 	}
 }
 
-// denseGaps is how many microseconds have a counter each: a second of them.
+// denseGaps is the length in microseconds up to which each length has a counter of its own: one second.
 const denseGaps = 1_000_000
 
 // gapCounts counts gaps by their length, in microseconds.
@@ -53,7 +53,7 @@ func countGaps(gaps iter.Seq[int32]) *gapCounts {
 	return c
 }
 
-// ascending goes through the lengths that came, with how often each did.
+// ascending iterates over the lengths in ascending order, with how often each occurred.
 func (c *gapCounts) ascending() iter.Seq2[int32, int] {
 	rare := slices.Sorted(maps.Keys(c.sparse))
 	return func(yield func(int32, int) bool) {
@@ -82,7 +82,7 @@ func (c *gapCounts) ascending() iter.Seq2[int32, int] {
 	}
 }
 
-// percentile is stats.Percentile of the gaps, in milliseconds; NaN where there are none.
+// percentile is stats.Percentile of the gaps, in milliseconds; NaN if there are none.
 func (c *gapCounts) percentile(share float64) float64 {
 	rank, seen := stats.Rank(c.n, share), 0
 	for g, n := range c.ascending() {
@@ -95,7 +95,7 @@ func (c *gapCounts) percentile(share float64) float64 {
 
 func inMS(us int32) float64 { return float64(us) / 1000 }
 
-// gapDistribution describes the gaps as distribution does.
+// gapDistribution is distribution for the gaps, without copying a long list of them.
 func (p *phase) gapDistribution(conf float64) *report.Dist {
 	c := countGaps(p.gapsOf(nil))
 	if c.n <= bootstrapPoints {

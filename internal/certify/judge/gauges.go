@@ -11,15 +11,16 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// fewestGauges is the least number of gauge readings under load that are averaged.
+// fewestGauges is the smallest number of gauge readings under load that are averaged.
 const fewestGauges = 5
 
-// gaugeRow compares running + waiting, as the server told it during load, with what the client had in flight at the
-// same moments. A scrape in flight blurs each reading, so the spread of the differences is allowed for.
+// gaugeRow compares running + waiting, as the server reported it under load, with the number of requests that the
+// client had in flight at the same moments. The moment of a reading is only known to within the time of its scrape, so
+// the spread of the differences is allowed for.
 func (r *run) gaugeRow() report.Reconciled {
 	row := report.Reconciled{ID: "in_flight", Unit: "requests"}
 	var server, client float64
-	var diffs, clear []float64 // clear: of phases in which nobody was in the client's way
+	var diffs, clear []float64 // clear: of phases that other programs did not disturb
 	taken := ""
 	byPhase := map[string][][2]float64{} // readings: the server's, the client's
 	for _, s := range r.scrapes {
@@ -48,7 +49,8 @@ func (r *run) gaugeRow() report.Reconciled {
 	}
 	server, client = server/float64(n), client/float64(n)
 	row.Server, row.Client = ptr(server), ptr(client)
-	allowed := math.Max(1, r.c.Limits.LittleShare*client) // one request on its way in or out is nowhere yet
+	// a request on the network is in flight, but not in the server
+	allowed := math.Max(1, r.c.Limits.LittleShare*client)
 	differ := func(x []float64) bool {
 		_, lo, hi := meanInterval(x, r.conf(), r.header.Rules)
 		return lo > allowed || hi < -allowed
@@ -68,10 +70,11 @@ func (r *run) gaugeRow() report.Reconciled {
 	return row
 }
 
-// gaugeByPhase compares phase by phase: over phases of different load the spread of the differences is that of the
-// loads, and hides a gauge that is always several times too high.
+// gaugeByPhase compares phase by phase. Over phases of different loads the differences spread as widely as the loads,
+// which would hide a gauge that is always several times too high.
 func (r *run) gaugeByPhase(row *report.Reconciled, byPhase map[string][][2]float64) {
-	each := 1 - (1-r.conf())/float64(max(len(byPhase), 1)) // all of them together err as seldom as one
+	// all phases together have the error probability of one test
+	each := 1 - (1-r.conf())/float64(max(len(byPhase), 1))
 	for _, id := range sortedKeys(byPhase) {
 		readings := byPhase[id]
 		if len(readings) < fewestGauges {
@@ -100,7 +103,7 @@ func (r *run) gaugeByPhase(row *report.Reconciled, byPhase map[string][][2]float
 	}
 }
 
-// monotoneRow: a counter that falls was reset, or lies.
+// monotoneRow reports counters that fell: such a counter was reset, or is wrong.
 func (r *run) monotoneRow() report.Reconciled {
 	row := report.Reconciled{ID: "monotone", Unit: "falls"}
 	gauges := []string{evidence.MetricRunning, evidence.MetricWaiting, evidence.MetricKVUsage,
@@ -133,7 +136,7 @@ func (r *run) monotoneRow() report.Reconciled {
 	return row
 }
 
-// ageRow bounds how old the figures of a scrape were.
+// ageRow compares the age of the oldest figures with its limit.
 func (r *run) ageRow() report.Reconciled {
 	row := report.Reconciled{ID: "scrape_age", Unit: "s"}
 	var worst int64

@@ -14,17 +14,17 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// A load that several generators made is the load of one only if each of them was in time, all of them were there to
-// the end, and their clocks were known well enough.
+// A load from several generators counts as one load only if each of them was in time, none was lost before the end,
+// and their clocks were known well enough.
 
 const (
-	// lonelyShare is the share of a generator's requests that must fail to reach the server before its way there is
-	// doubted, and lonelyOthers the most that the others may fail of, as a share of that.
+	// lonelyShare is the share of a generator's requests that must fail to reach the server before its network path is
+	// suspected. The share of the other generators must then be lonelyOthers of it at most.
 	lonelyShare  = 0.5
 	lonelyOthers = 0.1
 )
 
-// sortParts brings what is known of generators into an order that does not depend on that of the file.
+// sortParts gives the records about generators an order that does not depend on the order of events in the file.
 func (r *run) sortParts() {
 	slices.SortFunc(r.parts, func(a, b *evidence.Part) int {
 		return cmp.Or(cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.Generator, b.Generator), compareContent(a, b))
@@ -34,14 +34,15 @@ func (r *run) sortParts() {
 	})
 }
 
-// track follows the clocks of the generators by the comparisons.
+// track builds the tracks of the generators' clocks from the comparisons.
 func (r *run) track() {
 	r.tracks = make([]*offset.Track, len(r.header.Generators))
 	for i := range r.tracks {
 		r.tracks[i] = &offset.Track{}
 	}
 	for _, c := range r.comparisons {
-		if c.Generator >= 1 && c.Generator <= len(r.tracks) { // one that says the same again is left out
+		// Add refuses a repeated comparison, which changes nothing
+		if c.Generator >= 1 && c.Generator <= len(r.tracks) {
 			_ = r.tracks[c.Generator-1].Add(offset.Reading{There: c.There, Offset: c.Offset, Error: c.Error})
 		}
 	}
@@ -51,7 +52,8 @@ func (r *run) nameOf(generator int) string {
 	return fmt.Sprintf("generator %d (%s)", generator, r.header.Generators[generator-1].Name)
 }
 
-// partsOf are what the generators said of a phase, by their number less 1; nil: nothing is known.
+// partsOf is what the generators reported of a phase. The index is the generator's number − 1; nil means that it
+// reported nothing.
 func (r *run) partsOf(phase string) []*evidence.Part {
 	out := make([]*evidence.Part, len(r.header.Generators))
 	for _, p := range r.parts {
@@ -69,7 +71,7 @@ func (r *run) partsOf(phase string) []*evidence.Part {
 	return out
 }
 
-// divided says whether generators make the load of a phase.
+// divided says whether generators, and not the certifier, made the load of a phase.
 func (r *run) divided(p *phase) bool {
 	switch p.plan.Kind {
 	case testcases.KindIdle, testcases.KindAudit, testcases.KindSweep:
@@ -78,7 +80,7 @@ func (r *run) divided(p *phase) bool {
 	return len(r.header.Generators) > 0 && p.ran != nil
 }
 
-// missing says what of a phase's load the record does not have; "" where it has all.
+// missing says which part of a phase's load is not in the record; "" if it has all.
 func (r *run) missing(p *phase) string {
 	if !r.divided(p) {
 		return ""
@@ -109,7 +111,7 @@ func (r *run) missing(p *phase) string {
 	return ""
 }
 
-// issueDelayOf is issueDelay of one generator's requests.
+// issueDelayOf is issueDelay for the requests of one generator, in milliseconds.
 func (p *phase) issueDelayOf(generator int) float64 {
 	if p.plan.Kind != testcases.KindOpen || generator > len(p.delayOf) || len(p.delayOf[generator-1]) == 0 {
 		return 0
@@ -117,14 +119,14 @@ func (p *phase) issueDelayOf(generator int) float64 {
 	return stats.Percentile(p.delayOf[generator-1], 0.99)
 }
 
-// clockError is by how many milliseconds the clock of a generator may be misread in a phase.
+// clockError bounds the error, in milliseconds, with which the clock of a generator is known in a phase.
 func (r *run) clockError(generator int, p *phase) float64 {
 	t := r.tracks[generator-1]
-	off := t.Last().Offset // near enough to find the stretch
+	off := t.Last().Offset // close enough to find the right part of the track
 	return ms(t.Worst(p.ran.Start-off, p.ran.End-off))
 }
 
-// partProblems finds what makes the load of generators untrustworthy.
+// partProblems adds the reasons why the load of generators cannot be trusted to m, by phase; see generatorProblems.
 func (r *run) partProblems(m map[string]string) {
 	limit := r.c.Limits.IssueDelayMS
 	var whole []string
@@ -160,7 +162,7 @@ func (r *run) partProblems(m map[string]string) {
 		}
 		switch {
 		case why == "":
-		case p.step != nil: // the search for the knee rests on all steps
+		case p.step != nil: // the search for the knee depends on all steps
 			whole = append(whole, why)
 		default:
 			m[p.plan.ID] = why
@@ -171,8 +173,9 @@ func (r *run) partProblems(m map[string]string) {
 	}
 }
 
-// outOfTime says that the clock of a generator was not known well enough for its arrivals. One that is off the common
-// schedule by what its clock may be misread is like one that was sent so late, so both together must keep the limit.
+// outOfTime says that the clock of a generator was not known well enough for its arrivals; "" if it was. An error of
+// the clock shifts requests against the common schedule just as sending them late does, so the limit holds for the sum
+// of both.
 func (r *run) outOfTime(p *phase) string {
 	limit := r.c.Limits.IssueDelayMS
 	if p.plan.Kind != testcases.KindOpen || limit <= 0 {
@@ -192,8 +195,8 @@ func (r *run) outOfTime(p *phase) string {
 	return ""
 }
 
-// oneSided counts the requests of generators that could not reach a server which the others reached: that is not the
-// server's fault.
+// oneSided counts the failed requests of generators that could not reach the server while the others could. That is
+// not the server's fault.
 func (r *run) oneSided(requests []*request) (n int, why string) {
 	count := len(r.header.Generators)
 	if count < 2 {
@@ -225,7 +228,7 @@ func (r *run) oneSided(requests []*request) (n int, why string) {
 	return n, why
 }
 
-// generatorReports are the generators as the report shows them.
+// generatorReports describe the generators for the report.
 func (r *run) generatorReports() []report.Generator {
 	var out []report.Generator
 	for i, g := range r.header.Generators {

@@ -9,8 +9,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// shared makes the record of a run of one generator that of a run of three: request n is of generator n mod 3. Their
-// clocks are compared every half second, to within a tenth of a millisecond. change may change an event, or drop it.
+// shared turns the record of a run with one generator into that of a run with three. Request n comes from generator n
+// mod 3 + 1. Their clocks are compared every half second, to within a tenth of a millisecond. change may change an
+// event, or drop it.
 func shared(events []evidence.Event, change func(*evidence.Event) bool) []evidence.Event {
 	var out []evidence.Event
 	issued := map[string][4]int{}
@@ -72,7 +73,7 @@ func judgeShared(t *testing.T, change func(*evidence.Event) bool) *report.Report
 	return rep
 }
 
-// TestThreeGeneratorsAreJudgedAsOne: the figures and the verdict are those of the same requests from one generator.
+// TestThreeGeneratorsAreJudgedAsOne: the figures and the verdict equal those of the same requests from one generator.
 func TestThreeGeneratorsAreJudgedAsOne(t *testing.T) {
 	one, three := judged(t, healthy(1)), judgeShared(t, nil)
 	if three.Status != report.Pass || len(three.Generators) != 3 {
@@ -106,8 +107,8 @@ func TestThreeGeneratorsAreJudgedAsOne(t *testing.T) {
 	}
 }
 
-// TestGeneratorsThatCannotBeTrusted: whatever is wrong with one generator makes the checks that rest on
-// its load INVALID, names it, and fails nothing.
+// TestGeneratorsThatCannotBeTrusted: a fault of one generator makes the checks that depend on its load INVALID. The
+// reason names the generator, and no check fails.
 func TestGeneratorsThatCannotBeTrusted(t *testing.T) {
 	open := ""
 	for _, e := range healthy(1).run() {

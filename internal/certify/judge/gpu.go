@@ -9,7 +9,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// gpuReport is what accelerators used over the run; nil: nobody looked.
+// gpuReport is what accelerators used over the run; nil if they were not observed.
 func (r *run) gpuReport() *report.GPU {
 	if len(r.gpus) == 0 {
 		return nil
@@ -57,7 +57,7 @@ func (r *run) gpuReport() *report.GPU {
 	return out
 }
 
-// gpuOf is what accelerators used in the steady window of a phase; nil where too little was read to tell.
+// gpuOf is what accelerators used in the steady window of a phase; nil if there are too few readings.
 func (r *run) gpuOf(p *phase) *report.PhaseGPU {
 	joules, how := r.energy(p.from, p.to)
 	if p.window() <= 0 || how == "" {
@@ -82,8 +82,9 @@ func (r *run) gpuOf(p *phase) *report.PhaseGPU {
 	return out
 }
 
-// energy is what all cards took between two moments, in joules: by their own counters where every card has one that
-// moved, else by the power that was read, each reading holding until the next. how says which; "" is neither.
+// energy is what all cards used between two moments, in joules. It is read from the cards' own counters of energy if
+// every card has one that moved. Otherwise it is the integral of the power readings, each of which holds until the
+// next. how says which of the two it is; "" is neither.
 func (r *run) energy(from, to int64) (joules float64, how string) {
 	counters, powers := map[string][]at[float64]{}, map[string][]at[float64]{}
 	for _, g := range r.gpus {
@@ -112,7 +113,7 @@ func (r *run) energy(from, to int64) (joules float64, how string) {
 	return joules, "readings of power"
 }
 
-// byCounters is the rise of counters, each taken between its readings in a straight line.
+// byCounters is the sum of the rise of all counters. Values between readings are interpolated linearly.
 func byCounters(counters map[string][]at[float64], from, to int64) (sum float64, ok bool) {
 	for _, id := range sortedKeys(counters) {
 		x := counters[id]
@@ -126,7 +127,7 @@ func byCounters(counters map[string][]at[float64], from, to int64) (sum float64,
 	return sum, len(counters) > 0
 }
 
-// between reads a series at a moment inside it.
+// between interpolates a series at a moment; ok is false outside it.
 func between(x []at[float64], t int64) (float64, bool) {
 	i := slices.IndexFunc(x, func(p at[float64]) bool { return p.ns >= t })
 	if i < 0 {
@@ -142,10 +143,10 @@ func between(x []at[float64], t int64) (float64, bool) {
 	return a.v + (b.v-a.v)*float64(t-a.ns)/float64(b.ns-a.ns), true
 }
 
-// fewestReadings of power in a window are the least that a mean is taken of.
+// fewestReadings is the smallest number of power readings in a window that are averaged.
 const fewestReadings = 3
 
-// overTime integrates a power over a window.
+// overTime integrates power over a window. ok is false if there are too few readings, or if none covers its beginning.
 func overTime(x []at[float64], from, to int64) (sum float64, ok bool) {
 	n := 0
 	for i, p := range x {
@@ -164,7 +165,7 @@ func overTime(x []at[float64], from, to int64) (sum float64, ok bool) {
 	return sum, n >= fewestReadings && covered
 }
 
-// gpuMemory holds the highest sum of all cards' memory against the limit.
+// gpuMemory compares the highest sum of all cards' memory with the limit, in GiB.
 func gpuMemory(r *run, c *testcases.Check) outcome {
 	g := r.gpuReport()
 	if g == nil || g.Readings == 0 || g.PeakGB == 0 {
@@ -189,7 +190,7 @@ func (r *run) noGPU(g *report.GPU) string {
 	return "the metrics of accelerators lack what is asked for"
 }
 
-// gpuFigure judges a figure of one phase.
+// gpuFigure makes a rule that compares a figure of one phase with the check's limit.
 func gpuFigure(unit, op string, of func(*report.PhaseGPU) *float64) func(*run, *testcases.Check) outcome {
 	return perPhase(func(r *run, c *testcases.Check, p *phase) outcome {
 		g := r.gpuOf(p)
@@ -214,7 +215,7 @@ var (
 	tokensPerJoule = gpuFigure("tokens/J", ">=", func(g *report.PhaseGPU) *float64 { return g.TokensPerJoule })
 )
 
-// gpuSeries are the sums over all cards, for plots.
+// gpuSeries fills the plots of memory and power summed over all cards, and of their mean utilization.
 func (r *run) gpuSeries(s *report.Series) {
 	for _, g := range r.gpus {
 		if g.v.Err != "" {

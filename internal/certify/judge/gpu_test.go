@@ -9,7 +9,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// withCards adds a reading a second of two cards to a run: each has used 10 GB, and takes 300 W under load.
+// withCards adds one reading of two cards per second to a run. Each card uses 10 GB, and 300 W under load.
 func withCards(events []evidence.Event, counters bool) []evidence.Event {
 	var end int64
 	for _, e := range events {
@@ -26,7 +26,7 @@ func withCards(events []evidence.Event, counters bool) []evidence.Event {
 			}
 			g.Cards = append(g.Cards, c)
 		}
-		joules += 250 // what the counters say is not what the power says: it must be seen which was used
+		joules += 250 // differs from the power, so that the test can tell which of the two was used
 		events = append(events, evidence.Event{At: t, GPU: &g})
 	}
 	return events

@@ -10,52 +10,53 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// Work of others on the certifier's machine makes a server on it look slow, and the certifier's own clock late. What
-// it slowed proves nothing against the server: FAIL becomes INVALID. It makes nothing faster, so PASS stands, but for
-// comparisons whose earlier side was slowed.
+// Other programs on the certifier's machine make a server on it look slow, and make the certifier itself late. Figures
+// that they slowed down prove nothing against the server, so FAIL becomes INVALID. They make nothing faster, so PASS
+// stands. The exception is a comparison whose earlier side was slowed.
 const (
-	// othersShare and fullShare: others hinder nobody while cores are free, and little while they have a fifth of
-	// them.
+	// Other programs hinder nobody while cores are idle, and hinder little with less than a fifth of the cores. They
+	// hinder if they use othersShare of the machine or more, and less than fullShare of it is idle.
 	othersShare = 0.2
-	fullShare   = 0.1 // of the machine, idle
+	fullShare   = 0.1
 
-	// longWait is how long a ready thread of the run waited for a core, on average. An answer of eight tokens waits
-	// about ten times, so that a millisecond each adds up to what the degradation checks look for. A process of
-	// higher priority than the others waits less, whatever they do.
+	// longWait is the mean time that a ready thread of the run waited for a core, from which on it was hindered. An
+	// answer of eight tokens waits about ten times, so a millisecond each adds up to what the degradation checks look
+	// for. Waits are measured because a process of high priority hardly waits, however much the others compute.
 	longWait = 0.001 // s
 
-	// heldShare is how much the threads that compute (that had a core for a quarter of the time at least) may wait: a
-	// fifth of the time makes what one computes a quarter slower.
+	// heldShare is the share of the time from which on waiting hinders threads that compute, that is, those that had a
+	// core for at least a quarter of the time. Waiting for a fifth of the time makes a computation a quarter slower.
 	heldShare = 0.2
 
-	// pressureShare is the share of the time in which anything on the machine waited (PSI), where the kernel does not
-	// tell it of threads.
+	// pressureShare is the share of the time in which anything on the machine waited for a core (pressure stall
+	// information). It is used where the kernel does not report the waits of threads.
 	pressureShare = 0.2
 
-	// shortestUse is the least time between two readings that are held against each other: the counters tick in 10 ms.
+	// shortestUse is the least time between two readings that are compared, because the counters have a resolution of
+	// 10 ms.
 	shortestUse = 500 * time.Millisecond
 
-	// takenLimit is the share of a window's time that may be lost: means and thirds bear a tenth of it.
+	// takenLimit is the share of a window from which on the lost time matters. Means, and comparisons of thirds,
+	// tolerate less than a tenth.
 	takenLimit = 0.1
 
-	// slowedShare of the earlier of two stretches must have been taken before what looks alike may have become
-	// slower: a median does not move for less than half of its sample.
+	// slowedShare is the share of the earlier of two stretches that must have been taken before a PASS of their
+	// comparison is doubted. A median hardly moves unless more than half of its sample does.
 	slowedShare = 2. / 3
 )
 
-// use is who used the machine between two readings.
+// use says who used a machine between two readings.
 type use struct {
-	machine       int // 0: the certifier's; else that of the generator with this number
+	machine       int // 0 is the certifier's; others have their generator's number
 	from, to      int64
-	others, steal float64 // shares of the machine
-	filled        bool    // others have a part of it, and little is left idle
-	wait          float64 // of a thread for its turn, in seconds
-	held          float64 // share of the time for which threads that compute waited, added up
-	lost          float64 // share of the time: all of it where others were in the way, else what was stolen
+	others, steal float64 // shares of the machine's CPU time
+	filled        bool    // others use much of it, and little is idle
+	wait          float64 // mean wait of a thread for a core, in seconds
+	held          float64 // share of the time for which threads that compute waited; the sum over threads
+	lost          float64 // share of the time that was lost: 1 if others hindered the run, else what was stolen
 }
 
-// uses reads the use of each machine off its counters. Without counters nothing is known of it, and
-// nothing is excused.
+// uses computes from its counters who used each machine. A machine without counters has no use, and excuses nothing.
 func uses(readings []at[*evidence.Host], rules int) (out []use) {
 	of := map[int][]at[*evidence.Host]{}
 	for _, x := range readings {
@@ -79,8 +80,8 @@ func usesOf(machine int, readings []at[*evidence.Host], rules int) []use {
 			continue
 		}
 		last = i
-		// A reader that lost its core between the counters and the clock has the counters of another moment. What they
-		// account for is the time that they are of.
+		// A reader that lost its core between reading the counters and the clock has counters of another moment. The
+		// CPU time that the counters themselves account for is then the right whole.
 		if accounted := b.Busy - a.Busy + b.Idle - a.Idle + b.Steal - a.Steal; rules >= 3 && accounted > 0 {
 			all = accounted
 		}
@@ -107,8 +108,8 @@ func usesOf(machine int, readings []at[*evidence.Host], rules int) []use {
 	return out
 }
 
-// takenOf is how many seconds of a window others had the machine for, and what that was like. Of several
-// machines it is the one that was worst off.
+// takenOf is for how many seconds of a window others had the machine, and a description of it. Of several machines it
+// describes the one that lost most.
 func (r *run) takenOf(from, to int64) (length float64, why string) {
 	for list := range byMachine(r.uses) {
 		if l, w := takenOn(list, from, to); l > length {
@@ -121,7 +122,7 @@ func (r *run) takenOf(from, to int64) (length float64, why string) {
 	return length, why
 }
 
-// byMachine gives the uses of one machine after the other.
+// byMachine iterates over the machines, with the uses of each. all must be in the order of machines.
 func byMachine(all []use) func(func([]use) bool) {
 	return func(yield func([]use) bool) {
 		for len(all) > 0 {
@@ -167,7 +168,7 @@ func takenOn(list []use, from, to int64) (length float64, why string) {
 	return length, why
 }
 
-// takenShare is the same as a share of the window.
+// takenShare is takenOf as a share of the window.
 func (r *run) takenShare(from, to int64) (share float64, why string) {
 	if to <= from {
 		return 0, ""
@@ -176,7 +177,7 @@ func (r *run) takenShare(from, to int64) (share float64, why string) {
 	return length / seconds(to-from), why
 }
 
-// taken says that others had the machine for too much of a phase; "" if not.
+// taken says that others had the machine for too much of a phase; "" if they did not.
 func (r *run) taken(p *phase) string {
 	if p == nil || p.ran == nil {
 		return ""
@@ -187,7 +188,7 @@ func (r *run) taken(p *phase) string {
 	return ""
 }
 
-// hindered turns FAIL into INVALID where others slowed one of the phases that it rests on.
+// hindered turns FAIL into INVALID if others slowed down one of the phases on which it depends.
 func (r *run) hindered(o outcome, phases []*phase) outcome {
 	if o.verdict != report.Fail {
 		return o
@@ -200,9 +201,10 @@ func (r *run) hindered(o outcome, phases []*phase) outcome {
 	return o
 }
 
-// compared does the same for a comparison of two windows, and takes a PASS back too where most of the earlier one was
-// slowed and the later was not. Waits too short to call a second taken add up over a request: where its threads waited
-// longer for others in the later one, by as much as the shift is above its limit, it is distrusted too.
+// compared does the same for a comparison of two stretches. It also turns a PASS into INVALID if most of the earlier
+// stretch was slowed and the later one was not. Short waits, which do not count as lost time, add up over a request.
+// So a FAIL also becomes INVALID if answers waited longer in the later stretch, by at least as much as the shift is
+// above its limit.
 func (r *run) compared(o outcome, a, b stretch) outcome {
 	before, whyBefore := r.takenShare(a.from, a.until)
 	after, whyAfter := r.takenShare(b.from, b.until)
@@ -220,11 +222,12 @@ func (r *run) compared(o outcome, a, b stretch) outcome {
 	return o
 }
 
-// turnsFor are the turns of an answer that come one after another: for each of its chunks, for the request and for
-// the end one of a thread of the server and one of the client's.
+// turnsFor is how often an answer waits for a core, one wait after the other. One thread of the server and one of the
+// client must run for each chunk, for the request and for the end.
 func turnsFor(chunks float64) float64 { return 2 * (chunks + 2) }
 
-// waitedFor is how many seconds an answer of a stretch waited for its turns, while others filled the machine.
+// waitedFor is for how many seconds, on average, an answer of a stretch waited for a core while others filled the
+// machine.
 func (r *run) waitedFor(s stretch) float64 {
 	var sum, length float64
 	for _, u := range r.uses {
@@ -247,10 +250,10 @@ func distrusted(o outcome, why string) outcome {
 	return o
 }
 
-// machineUse says in a line who used the machine over the run.
+// machineUse says in one line who used the certifier's machine over the run.
 func (r *run) machineUse() string { return useOf(r.usesOn(0), r.serverAt(0)) }
 
-// usesOn are the uses of one machine.
+// usesOn lists the uses of one machine.
 func (r *run) usesOn(machine int) []use {
 	for list := range byMachine(r.uses) {
 		if list[0].machine == machine {
@@ -260,7 +263,7 @@ func (r *run) usesOn(machine int) []use {
 	return nil
 }
 
-// serverAt says where the server is, seen from a machine.
+// serverAt says where the server is, as seen from a machine.
 func (r *run) serverAt(machine int) evidence.HostServer {
 	for _, x := range r.hosts {
 		if x.v.Generator == machine {

@@ -13,19 +13,19 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// second is what happened on the machine in one second.
+// second says who used the machine during one second.
 type second struct {
 	own, others, steal float64             // cores
-	wait               float64             // of a thread for its turn, in seconds
-	held               float64             // for which computing threads waited
+	wait               float64             // mean wait of a thread for a core, in seconds
+	held               float64             // seconds for which computing threads waited
 	server             evidence.HostServer // "": counted
-	untold             bool                // the kernel does not tell how long threads wait
+	untold             bool                // the kernel does not report how long threads wait
 	pressure           float64             // share of the second
 }
 
 const simCores = 4
 
-// watched adds a reading a second to a record.
+// watched adds one reading of the machine per second to a record.
 func watched(events []evidence.Event, at func(t float64) second) []evidence.Event {
 	end := int64(0)
 	for _, e := range events {
@@ -54,7 +54,7 @@ func watched(events []evidence.Event, at func(t float64) second) []evidence.Even
 	return out
 }
 
-// window is when a phase was steady.
+// window is the steady window of a phase, in seconds.
 func window(events []evidence.Event, id string) (from, to float64) {
 	for _, e := range events {
 		if e.Phase != nil && e.Phase.ID == id {
@@ -77,14 +77,15 @@ func understate(s *sim) {
 	}
 }
 
-// gauges makes a server tell of so many requests too many while it is under load.
+// gauges makes the server's gauges show extra requests too many under load.
 func gauges(too float64) func(*sim) {
 	return func(s *sim) { s.gauges, s.extra = true, too }
 }
 
 func drifting(r *rand.Rand, t float64) float64 { return (0.05 + 0.01*r.ExpFloat64()) * (1 + t/60) }
 
-// What others do to the machine turns FAIL into INVALID, and only that, only then, and only where it happened.
+// Other programs on the machine turn FAIL into INVALID. They change no other verdict, and only in the phases that they
+// disturb.
 func TestOthersOnTheMachine(t *testing.T) {
 	always := func(s second) func(x, from, to float64) second {
 		return func(float64, float64, float64) second { return s }
@@ -203,21 +204,21 @@ func TestOthersOnTheMachine(t *testing.T) {
 	}
 }
 
-// laterBy makes requests of the sustained phase take longer and longer: those of the last third so many milliseconds
-// more than those of the first.
+// laterBy makes requests of the sustained phase take longer and longer: on average those of the last third take ms
+// milliseconds more than those of the first.
 func laterBy(ms int64) func(*sim) {
 	return func(s *sim) {
 		s.service = func(r *rand.Rand, _ float64) float64 { return 0.06 + 0.01*r.ExpFloat64() }
 		s.touch = func(q *evidence.Request) {
 			if q.Phase == "sustained" {
-				q.Done += ms * 1e6 * int64(q.N) * 3 / 2 / 966 // of so many, about
+				q.Done += ms * 1e6 * int64(q.N) * 3 / 2 / 966 // there are about 966 requests
 				q.Last = q.Done
 			}
 		}
 	}
 }
 
-// refused makes some requests fail by a status.
+// refused makes 2 % of the requests fail with an HTTP status.
 func refused(status int) func(*sim) {
 	return func(s *sim) {
 		s.failRate = 0.02
@@ -229,10 +230,10 @@ func refused(status int) func(*sim) {
 	}
 }
 
-// Readings of the machine, whatever they say, only ever make a verdict INVALID: they fail nobody and save nobody.
+// Readings of the machine, whatever they say, can only make a verdict INVALID. They never cause a FAIL or a PASS.
 func TestTheMachineDecidesNothing(t *testing.T) {
 	well, ill := healthy(3), healthy(4)
-	// a phase: judging takes a hundredth of a second
+	// one phase, so that judging takes a hundredth of a second
 	well.edit, ill.edit, ill.service = onlySustained, onlySustained, drifting
 	records := [][]evidence.Event{well.run(), ill.run()}
 	var plain []*report.Report
@@ -278,8 +279,8 @@ func TestUsesSkipReadingsThatComeTooSoon(t *testing.T) {
 	}
 }
 
-// TestAReaderThatLostItsCoreIsBelieved: it has the counters of the moment before, and the time of the moment after.
-// What others took of the time that the counters are of is what they took.
+// TestAReaderThatLostItsCoreIsBelieved: such a reading has the counters of an earlier moment and the time of a later
+// one. The share of others is computed from the time that the counters account for, so it is still right.
 func TestAReaderThatLostItsCoreIsBelieved(t *testing.T) {
 	list := []at[*evidence.Host]{{0, &evidence.Host{Cores: 2, Server: evidence.HostServerCounted}},
 		{9 * sec, &evidence.Host{Cores: 2, Busy: 2.2, Own: 0.7, Waited: 40, Turns: 6000,

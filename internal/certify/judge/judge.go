@@ -10,11 +10,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// ErrEvidence is matched by every error about events that cannot be judged at all: no header, no case, a version of a
-// later release. Evidence that is merely incomplete gives a report whose status is INVALID.
+// ErrEvidence matches every error about events that cannot be judged at all: the header or its case is missing, or the
+// version belongs to a later release. Evidence that is only incomplete gives a report with the status INVALID.
 var ErrEvidence = errors.New("unusable evidence")
 
-// Judge derives the report. The order of the events does not matter, except to the digest of the record.
+// Judge derives the report. The order of the events only affects the digest of the record. Its errors match
+// ErrEvidence.
 func Judge(events []evidence.Event) (*report.Report, error) {
 	r, err := read(events)
 	if err != nil {
@@ -31,7 +32,7 @@ func (r *run) deriveFrom(events []evidence.Event) (*report.Report, error) {
 	return r.derive(len(events), digest)
 }
 
-// derive makes the report of a record of so many events, whose lines have that digest.
+// derive makes the report. events is the number of events in the record, and digest is the SHA-256 of its lines.
 func (r *run) derive(events int, digest string) (*report.Report, error) {
 	out := &report.Report{
 		TestCase:      r.c.ID,
@@ -89,8 +90,9 @@ func (r *run) derive(events int, digest string) (*report.Report, error) {
 	return out, nil
 }
 
-// judgeAll judges every check of the case. A check of load whose generator or preconditions are not to be trusted is
-// INVALID whatever it measured; FAIL wins over INVALID only with evidence that holds.
+// judgeAll judges every check of the case. A check of load is INVALID, whatever it measured, if its generator or the
+// preconditions cannot be trusted. So every FAIL rests on evidence that holds, and therefore FAIL takes precedence
+// over INVALID.
 func (r *run) judgeAll() ([]report.Check, report.Verdict) {
 	checks := []report.Check{}
 	failed, invalid, gates := false, false, 0
@@ -122,7 +124,7 @@ func (r *run) judgeAll() ([]report.Check, report.Verdict) {
 	return checks, report.Pass
 }
 
-// ruleName is the rule of a check, as reports show it since there is a revision that does.
+// ruleName is the rule of a check. Reports show it since revision 2 of the rules.
 func (r *run) ruleName(c *testcases.Check) string {
 	if r.header.Rules < 2 {
 		return ""
@@ -171,7 +173,7 @@ func invalid(format string, args ...any) outcome {
 	return outcome{verdict: report.Invalid, reason: fmt.Sprintf(format, args...)}
 }
 
-// worse says whether a is the graver of two outcomes of one check over several phases.
+// worse says whether o is worse than another outcome of the same check in another phase.
 func (o outcome) worse(than outcome) bool {
 	rank := map[report.Verdict]int{report.Pass: 0, report.Invalid: 1, report.Fail: 2}
 	if rank[o.verdict] != rank[than.verdict] {
@@ -186,14 +188,15 @@ func (o outcome) worse(than outcome) bool {
 	return *o.measured > *than.measured
 }
 
-// targetsOf copies the case's targets under the specification's keys.
+// targetsOf copies the case's targets into the report's type, which uses the specification's keys.
 func targetsOf(c *testcases.Case) report.Targets {
 	t := c.Targets
 	return report.Targets{LatencyMS: t.LatencyMS, ThroughputRPS: t.ThroughputRPS, Quality: t.Quality,
 		MemoryGB: t.MemoryGB, CPUCores: t.CPUCores}
 }
 
-// Arithmetic says what the targets of a case imply together, by Little's law L = λW.
+// Arithmetic explains what the targets of a case imply together, by Little's law L = λW. It is empty for a case
+// without a concurrency or a throughput target.
 func Arithmetic(c *testcases.Case) string {
 	t := c.Targets
 	if t.Concurrency <= 0 || t.ThroughputRPS <= 0 {
@@ -246,7 +249,7 @@ func (r *run) summary(out *report.Report) report.Summary {
 	return s
 }
 
-// ptr points to a finite x; other numbers are not results and have no place in JSON.
+// ptr returns a pointer to a finite x, and nil for NaN and infinities, which JSON cannot hold.
 func ptr(x float64) *float64 {
 	if math.IsNaN(x) || math.IsInf(x, 0) {
 		return nil
@@ -254,7 +257,7 @@ func ptr(x float64) *float64 {
 	return &x
 }
 
-// band is an interval where both its ends are finite.
+// band is the interval from lo to hi, or nil if either end is not finite.
 func band(lo, hi float64) *[2]float64 {
 	if math.IsNaN(lo) || math.IsInf(lo, 0) || math.IsNaN(hi) || math.IsInf(hi, 0) {
 		return nil

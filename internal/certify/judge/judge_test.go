@@ -51,7 +51,7 @@ func TestHealthyServerPasses(t *testing.T) {
 	}
 }
 
-// Every rule has servers and runs that fail it or make it unjudgeable; the others must not be dragged along.
+// For every rule there are servers and runs that make it FAIL or INVALID. The other checks must keep their verdicts.
 func TestRules(t *testing.T) {
 	slow := func(x float64) func(*rand.Rand, float64) float64 {
 		return func(r *rand.Rand, _ float64) float64 { return x * (0.5 + r.ExpFloat64()/2) }
@@ -118,7 +118,7 @@ func TestRules(t *testing.T) {
 		{"bad answers", "quality", report.Fail, "it cost most",
 			func(s *sim) { s.score = func(r *rand.Rand, _ bool) float64 { return 0.6 } }},
 		{"exactly the quality asked for", "quality", report.Pass, "weakest", func(s *sim) {
-			// whose mean over nine prompts is 0.6099999999999999
+			// the computed mean over nine prompts is 0.6099999999999999
 			s.score = func(*rand.Rand, bool) float64 { return 0.61 }
 			s.edit = func(c *testcases.Case) { c.Targets.Quality = 0.61 }
 		}},
@@ -302,7 +302,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// computed makes a server count of each prompt what it computed, as llama.cpp does.
+// computed makes the server count only the prompt tokens that it computed, as llama.cpp does.
 func computed(cached float64) func(*evidence.Scrape) {
 	return func(x *evidence.Scrape) {
 		if n := x.Values[evidence.MetricRequests]; n > 0 {
@@ -322,7 +322,7 @@ func without(events []evidence.Event, drop func(evidence.Event) bool) []evidence
 	return out
 }
 
-// A run with every figure at hand: what single records do to the rules that read them.
+// TestRecords changes single records of a run that has every figure, and looks at the rules that read them.
 func TestRecords(t *testing.T) {
 	tests := []struct {
 		name, check string
@@ -413,7 +413,7 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// A judge model is shown and decides nothing.
+// The scores of a reviewer are shown and decide nothing.
 func TestReviewersAreNoGate(t *testing.T) {
 	events := healthy(1).run()
 	low := 0.1
@@ -452,7 +452,7 @@ func TestUnusableEvidence(t *testing.T) {
 	}
 }
 
-// The header alone is a run that was killed at once: a report, INVALID, that says so.
+// A record with only a header is that of a run that was killed at once. Its report is INVALID and says so.
 func TestOnlyAHeader(t *testing.T) {
 	r, err := Judge(healthy(1).run()[:1])
 	if err != nil {
@@ -486,7 +486,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 	}
 }
 
-// jsonOf is the report without the digest of the record, which is the record's and not the verdict's.
+// jsonOf is the JSON of a report without the digest of the record, which does not affect the verdict.
 func jsonOf(t *testing.T, events []evidence.Event) []byte {
 	t.Helper()
 	r, err := Judge(events)

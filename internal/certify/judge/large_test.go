@@ -13,8 +13,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// largeRecord writes the record of a run with so many requests of 24 chunks at 50 a second, with what is recorded
-// beside them.
+// largeRecord writes the record of a run with a number of requests of 24 chunks at 50 requests/s, and everything else
+// that is recorded in that time.
 func largeRecord(t testing.TB, requests int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "large"+".events.jsonl.gz")
@@ -73,7 +73,7 @@ func largeRecord(t testing.TB, requests int) string {
 	return path
 }
 
-// BenchmarkJudgeLarge judges a record of MIXTRAL_JUDGE_REQUESTS requests, a hundred thousand unless it is set.
+// BenchmarkJudgeLarge judges a record of MIXTRAL_JUDGE_REQUESTS requests; 100,000 by default.
 func BenchmarkJudgeLarge(b *testing.B) {
 	requests := 100_000
 	if s := os.Getenv("MIXTRAL_JUDGE_REQUESTS"); s != "" {
@@ -102,7 +102,7 @@ func BenchmarkJudgeLarge(b *testing.B) {
 	b.ReportMetric(float64(info.Size())/float64(requests), "filebytes/request")
 }
 
-// TestALargeRecordIsJudgedInLittleMemory: what a request takes decides how large a run can be judged.
+// TestALargeRecordIsJudgedInLittleMemory: the memory for each request decides how large a run can be judged.
 func TestALargeRecordIsJudgedInLittleMemory(t *testing.T) {
 	const requests = 20_000
 	path := largeRecord(t, requests)

@@ -12,18 +12,19 @@ import (
 )
 
 const (
-	leakWindows  = 40 // minima over windows free the trend from the sawtooth of garbage collection
-	fewestMinima = 12 // the least for a trend and for one of its second half
+	// the trend is fitted to minima over windows, which do not have the sawtooth of garbage collection
+	leakWindows  = 40
+	fewestMinima = 12 // the smallest number for a trend of the whole and one of its second half
 	mib          = 1 << 20
 
-	// allocatorMB is growth that says nothing: heaps take memory in steps of some MB.
+	// allocatorMB is growth that means nothing, because heaps take memory in steps of several MB.
 	allocatorMB = 8
 
-	// lateConf is the confidence of trends over parts of the window: their few points cannot carry 99 %.
+	// lateConf is the confidence of trends over parts of the window, which have too few points for 99 %.
 	lateConf = 0.9
 
-	// fading is how much slower the second half must certainly grow than the first to be called slowing down. A leak
-	// grows as fast in both; a cache that fills at random has a half of its first speed left after 0.7 time
+	// fading is the ratio of the second half's growth to that of the first below which growth is slowing down. A leak
+	// grows equally fast in both halves. The growth of a cache that fills at random has fallen to half after 0.7 time
 	// constants.
 	fading = 0.7
 )
@@ -35,28 +36,28 @@ type leakFit struct {
 	points       int
 	x, y         []float64 // window minima: hours and MB since the fit's start
 	from         int64
-	slope        float64 // MB an hour, with its interval
+	slope        float64 // MB per hour, with its interval
 	lo, hi       float64
 	early, late  trend    // of the window's halves
 	last         [2]trend // of the second half's halves
-	smallest     float64  // slope that this run would have told from none
+	smallest     float64  // the smallest slope that this run could have detected
 	hours        float64
 	requests     float64
 	start, grown float64 // MB
 	queued       bool    // the phase's backlog grew
-	material     bool    // growth of the second half must matter, and not only be certain
+	material     bool    // growth in the second half must be large enough to matter, and not only be certain
 	collected    collections
-	kept         *float64 // share of the growth that idle did not give back; nil without an idle phase
-	idles        bool     // it grows in idle as under load: what grows is not made by requests
+	kept         *float64 // share of the growth that was left after idle; nil without an idle phase
+	idles        bool     // memory grows in idle too, so requests are not the cause
 
-	claim *cacheClaim // what the server says of its cache; nil where it says nothing
-	rest  *leakFit    // the trend without that cache; nil where it explains nothing
+	claim *cacheClaim // what the server reports about its cache; nil if it reports nothing
+	rest  *leakFit    // the trend without that cache; nil if the cache explains nothing
 }
 
-// trend is a slope in MB an hour with its interval.
+// trend is a slope in MB per hour with its interval.
 type trend struct{ slope, lo, hi float64 }
 
-// fitLeak fits the longest loop that the case loads: memory rises with the load itself, so a trend needs one load.
+// fitLeak fits the trend of memory in one phase. Memory also rises with the load, so the load must be constant.
 func (r *run) fitLeak() *leakFit {
 	p := r.leakPhase()
 	good := r.goodSamples()
@@ -72,14 +73,14 @@ func (r *run) fitLeak() *leakFit {
 		f.rest = r.fitMemory(p, good, what,
 			func(s at[*evidence.Sample]) float64 { return value(s) - f.claim.grownAt(s.ns) })
 		if f.rest.hi < 0 && -f.rest.grown > math.Max(r.c.Limits.LeakShare*f.start, allocatorMB) {
-			// It would hide other growth.
+			// Such a claim would hide other growth.
 			f.claim.refused = fmt.Sprintf("it claims %s MB more than memory grew by", num(-f.rest.grown))
 		}
 	}
 	return f
 }
 
-// leakPhase is the phase that the case's check names, or the longest loop.
+// leakPhase is the phase that the case's leak check names, or else the longest loop.
 func (r *run) leakPhase() *phase {
 	name := ""
 	for i := range r.c.Checks {
@@ -96,7 +97,7 @@ func (r *run) leakPhase() *phase {
 	return longest
 }
 
-// fitMemory fits a figure of the samples over a phase's steady window.
+// fitMemory fits the trend of a figure of the samples, in MB, over a phase's steady window. what names the figure.
 func (r *run) fitMemory(p *phase, good []at[*evidence.Sample], what string,
 	value func(at[*evidence.Sample]) float64) *leakFit {
 	f := &leakFit{queued: p.fallsBehind(p.offered(r.c)), phase: p.plan.ID, what: what, from: p.from,
@@ -115,7 +116,7 @@ func (r *run) fitMemory(p *phase, good []at[*evidence.Sample], what string,
 	f.start, f.grown = f.y[0], f.slope*f.hours
 	f.collected = r.collected(p, good, value, f.grown)
 	rose := f.grown
-	if rose <= 0 { // it may have begun late
+	if rose <= 0 { // the growth may have begun late
 		rose = f.y[f.points-1] - f.start
 	}
 	for _, q := range r.phases {
@@ -134,7 +135,7 @@ func (r *run) fitMemory(p *phase, good []at[*evidence.Sample], what string,
 	return f
 }
 
-// growsIn says that memory grows in idle, at half its speed under load or more, and by more than an allocator's steps.
+// growsIn says whether memory grows in idle at half of its speed under load or faster, and by more than allocatorMB.
 func (f *leakFit) growsIn(idle []at[*evidence.Sample], value func(at[*evidence.Sample]) float64) bool {
 	if len(idle) < 2 {
 		return false
@@ -145,14 +146,14 @@ func (f *leakFit) growsIn(idle []at[*evidence.Sample], value func(at[*evidence.S
 	return grown > allocatorMB && grown > f.slope*hours/2
 }
 
-// part is the trend of some of the minima.
+// part is the trend of the minima from one index up to another.
 func (f *leakFit) part(from, to int) trend {
 	var t trend
 	t.slope, t.lo, t.hi = stats.TheilSen(f.x[from:to], f.y[from:to], lateConf)
 	return t
 }
 
-// minima fills x and y with the least value of each window of the steady time.
+// minima fills x and y with the lowest value of each window of the steady time.
 func (f *leakFit) minima(good []at[*evidence.Sample], p *phase, value func(at[*evidence.Sample]) float64) {
 	width := max((p.to-p.from)/leakWindows, 1)
 	cur := int64(-1)
@@ -171,41 +172,41 @@ func (f *leakFit) minima(good []at[*evidence.Sample], p *phase, value func(at[*e
 	f.points = len(f.x)
 }
 
-// harmless says why a trend is not a leak; ok is false where it certainly grows, that matters, it goes on, and idle
-// keeps it.
+// harmless says why a trend is not a leak. ok is false if the growth is certain, large enough to matter, goes on in
+// the second half, and is not given back in idle.
 func (f *leakFit) harmless(allowed float64) (why string, ok bool) {
 	switch {
 	case !(f.lo > 0) || !(f.grown > allowed):
 		return "", true
 	case !(f.late.lo > 0), f.material && f.late.slope*f.hours/2 < lateShare*allowed:
 		return "; it grew at first and then stopped", true
-	case f.kept != nil && *f.kept < 0.5: // half is given back: a pool that shrinks, not a leak
+	case f.kept != nil && *f.kept < 0.5: // more than half is given back: a pool that shrinks is not a leak
 		return "; idle gave it back", true
 	}
 	return "", false
 }
 
-// lateLeak says that the second half alone certainly grows at a speed that matters: what was explained until a cache
-// was full.
+// lateLeak says that the second half alone certainly grows at a speed that matters. A leak that the filling of a cache
+// hides at first shows there.
 func (f *leakFit) lateLeak(allowed float64) bool {
 	return f.late.lo*f.hours > allowed && !(f.kept != nil && *f.kept < 0.5)
 }
 
-// atItsEnd is the trend of the second half, as if it had been that of the whole window.
+// atItsEnd is the fit with the trend of the second half in place of that of the whole window.
 func (f *leakFit) atItsEnd() *leakFit {
 	g := *f
 	g.slope, g.lo, g.hi, g.grown = f.late.slope, f.late.lo, f.late.hi, f.late.slope*f.hours
 	return &g
 }
 
-// slows says that growth certainly slows down, and is still slowing down in the second half: a leak beside a cache
-// that filled at first is steady there.
+// slows says that growth certainly slows down, and still does within the second half. There the growth would be steady
+// if a leak were beside a cache that has filled in the first half.
 func (f *leakFit) slows() bool {
 	return f.late.hi < fading*f.early.lo && f.last[1].hi < f.last[0].lo
 }
 
-// leakRule fails growth that is certain, material, still going on in the second half, not given back in idle, and not
-// that of a cache whose bound the server declares.
+// leakRule fails growth that is certain, large enough to matter, still goes on in the second half, is not given back
+// in idle, and is not that of a cache whose bound the server declares.
 func leakRule(r *run, c *testcases.Check) outcome {
 	limit, err := r.value(c, r.c.Limits.LeakMBPerHour)
 	if err != nil {
@@ -219,7 +220,7 @@ func leakRule(r *run, c *testcases.Check) outcome {
 		return invalid("only %s of memory in phase %s, %d are the least", plural(f.points, "window", "windows"),
 			f.phase, fewestMinima)
 	}
-	// What matters is the largest of three bounds: in a short run an hour's limit is less than memory moves by itself.
+	// The largest of three bounds applies: in a short run the limit per hour is less than memory fluctuates by itself.
 	allowed := math.Max(math.Max(limit*f.hours, r.c.Limits.LeakShare*f.start), allocatorMB)
 	said := fmt.Sprintf("%s memory over %s s of phase %s, %s MB/h; the smallest trend this run could see is %s MB/h",
 		f.what, num(f.hours*3600), f.phase, signed(f.slope), num(f.smallest))
@@ -262,7 +263,7 @@ func leakRule(r *run, c *testcases.Check) outcome {
 	return g.outcome(report.Fail, allowed, said)
 }
 
-// outcome is what a verdict of this trend shows.
+// outcome is a verdict with the figures of this trend.
 func (f *leakFit) outcome(verdict report.Verdict, allowed float64, reason string) outcome {
 	return outcome{measured: ptr(f.grown), interval: band(f.lo*f.hours, f.hi*f.hours), op: "<=", target: ptr(allowed),
 		unit: "MB", verdict: verdict, reason: reason}

@@ -14,17 +14,18 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// linear grows by so many MB a second of load, full at most.
+// linear is memory that grows by rate MB per second of load, up to full.
 func linear(rate, full float64) func(loaded, t float64) float64 {
 	return func(loaded, _ float64) float64 { return math.Min(rate*loaded, full) }
 }
 
-// filling grows towards full; a share of 1 − 1/e of what is missing comes in tau seconds of load.
+// filling is memory that grows towards full exponentially; tau is the time constant in seconds of load.
 func filling(full, tau float64) func(loaded, t float64) float64 {
 	return func(loaded, _ float64) float64 { return full * (1 - math.Exp(-loaded/tau)) }
 }
 
-// TestCachesAndLeaks: the sustained phase has 40 steady seconds, 30 s of load or so before it and a little after it.
+// TestCachesAndLeaks: caches that fill are not leaks, and leaks beside them are found. The sustained phase has 40
+// steady seconds, with about 30 s of load before it and a little after it.
 func TestCachesAndLeaks(t *testing.T) {
 	both := func(a, b func(loaded, t float64) float64) func(loaded, t float64) float64 {
 		return func(loaded, t float64) float64 { return a(loaded, t) + b(loaded, t) }
@@ -131,8 +132,8 @@ func TestCachesAndLeaks(t *testing.T) {
 	}
 }
 
-// TestAClaimHidesNoMoreThanItsBound: whatever a server says of its cache, growth beyond the bound that it declared
-// before the load is a leak. The claim may follow the memory, run ahead of it, or make jumps.
+// TestAClaimHidesNoMoreThanItsBound: whatever a server reports about its cache, growth beyond the bound that it
+// declared before the load is a leak. The claim may follow the memory, run ahead of it, or jump.
 func TestAClaimHidesNoMoreThanItsBound(t *testing.T) {
 	ofMemoryAlone(t)
 	property.Check(t, func(t *rapid.T) {
@@ -158,7 +159,7 @@ func TestAClaimHidesNoMoreThanItsBound(t *testing.T) {
 	})
 }
 
-// TestALinearLeakNeverSlows: the excuse of growth that slows down is none for a leak, however noisy its memory is.
+// TestALinearLeakNeverSlows: a linear leak is never excused as growth that slows down, however noisy the memory is.
 func TestALinearLeakNeverSlows(t *testing.T) {
 	ofMemoryAlone(t)
 	bad := 0
@@ -181,8 +182,8 @@ func TestALinearLeakNeverSlows(t *testing.T) {
 	}
 }
 
-// TestClaimBetweenReadings: between two readings the cache is on the line between them, outside them it is the
-// nearest.
+// TestClaimBetweenReadings: between two readings the size of the cache is interpolated linearly; outside them it is
+// the nearest reading.
 func TestClaimBetweenReadings(t *testing.T) {
 	c := &cacheClaim{used: []at[float64]{{10, 100}, {20, 200}, {40, 200}}, capacity: 1000, from: 15}
 	for ns, want := range map[int64]float64{0: 100, 10: 100, 12: 120, 20: 200, 30: 200, 99: 200} {

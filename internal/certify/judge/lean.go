@@ -5,21 +5,21 @@ import (
 	"sync"
 )
 
-// A record of so many requests takes a part of the machine's memory that matters: the collector then works when the
-// heap has grown by a seventh and not when it has doubled. What it has to look through is small, since requests lie in
-// blocks, most of them without pointers.
+// A record of manyRequests takes much of the machine's memory. Go's garbage collector then runs when the heap has
+// grown by a seventh, and not when it has doubled. Its cycles are short, because requests lie in blocks, most of which
+// have no pointers.
 const (
 	manyRequests  = 1 << 18
 	leanGCPercent = 15
 )
 
-// lean is how many records of many requests are judged just now, and what was set before the first of them.
+// lean counts the records of many requests that are being judged, and keeps the setting from before the first of them.
 var lean struct {
 	sync.Mutex
 	n, before int
 }
 
-// beLean lowers the collector's setting, for the whole process, until it is ended.
+// beLean lowers the setting of Go's garbage collector for the whole process, until end is called.
 func beLean() (end func()) {
 	lean.Lock()
 	defer lean.Unlock()

@@ -10,22 +10,24 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// Live judges a record while it is written: as it would be judged if the run ended now. It keeps what the rules read.
+// Live judges a record while it is written, as if the run ended now. It keeps in memory what the rules read. It must
+// not be used by several goroutines at once.
 type Live struct {
 	collector *collector
 	now       int64            // the time of the newest event
-	begun     map[string]int64 // when the first request of a phase was scheduled
+	begun     map[string]int64 // when the first request of each phase was scheduled
 	flying    int              // requests in flight, by the last sample
 	most      map[string]int   // the most in flight, by phase
 	phase     string           // of the newest request
 }
 
-// NewLive begins with no event.
+// NewLive returns a Live without events.
 func NewLive() *Live {
 	return &Live{collector: newCollector(), begun: map[string]int64{}, most: map[string]int{}}
 }
 
-// Add takes the next event, which the caller must not change any more.
+// Add adds the next event. It clears texts of a request that no check reads, and the caller must not change the event
+// afterwards. Its errors match ErrEvidence.
 func (l *Live) Add(e *evidence.Event) error {
 	l.now = max(l.now, e.At)
 	switch {
@@ -43,11 +45,11 @@ func (l *Live) Add(e *evidence.Event) error {
 	return l.collector.add(e)
 }
 
-// Kept is how many events are in memory.
+// Kept is the number of events added.
 func (l *Live) Kept() int { return l.collector.n }
 
-// Now judges what was added so far. Before the run has ended, a phase that is under way counts as if it ended now, and
-// checks that cannot be judged yet are INVALID.
+// Now judges the events added so far. Before the run has ended, a phase that is under way counts as if it ended now,
+// and checks that cannot be judged yet are INVALID. It fails without a header; see ErrEvidence.
 func (l *Live) Now() (*report.Report, report.Series, error) {
 	c := *l.collector
 	r := *c.r
@@ -71,18 +73,18 @@ func (l *Live) Now() (*report.Report, report.Series, error) {
 	return rep, done.series(), nil
 }
 
-// Standing is how a record stands that is being written.
+// Standing is the state of a record that is being written.
 type Standing struct {
 	Report *report.Report
-	At     int64 // the time of its newest event
-	Ended  bool  // the record has its end: the report has its verdict
+	At     int64 // the time of its newest event, in nanoseconds since the start
+	Ended  bool  // the record is complete, so the verdict of Report is final
 }
 
-// ErrTooLarge is matched by the error of Stand about a record of more events than the caller wants to have judged.
+// ErrTooLarge is the error of Stand for a record with more events than the caller allows.
 var ErrTooLarge = errors.New("the record is too large to be judged while it grows; the report will have the verdict")
 
-// Stand judges a record that is being written from its file, as Live judges what it was given. Nothing of it stays in
-// memory. It reads at most so many events, and stops reading when ctx ends.
+// Stand reads a record that is being written from its file, and judges it as Live does. It keeps nothing in memory
+// afterwards. It reads at most most events, and stops reading when ctx ends.
 func Stand(ctx context.Context, path string, most int) (Standing, error) {
 	l := NewLive()
 	_, err := evidence.ScanFile(path, func(e *evidence.Event) error {
@@ -102,7 +104,7 @@ func Stand(ctx context.Context, path string, most int) (Standing, error) {
 	return Standing{rep, l.now, ended}, err
 }
 
-// underWay is a phase that has not ended, as if it had.
+// underWay is the record of a phase that has not ended, as if it ended now.
 func (l *Live) underWay(c *testcases.Case, plan testcases.Phase, ended int) *evidence.Phase {
 	p := &evidence.Phase{ID: plan.ID, Kind: plan.Kind, Start: l.begun[plan.ID], End: l.now, SteadyTo: l.now,
 		Planned: plan.Requests, Issued: ended, MaxInFlight: l.most[plan.ID]}

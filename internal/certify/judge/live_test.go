@@ -13,7 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// asWritten puts events into the order in which a run writes them.
+// asWritten sorts events into the order in which a run writes them.
 func asWritten(events []evidence.Event) []evidence.Event {
 	out := slices.Clone(events)
 	at := func(e evidence.Event) int64 {
@@ -31,7 +31,7 @@ func asWritten(events []evidence.Event) []evidence.Event {
 	return out
 }
 
-// copied is an event that Live may change.
+// copied copies an event, because Live changes it.
 func copied(e evidence.Event) *evidence.Event {
 	if e.Request != nil {
 		q := *e.Request
@@ -40,8 +40,8 @@ func copied(e evidence.Event) *evidence.Event {
 	return &e
 }
 
-// TestLive: a record that is judged again and again while it grows gives no verdict against a healthy server on the
-// way, and in the end what the whole record gives, byte for byte but for its digest.
+// TestLive: a record that is judged repeatedly while it grows never gives a FAIL for a healthy server. At the end the
+// report equals that of the whole record, byte for byte except for the digest.
 func TestLive(t *testing.T) {
 	events := asWritten(healthy(3).run())
 	l := NewLive()
@@ -89,8 +89,7 @@ func TestLive(t *testing.T) {
 	}
 }
 
-// TestLiveSeesTheFault: a check of a phase that is under way fails while it runs, where a server is far beyond its
-// limit.
+// TestLiveSeesTheFault: a check fails while its phase is still running if the server is far beyond the limit.
 func TestLiveSeesTheFault(t *testing.T) {
 	s := healthy(4)
 	s.failRate = 0.4
@@ -117,8 +116,8 @@ func TestLiveSeesTheFault(t *testing.T) {
 	}
 }
 
-// TestStand: a record that is being written is judged from its file as Live judges its events, and in the end has the
-// verdict of the whole.
+// TestStand: a record that is being written is judged from its file as Live judges its events. At the end it has the
+// verdict of the complete record.
 func TestStand(t *testing.T) {
 	events := asWritten(healthy(3).run())
 	path := filepath.Join(t.TempDir(), "x.events.jsonl.gz")
@@ -175,8 +174,7 @@ func TestStand(t *testing.T) {
 	}
 }
 
-// TestGistOfScrapes: most of what a scrape takes is not kept between the beginning and the end of a phase, and the
-// event of the caller stays as it is.
+// TestGistOfScrapes: histogram buckets of scrapes during a phase are not kept, and the caller's event is not changed.
 func TestGistOfScrapes(t *testing.T) {
 	s := &evidence.Scrape{Label: evidence.ScrapeDuring.Of("x"), Histograms: map[string]evidence.Histogram{
 		evidence.HistTTFT: {Count: 3, Sum: 2, Buckets: []evidence.Bucket{{LE: 1, Count: 2}, {Inf: true, Count: 3}}}}}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 )
 
 // ms turns nanoseconds into milliseconds.
@@ -16,22 +17,19 @@ func ms(ns int64) float64 { return float64(ns) / 1e6 }
 // seconds turns nanoseconds into seconds.
 func seconds(ns int64) float64 { return float64(ns) / 1e9 }
 
-// gib is the specification's GB.
+// gib is the number of bytes in what the specification calls a GB.
 const gib = 1 << 30
 
-// num writes a number for people.
+// num formats a number for readers.
 func num(x float64) string { return report.Number(x) }
 
 func count(n int) string { return num(float64(n)) }
 
-// percent writes a share.
+// percent formats a share as a percentage.
 func percent(x float64) string { return num(x*100) + " %" }
 
 func plural(n int, one, many string) string {
-	if n == 1 {
-		return count(n) + " " + one
-	}
-	return count(n) + " " + many
+	return count(n) + " " + noun.For(n, one, many)
 }
 
 func orElse(s, other string) string {
@@ -43,8 +41,8 @@ func orElse(s, other string) string {
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// significant rounds to nine digits: architectures that fuse a multiply with an add differ behind them, and the report
-// is compared byte for byte.
+// significant rounds to nine significant digits. Later digits differ on architectures that fuse multiply and add, and
+// reports are compared byte for byte.
 func significant(x float64) float64 {
 	if x == 0 || math.IsNaN(x) || math.IsInf(x, 0) {
 		return 0
@@ -56,7 +54,7 @@ func significant(x float64) float64 {
 	return y
 }
 
-// tidy rounds every number of a report, so that none of its fields can be forgotten.
+// tidy rounds every number of a report by reflection, so that no field can be forgotten.
 func tidy(report any) { tidyValue(reflect.ValueOf(report)) }
 
 func tidyValue(v reflect.Value) {

@@ -8,7 +8,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// onlySustained leaves the open loop of a quick profile and the checks that read it.
+// onlySustained keeps only the open loop of the quick profile and the checks that read it.
 func onlySustained(c *testcases.Case) {
 	c.Targets.LatencyMS, c.Targets.ThroughputRPS = 2000, 50
 	open := c.Profiles["full"][4]
@@ -23,9 +23,9 @@ func onlySustained(c *testcases.Case) {
 	c.Checks = keep
 }
 
-// Latencies in a queue depend on each other: waits of busy servers wander for seconds. The checks of change must not
-// take that for degradation: of 60 healthy servers at 85 % load at most 3 may be accused. At a false-alarm rate of 1 %
-// four or more would come up once in 300 times; the seeds are fixed.
+// Latencies in a queue depend on each other: the waits of a busy server drift for seconds. The degradation checks must
+// not take that for degradation. Of 60 healthy servers at 85 % load, at most 3 may fail. With a false-alarm rate of 1
+// %, four or more would fail in one of 300 cases; the seeds are fixed.
 func TestBusyServersAreNotAccused(t *testing.T) {
 	alarms := map[string]int{}
 	for seed := range uint64(60) {
@@ -47,7 +47,7 @@ func TestBusyServersAreNotAccused(t *testing.T) {
 	}
 }
 
-// A server that drifts by a quarter over the window is found nearly always.
+// A server whose latency drifts by a quarter over the window is nearly always found.
 func TestDriftIsFound(t *testing.T) {
 	found := 0
 	const runs = 40

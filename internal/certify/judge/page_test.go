@@ -21,7 +21,7 @@ import (
 
 var look = flag.String("look", "", "keep the rendered pages in this directory")
 
-// troubled is a run with something of everything: a drift, errors, a leak, lies, weak answers.
+// troubled is a run with many faults: a drift, errors, a leak, wrong metrics, weak answers.
 func troubled() *sim {
 	s := healthy(11)
 	s.failRate, s.leakMB, s.cores = 0.01, 12, 6
@@ -44,7 +44,7 @@ func pageOf(t *testing.T, events []evidence.Event) []byte {
 	return b.Bytes()
 }
 
-// The page as a browser sees it: its text is there, nothing was fetched, nothing was complained about.
+// A browser shows the text of the page, fetches nothing and logs no error.
 func TestPageInChromium(t *testing.T) {
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
@@ -78,7 +78,7 @@ func TestPageInChromium(t *testing.T) {
 	}
 }
 
-// brightness is the mean of a picture, and fails the test for one that shows nothing.
+// brightness is the mean brightness of a picture. It fails the test if the picture shows nothing.
 func brightness(t *testing.T, path string) float64 {
 	t.Helper()
 	f, err := os.Open(path)
@@ -131,7 +131,7 @@ func browse(t *testing.T, chromium, dir string, args ...string) string {
 	return stdout.String()
 }
 
-// A long run must not make a large page.
+// The page of a long run must stay small.
 func TestPageIsBounded(t *testing.T) {
 	s := healthy(4)
 	events := s.run()

@@ -12,30 +12,31 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// phase is one phase: its plan, how it ran, and what was measured. All lists are in the order of the schedule.
+// phase is one phase: its plan, how it ran, and what was measured. All lists are in the order in which requests were
+// scheduled.
 type phase struct {
 	plan       testcases.Phase
 	planned    bool
 	ran        *evidence.Phase
-	requests   []*request // as recorded; measure takes the cancelled ones out
+	requests   []*request // as recorded; measure removes the canceled ones
 	canceled   int
-	step       *evidence.Step    // of a sweep; nil: the phase is the case's own
+	step       *evidence.Step    // of a sweep; nil for a phase of the case itself
 	objectives []testcases.Check // of the sweep
-	broken     []*request        // those of a step that were broken off: the server had its time
+	broken     []*request        // canceled requests of a step: the server had enough time for them
 
 	from, to int64      // the steady window
-	judged   []*request // scheduled inside it
+	judged   []*request // the requests scheduled inside the window
 
-	// Samples over judged, one each, in milliseconds. A request that failed counts with its time or the target,
-	// whichever is longer: a failure never improves a mean.
+	// Samples of the judged requests in milliseconds, one for each request. In latencies a failed request counts with
+	// its time or the target, whichever is longer, so that a failure never improves a mean.
 	latencies []float64
-	ttft      []float64 // of requests that had content
-	firstAny  []float64 // where any answer began with reasoning
+	ttft      []float64 // of requests with content
+	firstAny  []float64 // filled if any answer began with reasoning
 	tpot      []float64
-	delay     []float64   // issued − scheduled, over all requests
-	delayOf   [][]float64 // the same of each generator
+	delay     []float64   // issued − scheduled, of all requests
+	delayOf   [][]float64 // the same for each generator, sorted
 
-	generators int // that made its load; 0: the certifier itself
+	generators int // how many made the load; 0: the certifier alone
 
 	rules   int // the revision of the rules that the record asks for
 	failed  int
@@ -54,7 +55,7 @@ func (p *phase) measure(c *testcases.Case) {
 	}
 	p.from, p.to = p.ran.SteadyFrom, p.ran.SteadyTo
 	if p.to <= p.from || p.plan.Kind != testcases.KindClosed && p.plan.Kind != testcases.KindOpen {
-		p.from, p.to = p.ran.Start, p.ran.End // what is not a loop has no steady state
+		p.from, p.to = p.ran.Start, p.ran.End // only loops have a steady state
 	}
 	p.delayOf = make([][]float64, p.generators)
 	target := c.Targets.LatencyMS
@@ -87,8 +88,9 @@ func (p *phase) measure(c *testcases.Case) {
 	p.describe(c)
 }
 
-// takeOutCanceled copies the list only where it must: there are ten million requests, or the record goes on, and then
-// the list is not this phase's alone.
+// takeOutCanceled removes canceled requests from the list. It builds a new list only if there are any, because a list
+// can hold ten million requests. It never changes the old list, which Live shares with later verdicts on a growing
+// record.
 func (p *phase) takeOutCanceled() {
 	canceled := func(q *request) bool { return q.Fail == evidence.FailCanceled }
 	if !slices.ContainsFunc(p.requests, canceled) {
@@ -106,7 +108,7 @@ func (p *phase) takeOutCanceled() {
 	}
 }
 
-// reserve makes room for the samples, since they are most of what a large phase holds beside its requests.
+// reserve allocates the samples at their final size: in a large phase only the requests take more memory.
 func (p *phase) reserve() {
 	n := 0
 	for _, q := range p.requests {
@@ -119,7 +121,8 @@ func (p *phase) reserve() {
 	p.latencies, p.ttft, p.tpot = make([]float64, 0, n), make([]float64, 0, n), make([]float64, 0, n)
 }
 
-// measureFirstAny takes the times to the first token of any kind, where they are not those to the first content.
+// measureFirstAny takes the times to the first token of any kind. If no answer began with reasoning they equal the
+// times to the first content, and it does nothing.
 func (p *phase) measureFirstAny() {
 	if !slices.ContainsFunc(p.judged, func(q *request) bool { return q.OK() && q.FirstAny > 0 }) {
 		return
@@ -131,7 +134,7 @@ func (p *phase) measureFirstAny() {
 	}
 }
 
-// latency is end to end, in milliseconds. A failed request counts as the target at least.
+// latency is the end-to-end latency in milliseconds. A failed request counts with the target at least.
 func (p *phase) latency(q *request, target float64) float64 {
 	l := float64(q.Latency(p.plan.Kind)) / float64(time.Millisecond)
 	if !q.OK() {
@@ -144,9 +147,9 @@ func (p *phase) firstToken(q *request) (float64, bool) {
 	return ms(q.First - q.Begin(p.plan.Kind)), q.OK() && q.First > 0
 }
 
-// perToken is the time per output token after the first, reasoning included: usage counts it too. Where a chunk holds
-// several tokens it is the mean over all of them, and not a time that anybody saw between two. Reasoning that is
-// billed and not shown came before the first token.
+// perToken is the time per output token after the first, in milliseconds. Reasoning that is shown counts too, as it
+// does in usage. Where chunks hold several tokens this is a mean over all tokens, and not the time between any two of
+// them. Reasoning that is billed but not shown is left out: it came before the first token.
 func perToken(q *request) (float64, bool) {
 	n := q.Shown()
 	if !q.OK() || n < 2 || q.Begins() == 0 || q.Last < q.Begins() {
@@ -158,7 +161,7 @@ func perToken(q *request) (float64, bool) {
 // window is the steady window's length in seconds.
 func (p *phase) window() float64 { return seconds(p.to - p.from) }
 
-// describe fills the phase's part of the report.
+// describe fills the report of the phase.
 func (p *phase) describe(c *testcases.Case) {
 	ran, conf := p.ran, confidence(c)
 	d := report.Phase{ID: p.plan.ID, Kind: p.plan.Kind, StartS: seconds(ran.Start),
@@ -211,7 +214,7 @@ func (p *phase) describe(c *testcases.Case) {
 	p.report = d
 }
 
-// offered is the planned rate of an open loop.
+// offered is the planned rate of an open loop, in requests per second; 0 for other phases.
 func (p *phase) offered(c *testcases.Case) float64 {
 	switch {
 	case p.plan.Kind != testcases.KindOpen:
@@ -240,7 +243,7 @@ func (p *phase) completions() (n, tokens int) {
 	return n, tokens
 }
 
-// lengths are the mean tokens of prompts and answers, over answers with usage.
+// lengths are the mean numbers of tokens of prompts and answers, over the answers that came with usage.
 func (p *phase) lengths() (prompt, output float64) {
 	n := 0.0
 	for _, q := range p.requests {
@@ -253,8 +256,8 @@ func (p *phase) lengths() (prompt, output float64) {
 	return prompt / math.Max(n, 1), output / math.Max(n, 1)
 }
 
-// batchRate is what the specification's step 2 computes: answers over the time from the first request to the last
-// answer.
+// batchRate is the rate that the specification's step 2 computes, in answers per second: the number of answers divided
+// by the time from the first request to the last answer.
 func (p *phase) batchRate(conf float64) (rate, lo, hi float64) {
 	first, last := int64(math.MaxInt64), int64(math.MinInt64)
 	for _, q := range p.requests {
@@ -266,7 +269,7 @@ func (p *phase) batchRate(conf float64) (rate, lo, hi float64) {
 	return stats.RateInterval(len(p.requests)-p.failed, seconds(last-first), conf)
 }
 
-// goodput is the share of scheduled requests that met every target which can be held against one request.
+// goodput is the share of scheduled requests that met every target that applies to a single request.
 func (p *phase) goodput(c *testcases.Case) float64 {
 	limits, good := p.limits(c), 0
 	for _, q := range p.requests {
@@ -277,8 +280,8 @@ func (p *phase) goodput(c *testcases.Case) float64 {
 	return float64(good) / float64(max(len(p.requests), 1))
 }
 
-// little holds the steady window against Little's law: the time average of requests in flight, and its relative
-// difference to λW over the requests that ended in the window.
+// little compares the steady window with Little's law. It returns the time average of requests in flight, and its
+// relative difference to λW, which is computed from the requests that ended in the window.
 func (p *phase) little() (inFlight, off float64) {
 	w := p.window()
 	if w <= 0 {
@@ -301,7 +304,7 @@ func (p *phase) little() (inFlight, off float64) {
 	return area / w, stats.LittleError(area/w, float64(ended)/w, spent/float64(ended))
 }
 
-// inFlightAt counts requests issued and not ended at a time.
+// inFlightAt counts the requests that had been issued and had not ended at time t.
 func (p *phase) inFlightAt(t int64) int {
 	if p.begun == nil {
 		p.begun, p.ended = make([]int64, 0, len(p.requests)), make([]int64, 0, len(p.requests))
@@ -314,13 +317,13 @@ func (p *phase) inFlightAt(t int64) int {
 		slices.Sort(p.ended)
 	}
 	until := func(times []int64) int {
-		n, _ := slices.BinarySearch(times, t+1) // that are t or earlier
+		n, _ := slices.BinarySearch(times, t+1) // how many are not later than t
 		return n
 	}
 	return until(p.begun) - until(p.ended)
 }
 
-// backlog is how many scheduled requests had not ended, over the steady window.
+// backlog describes over the steady window how many scheduled requests had not ended yet.
 type backlog struct {
 	start, end float64
 	arrivals   int
@@ -328,8 +331,8 @@ type backlog struct {
 	lo, hi     float64
 }
 
-// backlogBins cuts the steady window; the mean of each bin is one point of the trend. Thirty are enough for its
-// interval and few enough that neighbours hardly depend on each other.
+// backlogBins is the number of bins of the steady window. The mean of each bin is one point of the trend. Thirty
+// points are enough for the interval of the trend, and few enough that neighbours hardly depend on each other.
 const backlogBins = 30
 
 func (p *phase) measureBacklog(conf float64) backlog {
@@ -359,7 +362,7 @@ func (p *phase) measureBacklog(conf float64) backlog {
 	return b
 }
 
-// distribution describes a sample in its order of time; nil without one.
+// distribution describes a sample, which is in the order of time; nil for an empty one.
 func distribution(x []float64, conf float64, rules int) *report.Dist {
 	n := len(x)
 	if n == 0 {
@@ -368,7 +371,7 @@ func distribution(x []float64, conf float64, rules int) *report.Dist {
 	sorted := slices.Sorted(slices.Values(x))
 	d := &report.Dist{N: n, Min: sorted[0], Max: sorted[n-1], NEff: stats.EffectiveN(x)}
 	d.Mean, d.MeanLow, d.MeanHigh = meanInterval(x, conf, rules)
-	if n == 1 { // no interval: the ends say so by being the value
+	if n == 1 { // one value has no interval: both ends are the value
 		d.MeanLow, d.MeanHigh = d.Mean, d.Mean
 	}
 	for _, q := range quantiles(d) {
@@ -379,7 +382,7 @@ func distribution(x []float64, conf float64, rules int) *report.Dist {
 	return d
 }
 
-// quantile is one of those that a report shows, and its place there.
+// quantile is one of the quantiles that a report shows, and where it is stored.
 type quantile struct {
 	p  float64
 	to **float64
@@ -389,12 +392,12 @@ func quantiles(d *report.Dist) []quantile {
 	return []quantile{{.5, &d.P50}, {.9, &d.P90}, {.95, &d.P95}, {.99, &d.P99}, {.999, &d.P999}}
 }
 
-// bootstrapPoints bounds the bootstrap's work. Longer series are averaged in runs first, which are blocks themselves;
-// a thousand of them give the interval to a few percent of its width.
+// bootstrapPoints bounds the work of the bootstrap. Longer series are first reduced to the means of this many
+// consecutive blocks. A thousand of them give the interval to a few percent of its width.
 const bootstrapPoints = 1000
 
-// meanInterval is the mean with its block-bootstrap interval, the same for the same sample. The interval of figures
-// that cannot be negative is not either.
+// meanInterval is the mean with its block-bootstrap interval. The same sample always gives the same interval. If no
+// value is negative, the lower end is not either.
 func meanInterval(x []float64, conf float64, rules int) (mean, lo, hi float64) {
 	mean, lo, hi = bootstrap(x, conf, rules)
 	if slices.Min(x) >= 0 {
@@ -403,17 +406,17 @@ func meanInterval(x []float64, conf float64, rules int) (mean, lo, hi float64) {
 	return mean, lo, hi
 }
 
-// bootstrapMean is most of what a verdict computes. Tests, which judge thousands of runs that differ in little, put
-// something before it that remembers its answers.
+// bootstrapMean takes most of the time of a verdict. It is a variable because tests, which judge thousands of nearly
+// equal runs, replace it by a version with a cache.
 var (
 	bootstrapMean = stats.SeriesInterval
 	biasedMean    = stats.MeanInterval // of records before revision 2
 )
 
-// bootstrapSeed makes the interval of a sample always the same.
+// bootstrapSeed is fixed so that a sample always has the same interval.
 const bootstrapSeed = 1
 
-// intervalOf is the bootstrap of a revision of the rules.
+// intervalOf is the bootstrap that a revision of the rules uses.
 func intervalOf(rules int) func(x []float64, conf float64, seed uint64) (mean, lo, hi float64) {
 	if rules < 2 {
 		return biasedMean
@@ -428,7 +431,8 @@ func bootstrap(x []float64, conf float64, rules int) (mean, lo, hi float64) {
 	return longMean(len(x), slices.Values(x), conf, rules)
 }
 
-// longMean is bootstrap of a series of n values, more than bootstrapPoints, that need not be in memory.
+// longMean is bootstrap for a series of more than bootstrapPoints values, which need not be in memory. n is their
+// number.
 func longMean(n int, x iter.Seq[float64], conf float64, rules int) (mean, lo, hi float64) {
 	runs := make([]float64, bootstrapPoints)
 	total, s := 0.0, 0.0

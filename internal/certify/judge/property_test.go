@@ -21,7 +21,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden reports")
 
-// phaseWith makes a measured closed phase of given latencies in ms; the failed ones are negative.
+// phaseWith makes a measured closed phase with the given latencies in ms. Negative ones are failed requests.
 func phaseWith(c *testcases.Case, ms []float64) *phase {
 	p := &phase{plan: testcases.Phase{ID: "p", Kind: testcases.KindClosed, Concurrency: 1}, planned: true}
 	t := int64(0)
@@ -47,7 +47,7 @@ func runWith(p *phase) (*run, *testcases.Case) {
 
 var order = map[report.Verdict]int{report.Fail: 0, report.Invalid: 1, report.Pass: 2}
 
-// Making every latency larger never turns FAIL into PASS, for the mean and for percentiles, failures included.
+// Making every latency longer never turns FAIL into PASS, for means and percentiles, with failed requests too.
 func TestSlowerIsNeverBetter(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 120).Draw(t, "n")
@@ -98,7 +98,7 @@ func TestFailingIsNeverBetter(t *testing.T) {
 	})
 }
 
-// Whatever the server does, every FAIL of the whole run stays no PASS when all its times are stretched.
+// If all service times are longer, no FAIL of the run becomes PASS.
 func TestStretchedRun(t *testing.T) {
 	for _, factor := range []float64{1.5, 4, 12} {
 		fast, slow := healthy(21), healthy(21)
@@ -113,7 +113,8 @@ func TestStretchedRun(t *testing.T) {
 	}
 }
 
-// A drop of any single event gives a report or an error, never a panic; without the record's end it is never PASS.
+// A record without any one of its events gives a report or an error, and never a panic. Without its end it is never
+// PASS.
 func TestMissingEvents(t *testing.T) {
 	events := healthy(6).run()
 	rng := rand.New(rand.NewPCG(4, 4))
@@ -130,7 +131,7 @@ func TestMissingEvents(t *testing.T) {
 	}
 }
 
-// FuzzJudge feeds lines of events: no input may panic, and what is judged can be written, read and drawn.
+// FuzzJudge judges lines of events. No input may cause a panic, and every report can be written, read and drawn.
 func FuzzJudge(f *testing.F) {
 	var b bytes.Buffer
 	s := healthy(1)
@@ -177,7 +178,7 @@ func FuzzJudge(f *testing.F) {
 	})
 }
 
-// The golden reports hold every figure of two runs, so that no rule changes unseen.
+// The golden reports contain every figure of two runs, so that no rule changes unnoticed.
 func TestGoldenReports(t *testing.T) {
 	for name, s := range map[string]*sim{"healthy": healthy(2), "troubled": troubled()} {
 		r := judged(t, s)
@@ -204,7 +205,7 @@ func TestGoldenReports(t *testing.T) {
 	}
 }
 
-// The case's validation and the judge know the same rules.
+// The validation of cases and the judge know the same rules.
 
 func TestEveryRuleIsJudged(t *testing.T) {
 	for _, info := range testcases.Rules() {

@@ -10,15 +10,15 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// mark is the quality of one scheduled answer; a request that failed is worth nothing.
+// mark is the quality of one scheduled answer. A failed request has score 0.
 type mark struct {
 	prompt string
 	score  float64
-	scored *evidence.Score // nil: it failed
+	scored *evidence.Score // nil for a failed request
 	answer *request
 }
 
-// marks lists the answers of a phase. missing counts answers that nobody scored.
+// marks lists the answers of a phase with their scores. missing counts answers without a score.
 func (r *run) marks(p *phase) (marks []mark, missing int) {
 	scored := map[int]*evidence.Score{}
 	for _, s := range r.scores {
@@ -39,7 +39,7 @@ func (r *run) marks(p *phase) (marks []mark, missing int) {
 	return marks, missing
 }
 
-// quiet is the phase that quality is read from: the one that a quality check names, or the first of its kind.
+// quiet is the phase from which quality is read: the one that a quality check names, or else the first quality phase.
 func (r *run) quiet() *phase {
 	for i := range r.c.Checks {
 		if c := &r.c.Checks[i]; c.Rule == "quality" && c.Phase != "" {
@@ -54,7 +54,7 @@ func (r *run) quiet() *phase {
 	return nil
 }
 
-// loaded lists the phases whose texts were kept under load.
+// loaded lists the phases under load whose texts were kept. id narrows the list to one phase; "" lists all.
 func (r *run) loaded(id string) []*phase {
 	quiet := r.quiet()
 	var out []*phase
@@ -69,7 +69,7 @@ func (r *run) loaded(id string) []*phase {
 	return out
 }
 
-// meanByPrompt is the mean over prompts of each prompt's mean, so that no prompt counts for more than another.
+// meanByPrompt is the mean over prompts of each prompt's mean score, so that every prompt has the same weight.
 func meanByPrompt(marks []mark) (mean float64, each map[string]float64) {
 	sum, n := map[string]float64{}, map[string]int{}
 	for _, m := range marks {
@@ -84,8 +84,8 @@ func meanByPrompt(marks []mark) (mean float64, each map[string]float64) {
 	return mean, each
 }
 
-// qualityScore holds the mean score against the target. The prompts are the whole set that the case names, no sample
-// of one: the mean itself is the gate, and its interval is shown where answers were repeated.
+// qualityScore compares the mean score with the target. The prompts are the whole set that the case names and not a
+// sample, so the mean itself decides. Its interval is shown if prompts were asked several times.
 func qualityScore(r *run, c *testcases.Check) outcome {
 	target, err := r.value(c, r.c.Targets.Quality)
 	if err != nil {
@@ -143,7 +143,7 @@ func cmpFloat(a, b float64) int {
 	return 0
 }
 
-// whyLow is the reason that the lowest answer gives.
+// whyLow is the first reason for the score of the answer with the lowest score.
 func (r *run) whyLow(marks []mark) string {
 	var low *mark
 	for i := range marks {
@@ -162,9 +162,9 @@ func (r *run) whyLow(marks []mark) string {
 	return ""
 }
 
-// qualityUnderLoad compares answers under load with the quiet ones to the same prompts. It fails a drop that matters
-// and that the spread of the answers does not explain, or that takes good answers below the target: there the mean
-// itself is the gate, as it is for the quiet ones.
+// qualityUnderLoad compares answers under load with those of the quality phase to the same prompts. It fails a drop
+// above the tolerance that the spread of the answers does not explain. It also fails such a drop if it takes good
+// answers below the target: against the target the mean itself decides, as in qualityScore.
 func qualityUnderLoad(r *run, c *testcases.Check) outcome {
 	tolerance, err := r.value(c, r.c.Limits.QualityTolerance)
 	if err != nil {
@@ -223,7 +223,7 @@ func signed3(x float64) string {
 	return fmt.Sprintf("%.3f", x)
 }
 
-// qualityReport is the report's part about answers.
+// qualityReport is the report's section about quality.
 func (r *run) qualityReport() report.Quality {
 	var out report.Quality
 	if cal := r.header.Calibration; cal != nil {
@@ -264,7 +264,7 @@ func (r *run) qualityReport() report.Quality {
 	return out
 }
 
-// reviews is the mean of what a reviewer said of the answers, and how often it said nothing usable.
+// reviews returns the mean of a reviewer's scores for the answers, and how many of its replies could not be used.
 func reviews(marks []mark) (mean *float64, errors int) {
 	sum, n := 0.0, 0
 	for _, m := range marks {
@@ -283,11 +283,11 @@ func reviews(marks []mark) (mean *float64, errors int) {
 }
 
 const (
-	mostSamples = 12  // the specification's nine prompts and some
+	mostSamples = 12  // the specification's nine prompts, and three more
 	mostText    = 600 // runes of a sample answer: enough to see what the model does
 )
 
-// worstOf lists the reasons of the lowest answers, each once.
+// worstOf lists the reasons for the lowest scores, each once and five at most.
 func worstOf(marks []mark) []string {
 	sorted := slices.Clone(marks)
 	slices.SortStableFunc(sorted, func(a, b mark) int { return cmpFloat(a.score, b.score) })
@@ -305,7 +305,7 @@ func worstOf(marks []mark) []string {
 	return out
 }
 
-// samplesOf shows one answer to each prompt, its first.
+// samplesOf shows the first scored answer to each prompt.
 func (r *run) samplesOf(marks []mark) []report.QualitySample {
 	var out []report.QualitySample
 	seen := map[string]bool{}

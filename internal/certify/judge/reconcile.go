@@ -13,24 +13,27 @@ import (
 )
 
 const (
-	// oldestScrape bounds the age of a sample that came through a Prometheus server, whose usual interval is 15 s.
+	// oldestScrape bounds the age of figures that came through a Prometheus server, whose usual scrape interval is 15
+	// s.
 	oldestScrape = 60 * time.Second
 
-	// clockSlack is what a server's mean may exceed the client's by: the two clocks' and histograms' rounding.
+	// clockSlackMS is by how many milliseconds the server's mean may exceed the client's. It allows for the rounding
+	// of clocks and histograms.
 	clockSlackMS = 1.0
 )
 
-// notOffered is how a row says that the server has no such metric.
+// notOffered is the reason of a row whose metric the server does not have.
 const notOffered = "not offered"
 
-// span is a phase between two scrapes that saw it whole.
+// span is a phase with the last scrape before it and the first after it.
 type span struct {
 	phase         *phase
 	before, after *evidence.Scrape
 }
 
 // reconcile compares the server's metrics with the client's own counts, phase by phase and then in sum. Counts must be
-// equal exactly. Where requests failed, the client cannot know whether the server counted them: so many may differ.
+// equal. The client cannot know whether the server counted a failed request, so the counts may differ by the number of
+// failed requests.
 func (r *run) reconcile() []report.Reconciled {
 	rows := []report.Reconciled{}
 	spans := r.spans()
@@ -40,7 +43,7 @@ func (r *run) reconcile() []report.Reconciled {
 	rows = append(rows, r.countRows(spans)...)
 	latency := r.histogramRows(spans, evidence.HistE2E, "latency", (*phase).serverLatencies)
 	rows = append(rows, latency...)
-	if r.c.Request.Stream { // else the client cannot know it
+	if r.c.Request.Stream { // otherwise the client does not know the time to the first token
 		ttft := r.histogramRows(spans, evidence.HistTTFT, "ttft", (*phase).serverTTFT)
 		if ttft[meanAt].Verdict == report.Fail && latency[meanAt].Verdict == report.Pass {
 			ttft[meanAt].Reason += "; its latencies agree with the client's, so its times to first token leave out " +
@@ -67,7 +70,7 @@ func (r *run) reconcile() []report.Reconciled {
 	return rows
 }
 
-// spans pairs the scrapes before and after each phase whose every request is on record.
+// spans pairs the scrapes before and after each phase, if all of the phase's requests are in the record.
 func (r *run) spans() []span {
 	before, after := map[string]*evidence.Scrape{}, map[string]*evidence.Scrape{}
 	for _, s := range r.scrapes {
@@ -91,17 +94,17 @@ func (r *run) spans() []span {
 	return out
 }
 
-// delta is how much a counter rose over a span; ok is false where the server does not offer it.
+// delta is how much a counter rose over a span. ok is false if the server does not have it.
 func (s span) delta(name string) (float64, bool) {
 	b, okB := s.before.Values[name]
 	a, okA := s.after.Values[name]
-	if !okB && okA { // a labelled series appears with its first event
+	if !okB && okA { // a labelled series appears with its first event, so it was 0 before
 		return a, true
 	}
 	return a - b, okA && okB
 }
 
-// countRows are the counters: requests in all and by finish reason, tokens.
+// countRows compare the counters: all requests, requests by finish reason, and tokens.
 func (r *run) countRows(spans []span) []report.Reconciled {
 	reasons := map[string]bool{}
 	for _, s := range spans {
@@ -113,7 +116,7 @@ func (r *run) countRows(spans []span) []report.Reconciled {
 			}
 		}
 	}
-	if len(reasons) > 0 { // a reason that only the client saw is a difference too
+	if len(reasons) > 0 { // a reason that only the client saw must show as a difference
 		for _, s := range spans {
 			for _, q := range s.phase.answered() {
 				reasons[r.reason(q, reasons)] = true
@@ -121,7 +124,7 @@ func (r *run) countRows(spans []span) []report.Reconciled {
 		}
 	}
 	reasons = comparedReasons(spans, reasons)
-	if r.header.Rules >= 3 && reasons[""] { // the client knows no reason of some answers, and so none of all
+	if r.header.Rules >= 3 && reasons[""] { // some answers gave the client no reason, so no reason can be compared
 		reasons = nil
 	}
 	rows := []report.Reconciled{countRow(spans, evidence.MetricRequests, "requests", evidence.MetricRequests, nil)}
@@ -140,7 +143,8 @@ func (r *run) countRows(spans []span) []report.Reconciled {
 		func(q *request) int { return int(q.OutputTokens) }))
 }
 
-// reason is why an answer ended, in the words of the server's metrics, or where they have others in OpenAI's.
+// reason is why an answer ended: the finish_reason itself if the server's metrics use it as a label, and otherwise its
+// translation into OpenAI's words.
 func (r *run) reason(q *request, known map[string]bool) string {
 	if r.header.Rules < 3 || known[q.Finish] {
 		return q.Finish
@@ -148,8 +152,8 @@ func (r *run) reason(q *request, known map[string]bool) string {
 	return q.Ended()
 }
 
-// computedRow is for servers that count of a prompt what they computed: usage says what came from a cache. Where it
-// says nothing of one, less is not a lie.
+// computedRow is for servers that count only the prompt tokens they computed. usage says how many came from a cache
+// instead. If usage does not report cached tokens, a lower count of the server is no contradiction.
 func computedRow(spans []span) report.Reconciled {
 	row := tokenRow(spans, evidence.MetricPromptComputed,
 		func(q *request) int { return int(q.PromptTokens - q.CachedTokens) })
@@ -239,7 +243,8 @@ func judgeCount(row report.Reconciled, server, client float64, offered bool, fai
 	return row
 }
 
-// serverLatencies is what the server can know of the latency: from the issue to the end of the answer.
+// serverLatencies are the part of the latencies that the server can see, from sending to the end of the answer, in
+// milliseconds.
 func (p *phase) serverLatencies() []float64 {
 	var out []float64
 	for _, q := range p.answered() {
@@ -251,14 +256,14 @@ func (p *phase) serverLatencies() []float64 {
 func (p *phase) serverTTFT() []float64 {
 	var out []float64
 	for _, q := range p.answered() {
-		if q.Begins() > 0 { // a server counts the first token of any kind
+		if q.Begins() > 0 { // a server counts the first token of any kind, reasoning included
 			out = append(out, ms(q.Begins()-q.Issued))
 		}
 	}
 	return out
 }
 
-// meanAt is where the mean stands among histogramRows.
+// meanAt is the index of the mean in the result of histogramRows.
 const meanAt = 1
 
 // histogramRows compare a histogram's count, mean and quantile with the client's own times.
@@ -295,8 +300,8 @@ func (r *run) histogramRows(spans []span, metric, id string, own func(*phase) []
 		quantileRow(p50, total, client, failed, 0.5), quantileRow(p99, total, client, failed, 0.99)}
 }
 
-// doubt says why a client that saw more than the server tells may be to blame itself; "" if it is not. The phases in
-// which nobody was in its way settle it, if they show the gap too.
+// doubt says why the client itself may be the reason that it saw longer times than the server reports; "" if it is
+// not. If the phases that other programs did not disturb show the same gap, the client is not the reason.
 func (r *run) doubt(spans []span, metric string, own func(*phase) []float64) string {
 	if len(r.problems) > 0 {
 		return "it was late itself"
@@ -324,8 +329,8 @@ func meanOf(x []float64) float64 {
 	return mean
 }
 
-// meanRow: the server sees a request later and ends it earlier than the client, so its mean is the smaller one. A
-// client that was itself late explains a gap, and leaves it open.
+// meanRow compares two means. The server sees a request later and ends it earlier than the client, so its mean must be
+// the smaller one. A gap is INVALID if the client was late itself, because that explains it.
 func (r *run) meanRow(row report.Reconciled, h evidence.Histogram, client []float64, failed int,
 	late string) report.Reconciled {
 	if h.Count <= 0 || len(client) == 0 {
@@ -353,8 +358,8 @@ func (r *run) meanRow(row report.Reconciled, h evidence.Histogram, client []floa
 	return row
 }
 
-// quantileRow: the client's quantile lies in the server's bucket or above it, since each of its times is the longer
-// one.
+// quantileRow compares two quantiles. Each time is longer for the client than for the server, so the client's quantile
+// must lie in the server's bucket or above it.
 func quantileRow(row report.Reconciled, h evidence.Histogram, client []float64, failed int,
 	q float64) report.Reconciled {
 	if h.Count <= 0 || len(client) == 0 || len(h.Buckets) == 0 {
@@ -366,7 +371,7 @@ func quantileRow(row report.Reconciled, h evidence.Histogram, client []float64, 
 	row.Client = ptr(mine)
 	lower := 0.0
 	for _, b := range h.Buckets {
-		if b.Count >= h.Count*q*(1-1e-12) { // as stats.Percentile takes its rank
+		if b.Count >= h.Count*q*(1-1e-12) { // the same rank as in stats.Percentile
 			row.Server = ptr(lower * 1000)
 			if !b.Inf {
 				row.Server = ptr(b.LE * 1000)
@@ -412,8 +417,8 @@ func histogramSum(a, b evidence.Histogram) evidence.Histogram {
 	return a
 }
 
-// metricsReported makes reconciliation a gate. A server without metrics fails it: the test case names metrics that are
-// not reported among its fail criteria. A case for such servers sets gate: false.
+// metricsReported fails a server whose metrics contradict the client's counts. It also fails a server without metrics,
+// because the test case lists missing metrics among its fail criteria. A case for such servers sets gate: false.
 func metricsReported(r *run, _ *testcases.Check) outcome {
 	o := outcome{op: "=", target: ptr(0), unit: "differences"}
 	if names := r.notUnderstood(); names != "" {
@@ -459,7 +464,7 @@ func metricsReported(r *run, _ *testcases.Check) outcome {
 	return o
 }
 
-// noMetrics tells a server without metrics from a run that did not read them.
+// noMetrics distinguishes a server without metrics, which fails, from a run that did not read them.
 func (r *run) noMetrics(o outcome) outcome {
 	firstErr := r.withoutMetrics()
 	if slices.ContainsFunc(r.scrapes, func(s at[*evidence.Scrape]) bool {

@@ -11,7 +11,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 )
 
-// TestMain makes bootstrapMean remember its answers: it is a function of its arguments alone, and takes nine tenths of
+// TestMain gives bootstrapMean a cache. It depends on its arguments only, and without the cache takes nine tenths of
 // these tests' time.
 func TestMain(m *testing.M) {
 	bootstrapMean, biasedMean = remember(stats.SeriesInterval), remember(stats.MeanInterval)
@@ -40,8 +40,7 @@ func remember(of interval) interval {
 	}
 }
 
-// ofMemoryAlone leaves the intervals of means out of the reports of a test: whether memory leaks does not depend on
-// them.
+// ofMemoryAlone skips the intervals of means in a test to save time: whether memory leaks does not depend on them.
 func ofMemoryAlone(t *testing.T) {
 	series, mean := bootstrapMean, biasedMean
 	t.Cleanup(func() { bootstrapMean, biasedMean = series, mean })
@@ -55,7 +54,7 @@ func ofMemoryAlone(t *testing.T) {
 	biasedMean = bootstrapMean
 }
 
-// TestRemember: with a memory the answers are the same, for arguments that differ in anything.
+// TestRemember: the cache returns the same values as the function, for arguments that differ in any respect.
 func TestRemember(t *testing.T) {
 	f := remember(stats.MeanInterval)
 	for range 2 {

@@ -12,8 +12,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// request is an evidence.Request as the rules read it, in a quarter of its memory: a run of two days has ten million.
-// Its fields mean the same, and counts above two thousand million are as good as these.
+// request has the fields of an evidence.Request that the rules read, with the same meaning, in a quarter of the
+// memory: a run of two days has ten million requests. Counts are limited to the range of int32.
 type request struct {
 	*facts
 	evidence.Times
@@ -21,24 +21,24 @@ type request struct {
 	Chunks, Thoughts, Blurred, TextBytes             int32
 	PromptTokens, OutputTokens, CachedTokens, hidden int32
 	gapCount                                         int32
-	gapBlock, gapAt                                  uint32 // where they are in the store
+	gapBlock, gapAt                                  uint32 // where the gaps are in the store
 }
 
-// facts are what many requests have alike.
+// facts are the fields whose values many requests share.
 type facts struct {
 	Prompt, Finish, Detail, Cut, OtherModel string
-	Text                                    string // of an answer that is scored
+	Text                                    string // only of an answer that is scored
 	Fail                                    evidence.Failure
 	Status, Retried, MaxTokens, Generator   int
 	ToolCalls                               int
 	HasUsage                                bool
-	kept                                    *store // that the request is in
+	kept                                    *store // the store that holds the request
 }
 
-// OK says that the request was answered.
+// OK says whether the request was answered.
 func (q *request) OK() bool { return q.Fail == "" }
 
-// End is when its latency ends.
+// End is the time at which its latency ends.
 func (q *request) End() int64 { return q.Times.End(q.OK()) }
 
 // Latency is the time between Begin and End.
@@ -46,10 +46,10 @@ func (q *request) Latency(kind testcases.Kind) time.Duration {
 	return time.Duration(q.End() - q.Begin(kind))
 }
 
-// Ended is finish_reason in OpenAI's words.
+// Ended is finish_reason, translated into OpenAI's words.
 func (q *request) Ended() string { return evidence.EndOf(q.Finish) }
 
-// Shown is how many of the output tokens came.
+// Shown is how many of the output tokens the client received.
 func (q *request) Shown() int {
 	return evidence.Shown(int(q.OutputTokens), int(q.hidden), int(q.Thoughts))
 }
@@ -80,17 +80,17 @@ func (q *request) gapMean() float64 {
 	return sum / float64(q.gapCount)
 }
 
-// compareRequests is the order of a phase's requests, which does not depend on that of the record.
+// compareRequests is the order of a phase's requests. It does not depend on their order in the record.
 func compareRequests(a, b *request) int {
 	return cmp.Or(cmp.Compare(a.Scheduled, b.Scheduled), cmp.Compare(a.N, b.N), cmp.Compare(a.Done, b.Done),
 		cmp.Compare(a.Issued, b.Issued), cmp.Compare(a.First, b.First), cmp.Compare(a.FirstAny, b.FirstAny),
 		cmp.Compare(a.Last, b.Last), compareRest(a, b))
 }
 
-// compareRest orders requests of the same times.
+// compareRest orders requests whose times are equal.
 func compareRest(a, b *request) int {
 	if a.Scheduled != b.Scheduled || a.N != b.N || a.Done != b.Done {
-		return 0 // it is decided
+		return 0 // cmp.Or has already decided
 	}
 	return cmp.Or(slices.Compare(a.counts(), b.counts()), slices.Compare(slices.Collect(a.Gaps()),
 		slices.Collect(b.Gaps())), slices.Compare(a.words(), b.words()))
@@ -110,21 +110,21 @@ func (f *facts) words() []string {
 		count(f.Retried), count(f.MaxTokens), count(f.Generator), count(f.ToolCalls), usage}
 }
 
-// Of a store's blocks: the first is small, since most runs are; each is twice as large as the one before it.
+// Sizes of a store's blocks. The first is small, because most runs are small. Each next one is twice as large.
 const (
 	firstBlock = 64
 	mostBlock  = 4096
-	mostFacts  = 1 << 16 // that are kept once; failures may all differ
+	mostFacts  = 1 << 16 // shared at most: the facts of failures may all differ
 )
 
 // store keeps requests in blocks.
 type store struct {
 	block []request
-	gaps  [][]byte // microseconds between chunks as unsigned varints; requests lie in one block each
+	gaps  [][]byte // microseconds between chunks as unsigned varints; the gaps of a request are in one block
 	facts map[facts]*facts
 }
 
-// add keeps what the rules read of a request.
+// add keeps the fields of a request that the rules read.
 func (s *store) add(e *evidence.Request) *request {
 	if len(s.block) == cap(s.block) {
 		s.block = make([]request, 0, min(max(2*cap(s.block), firstBlock), mostBlock))
@@ -156,7 +156,7 @@ func (s *store) once(e *evidence.Request) *facts {
 	return &f
 }
 
-// encode keeps gaps in the last block, or in a new one.
+// encode stores gaps in the last block, or in a new one if they do not fit.
 func (s *store) encode(gaps []int32) (block, at uint32) {
 	if len(gaps) == 0 {
 		return 0, 0

@@ -11,11 +11,12 @@ import (
 )
 
 const (
-	// blindGap is the longest stretch without a sample, under load, that still counts as watched. Samples come at 10
-	// Hz, from remote metrics at 1 Hz; a peak of ten seconds must not be missed.
+	// blindGap is the longest time without a sample under load that is accepted. Samples are taken 10 times per
+	// second, from remote metrics once per second; a peak of ten seconds must not be missed.
 	blindGap = 10 * time.Second
 
-	// tickCores is the resolution of a 1 s window: process accounting counts in ticks of 10 ms, at both ends.
+	// tickCores is the resolution of CPU use over a window of 1 s, in cores. The kernel counts CPU time in ticks of 10
+	// ms, which can be off by one at both ends.
 	tickCores = 0.02
 )
 
@@ -85,8 +86,9 @@ type coresAt struct {
 	cores float64
 }
 
-// cpuWindows gives the cores over every window of a length, from the counter of CPU seconds. A window reaches back to
-// the last sample at least its length ago; where samples are missing and it would be twice as long, there is none.
+// cpuWindows computes the mean number of cores over windows of a length, from the counter of CPU seconds. One window
+// ends at each sample. It begins at the latest sample that is at least the length older. If that would make it more
+// than twice as long, because samples are missing, there is no window.
 func cpuWindows(good []at[*evidence.Sample], length time.Duration) []coresAt {
 	var out []coresAt
 	j := 0
@@ -96,8 +98,10 @@ func cpuWindows(good []at[*evidence.Sample], length time.Duration) []coresAt {
 		}
 		span := good[i].ns - good[j].ns
 		used := good[i].v.CPUSeconds - good[j].v.CPUSeconds
-		if span >= int64(length) && span <= 2*int64(length) && used >= 0 { // a counter that falls is another process
-			// The older value may be as old as its reading took: a counter that came late must not look like a burst.
+		// a counter falls if the process was replaced
+		if span >= int64(length) && span <= 2*int64(length) && used >= 0 {
+			// The older value may have been read at any moment while its reading took place. The window is longer by
+			// that time, so that a counter that was read late does not look like a burst.
 			out = append(out, coresAt{good[i].ns, used / seconds(span+good[j].v.Took)})
 		}
 	}
@@ -112,7 +116,7 @@ func peakCores(windows []coresAt) float64 {
 	return peak
 }
 
-// blind is the longest time under load that no sample saw.
+// blind is the longest time under load without a sample.
 func (r *run) blind(good []at[*evidence.Sample]) time.Duration {
 	var worst int64
 	for _, p := range r.load("") {
@@ -131,7 +135,7 @@ func (r *run) blind(good []at[*evidence.Sample]) time.Duration {
 	return time.Duration(worst)
 }
 
-// peakMemory holds the largest resident memory of any sample against the limit.
+// peakMemory compares the largest resident memory of any sample with the limit, in GiB.
 func peakMemory(r *run, c *testcases.Check) outcome {
 	limit, err := r.value(c, r.c.Targets.MemoryGB)
 	if err != nil {
@@ -153,7 +157,7 @@ func peakMemory(r *run, c *testcases.Check) outcome {
 	return r.watched(o, good, res.PeakGB <= limit)
 }
 
-// peakCPU holds the busiest second against the limit.
+// peakCPU compares the busiest second with the limit, in cores.
 func peakCPU(r *run, c *testcases.Check) outcome {
 	limit, err := r.value(c, r.c.Targets.CPUCores)
 	if err != nil {
@@ -182,8 +186,8 @@ func orNone(x float64) string {
 	return num(x)
 }
 
-// watched turns a peak into a verdict: above the limit is FAIL whatever else was missed, below it counts only if no
-// load went unwatched.
+// watched turns a peak into a verdict. A peak above the limit is FAIL, even if samples are missing. A peak below it is
+// PASS only if there were samples throughout the load.
 func (r *run) watched(o outcome, good []at[*evidence.Sample], within bool) outcome {
 	switch gap := r.blind(good); {
 	case !within:

@@ -13,14 +13,15 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// ruling is how a rule is judged. What it needs, and whether it is about load, stands in the table of testcases.
+// ruling says how a rule is judged. What the rule needs, and whether it is about load, is in the table of package
+// testcases.
 type ruling struct {
 	judge func(*run, *testcases.Check) outcome
-	// machine marks rules of load that look themselves at who used the machine, and when.
+	// machine marks rules of load that check for themselves who else used the machine, and when.
 	machine bool
 }
 
-// rules by name.
+// rules holds the implementation of each rule.
 var rules = map[testcases.Rule]ruling{
 	testcases.RuleAnswersValid:      {judge: answersValid},
 	testcases.RuleMeanLatency:       {judge: perPhase(meanLatency)},
@@ -65,7 +66,8 @@ var rules = map[testcases.Rule]ruling{
 	testcases.RuleStepsComplete:     {judge: stepsComplete},
 }
 
-// perPhase applies a rule to the phase that the check names, or to every closed and open loop; the worst one counts.
+// perPhase applies a rule to the phase that the check names, or to every closed and open loop. The worst outcome
+// counts.
 func perPhase(judge func(*run, *testcases.Check, *phase) outcome) func(*run, *testcases.Check) outcome {
 	return func(r *run, c *testcases.Check) outcome {
 		phases := r.load(c.Phase)
@@ -96,7 +98,7 @@ func noPhase(c *testcases.Check) string {
 	return "there is no phase to judge"
 }
 
-// meanLatency holds the upper bound of the mean against the target.
+// meanLatency compares the upper end of the interval of the mean with the target.
 func meanLatency(r *run, c *testcases.Check, p *phase) outcome {
 	target, err := r.value(c, r.c.Targets.LatencyMS)
 	if err != nil {
@@ -105,8 +107,8 @@ func meanLatency(r *run, c *testcases.Check, p *phase) outcome {
 	return r.below(target, p.latencies, len(p.latencies), "mean of %s")
 }
 
-// below holds the upper bound of a mean against a target. x has the mean, and what, with the count of n requests in
-// it, says of what.
+// below compares the upper end of the interval of the mean of x with a target. what is the format of the reason's
+// beginning, into which the count of n requests goes.
 func (r *run) below(target float64, x []float64, n int, what string) outcome {
 	if len(x) == 0 {
 		return invalid("no request was judged")
@@ -128,7 +130,8 @@ func (r *run) below(target float64, x []float64, n int, what string) outcome {
 	return o
 }
 
-// moreNeeded says how many further samples would shrink a half-width to a distance; widths shrink with √n.
+// moreNeeded says how many more samples would shrink the half-width of an interval to a distance; widths shrink with
+// √n.
 func moreNeeded(n int, half, distance float64) string {
 	if math.IsInf(half, 0) || math.IsNaN(half) || distance <= 0 {
 		return "not enough evidence"
@@ -140,7 +143,7 @@ func moreNeeded(n int, half, distance float64) string {
 	return "not enough evidence: need about " + num(math.Max(need, 1)) + " more"
 }
 
-// percentileLatency proves a percentile by early stopping.
+// percentileLatency judges a percentile of the latency by the criterion of early stopping.
 func percentileLatency(r *run, c *testcases.Check, p *phase) outcome {
 	target, err := r.value(c, r.c.Targets.LatencyMS)
 	if err != nil {
@@ -172,7 +175,7 @@ func ttftPercentile(r *run, c *testcases.Check, p *phase) outcome {
 	return r.percentile(c, "time to first token", "ms", x, target, func(i int) bool { return failed[i] })
 }
 
-// tpotPercentile judges answers of two tokens and more; others have no time per further token.
+// tpotPercentile judges answers of two or more tokens; others have no time per token after the first.
 func tpotPercentile(r *run, c *testcases.Check, p *phase) outcome {
 	target, err := r.value(c, r.c.Targets.LatencyMS)
 	if err != nil {
@@ -189,8 +192,9 @@ func tpotPercentile(r *run, c *testcases.Check, p *phase) outcome {
 	return r.percentile(c, "time per output token", "ms", x, target, func(i int) bool { return failed[i] })
 }
 
-// percentile judges the check's percentile of x against a limit. A failed request is above any limit. FAIL needs as
-// much confidence as PASS; between them lies INVALID, with the number of samples that would settle it.
+// percentile judges the check's percentile of x against a limit. A failed request counts as above the limit. FAIL
+// needs as much confidence as PASS. Without either the verdict is INVALID, with the number of samples that would
+// decide it.
 func (r *run) percentile(c *testcases.Check, what, unit string, x []float64, limit float64,
 	failed func(int) bool) outcome {
 	p, conf, n := c.P, r.conf(), len(x)
@@ -231,8 +235,8 @@ func (r *run) percentile(c *testcases.Check, what, unit string, x []float64, lim
 	return o
 }
 
-// errorBudget counts every failure of every phase that sent requests: a plain count, since a budget is spent by what
-// happened and not by what might have.
+// errorBudget counts every failure of every phase that sent requests. The count itself is compared and not the end of
+// an interval, because a budget is spent by the failures that happened.
 func errorBudget(r *run, c *testcases.Check) outcome {
 	budget, err := r.value(c, r.c.Limits.ErrorBudget)
 	if err != nil {
@@ -242,7 +246,7 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 	var all []*request
 	for _, p := range r.phases {
 		if c.Phase != "" && c.Phase != p.plan.ID || p.plan.Kind == testcases.KindWarmup && c.Phase == "" ||
-			p.step != nil { // a step that fails its requests has missed, which is what it was tried for
+			p.step != nil { // a sweep looks for loads at which requests fail
 			continue
 		}
 		n += len(p.requests)
@@ -288,14 +292,14 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 	return o
 }
 
-// forLackOfTime says that a request may have failed because its server was slow: it timed out, or was refused since
-// those before it had not been served yet.
+// forLackOfTime says that a request may have failed because the server was slow: it timed out, or it was refused
+// because earlier requests had not been served yet.
 func forLackOfTime(q *request) bool {
 	return q.Fail == evidence.FailTimeout || q.Fail == evidence.FailStatus &&
 		(q.Status == http.StatusTooManyRequests || q.Status == http.StatusServiceUnavailable)
 }
 
-// breakdown writes counts by name: " (status 3, timeout 1)".
+// breakdown formats counts by name: " (status 3, timeout 1)".
 func breakdown(m map[string]int) string {
 	if len(m) == 0 {
 		return ""
@@ -307,12 +311,12 @@ func breakdown(m map[string]int) string {
 	return " (" + strings.Join(parts, ", ") + ")"
 }
 
-// answersValid is the functional criterion: every answer has choices, content and a truthful end, and every prompt was
-// answered. Requests that never got an answer belong to the error budget.
+// answersValid is the functional criterion: every answer has choices, content and a correct finish_reason, and every
+// prompt was answered at least once. Requests without an answer count in the error budget instead.
 func answersValid(r *run, c *testcases.Check) outcome {
 	faults, answers, withUsage := map[string]int{}, 0, 0
 	var wrong, unread []*request
-	prompts := map[string]bool{} // answered?
+	prompts := map[string]bool{} // whether the prompt was answered
 	for _, p := range r.phases {
 		if c.Phase != "" && c.Phase != p.plan.ID || p.plan.Kind == testcases.KindAudit {
 			continue
@@ -381,7 +385,7 @@ func answersValid(r *run, c *testcases.Check) outcome {
 	return o
 }
 
-// answerFault names what is wrong with an answer; "" for a valid one, or for a request that got none.
+// answerFault names what is wrong with an answer; "" for a valid one, and for a request without an answer.
 func answerFault(q *request, maxTokens, rules int) string {
 	end := q.Finish
 	if rules >= 3 {

@@ -13,19 +13,21 @@ import (
 )
 
 const (
-	// fewestArrivals is the least number of arrivals that can show a sustained rate: below it an exact interval spans
-	// more than half of the rate itself.
+	// fewestArrivals is the smallest number of arrivals that can show a sustained rate. With fewer, the exact interval
+	// is wider than half of the rate.
 	fewestArrivals = 30
 
-	// backlogShare is the growth of the backlog, as a share of the offered rate, below which a server keeps up. A
-	// healthy open loop at 50/s with a second of latency fluctuates by 0.3 requests/s in 20 s: 2 % is 1 request/s.
+	// backlogShare is the growth of the backlog, as a share of the offered rate, up to which a server keeps up. In a
+	// healthy open loop at 50 requests/s with a latency of one second, the backlog fluctuates by 0.3 requests/s within
+	// 20 s; 2 % is 1 request/s.
 	backlogShare = 0.02
 )
 
 // throughput judges the sustained rate of completions in an open loop. A rate is proven if the exact interval of the
-// completions lies above the target. It is proven too if the server kept up with a schedule that offers at least the
-// target: it completed what arrived, and its backlog did not grow. What arrives is drawn before the run, so its
-// randomness is no doubt about the server; without this, a load of exactly the target could never pass.
+// completions lies above the target. It is also proven if the server kept up with a schedule that offers at least the
+// target: it completed the requests that arrived, and its backlog did not grow. The arrivals are drawn before the run,
+// so their randomness says nothing about the server. Without this second proof, a load of exactly the target could
+// never pass.
 func throughput(r *run, c *testcases.Check) outcome {
 	p := r.sustainedPhase()
 	if c.Phase != "" {
@@ -56,7 +58,7 @@ func throughput(r *run, c *testcases.Check) outcome {
 	d.RPS, d.RPSLow, d.RPSHigh = significant(d.RPS), significant(d.RPSLow), significant(d.RPSHigh)
 	n, _ := p.completions()
 	offered, of := p.offered(r.c), ""
-	if p.report.Conversations { // its rate counts conversations, and what arrived are their turns
+	if p.report.Conversations { // the plan's rate counts conversations, but each turn is an arrival
 		offered, of = float64(b.arrivals)/w, " in conversations"
 	}
 	grows := p.fallsBehind(offered)
@@ -91,7 +93,7 @@ func throughput(r *run, c *testcases.Check) outcome {
 	return o
 }
 
-// fallsBehind says that the backlog of an open loop certainly grows, and by more than it wanders.
+// fallsBehind says that the backlog of an open loop certainly grows, and by more than it fluctuates in a healthy one.
 func (p *phase) fallsBehind(offered float64) bool {
 	return p.backlog.lo > 0 && p.backlog.slope > backlogShare*offered
 }
@@ -106,8 +108,8 @@ func signed(x float64) string {
 	return num(x)
 }
 
-// batchThroughput is the specification's step 2 as it stands: so many requests at once, answers over the time they
-// took. It says how fast a burst is served, not what is sustained.
+// batchThroughput is the specification's step 2 as written: all requests are sent at once, and the number of answers
+// is divided by the time they took. It shows how fast a burst is served, not which rate can be sustained.
 func batchThroughput(r *run, c *testcases.Check) outcome {
 	var p *phase
 	for _, x := range r.phases {
@@ -135,8 +137,8 @@ func batchThroughput(r *run, c *testcases.Check) outcome {
 	return o
 }
 
-// fewestShift is the least sample on either side of a comparison of two stretches: eight against eight have a smallest
-// possible p of 0.00016, so 99 % confidence is within reach.
+// fewestShift is the smallest sample on either side of a comparison of two stretches. The smallest possible p of eight
+// against eight is 0.00016, so 99 % confidence can be reached.
 const fewestShift = 8
 
 // degradationWithin compares the last third of the steady window with the first.
@@ -150,16 +152,16 @@ func degradationWithin(r *run, c *testcases.Check, p *phase) outcome {
 	return r.compared(r.shift(first, last, limit, stats.CorrelationTime(p.latencies)), first, last)
 }
 
-// stretch is a part of a phase that is held against another.
+// stretch is a part of a phase that is compared with another.
 type stretch struct {
 	name        string
 	from, until int64
 	latencies   []float64
 	answered    int
-	chunks      float64 // of an answer, on average
+	chunks      float64 // per answer, on average
 }
 
-// stretch takes the requests that were scheduled from one time until before another.
+// stretch takes the judged requests that were scheduled at from or later and before until.
 func (p *phase) stretch(name string, from, until int64) stretch {
 	out := stretch{name: name, from: from, until: until}
 	for k, q := range p.judged {
@@ -175,7 +177,7 @@ func (p *phase) stretch(name string, from, until int64) stretch {
 	return out
 }
 
-// degradationAfter compares a phase with the earlier one of the same shape.
+// degradationAfter compares a phase with the earlier phase that its plan names in CompareTo.
 func degradationAfter(r *run, c *testcases.Check) outcome {
 	var after *phase
 	for _, p := range r.phases {
@@ -200,8 +202,8 @@ func degradationAfter(r *run, c *testcases.Check) outcome {
 	return r.compared(r.shift(earlier, later, limit, times), earlier, later)
 }
 
-// shift holds two stretches of latencies against each other. FAIL needs both: a difference that chance does not
-// explain (Mann-Whitney, its z lowered for autocorrelation) and one that matters (Hodges-Lehmann above the limit).
+// shift compares the latencies of two stretches. FAIL needs a difference that chance does not explain (Mann-Whitney,
+// with z lowered for autocorrelation) and that also matters (the Hodges-Lehmann shift is above the limit).
 func (r *run) shift(before, after stretch, limit, times float64) outcome {
 	o := outcome{op: "<=", target: ptr(limit), unit: "share"}
 	if before.answered < fewestShift || after.answered < fewestShift {
@@ -223,7 +225,7 @@ func (r *run) shift(before, after stretch, limit, times float64) outcome {
 	o.measured = ptr(share)
 	o.reason = fmt.Sprintf("%s against %s: %s ms at a median of %s ms (Hodges-Lehmann), Mann-Whitney p %s",
 		after.name, before.name, signed(by), num(base), chance(p))
-	if floor := r.c.Limits.DegradationMS; floor > limit*base { // the target that is shown is the one that decides
+	if floor := r.c.Limits.DegradationMS; floor > limit*base { // show the target that decides
 		o.target = ptr(floor / base)
 		o.reason += fmt.Sprintf("; a shift of %s ms or less does not matter, so the limit is %s here and not %s",
 			num(floor), percent(floor/base), percent(limit))
@@ -240,7 +242,7 @@ func (r *run) shift(before, after stretch, limit, times float64) outcome {
 	return o
 }
 
-// chance writes a p; what lies below a millionth is no more certain for its digits.
+// chance formats a p. The digits of a p below a millionth mean nothing.
 func chance(p float64) string {
 	if p < 1e-6 {
 		return "< 0.000001"
@@ -248,8 +250,8 @@ func chance(p float64) string {
 	return "= " + num(p)
 }
 
-// dampen raises the p of a z for dependent samples: with a correlation time of so many samples the variance is as many
-// times as large, and what is left are few independent samples, whose spread Student's t allows for.
+// dampen raises the p of a z for dependent samples. times is their correlation time, in samples: the variance is times
+// larger, and only n/times samples are independent. Student's t allows for so few.
 func dampen(z, p float64, n int, times float64) float64 {
 	if times <= 1 || z == 0 {
 		return p
@@ -262,7 +264,8 @@ func dampen(z, p float64, n int, times float64) float64 {
 	return math.Max(p, 2*t.Survival(math.Abs(z)/math.Sqrt(times)))
 }
 
-// Shift compares the latencies of two records in files, phase by phase, for report.DiffWith.
+// Shift reads two records, in the files a and b, and returns a function that compares their latencies in one phase,
+// for report.DiffWith.
 func Shift(ctx context.Context, a, b string) (report.Shift, error) {
 	before, err := latencies(ctx, a)
 	if err != nil {
@@ -283,7 +286,7 @@ func Shift(ctx context.Context, a, b string) (report.Shift, error) {
 	}, nil
 }
 
-// latencies are the judged latencies of a record by phase.
+// latencies are the judged latencies of a record in milliseconds, by phase.
 func latencies(ctx context.Context, path string) (map[string][]float64, error) {
 	r, _, err := readRun(ctx, path, fileScanner(path), func() {})
 	if err != nil {

@@ -12,16 +12,16 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// worstStep is the drift of the wall clock above which other machines' timestamps mean nothing.
+// worstStep is the largest drift of the wall clock with which timestamps of other machines can still be used.
 const worstStep = 500 * time.Millisecond
 
-// issueDelay is the 99th percentile of issued − scheduled of an open loop, in milliseconds. A closed loop has no
-// schedule: its latencies count from the issue, so a late request is in none of its figures.
+// issueDelay is the 99th percentile of issued − scheduled in an open loop, in milliseconds. A closed loop has no
+// schedule: its latencies count from the moment of sending, so a late request does not change its figures.
 func (p *phase) issueDelay() float64 {
 	if len(p.delay) == 0 || p.plan.Kind != testcases.KindOpen {
 		return 0
 	}
-	if p.generators > 1 { // each must be in time by itself
+	if p.generators > 1 { // each generator must be in time by itself
 		worst := 0.0
 		for g := range p.generators {
 			worst = max(worst, p.issueDelayOf(g+1))
@@ -31,7 +31,7 @@ func (p *phase) issueDelay() float64 {
 	return stats.Percentile(slices.Sorted(slices.Values(p.delay)), 0.99)
 }
 
-// generatorProblems finds what makes the load untrustworthy: by phase, and under "" for the whole run.
+// generatorProblems finds the reasons why the load cannot be trusted, by phase. The key "" is the whole run.
 func (r *run) generatorProblems() map[string]string {
 	m := map[string]string{}
 	limit := r.c.Limits.IssueDelayMS
@@ -60,7 +60,8 @@ func (r *run) generatorProblems() map[string]string {
 	return m
 }
 
-// client is the error of a client as it was measured last: the certifier's own, 0, or that of a generator.
+// client is the last measurement of a client's own error. 0 is the certifier's client, other numbers are generators.
+// It is nil where nothing was measured.
 func (r *run) client(generator int) *evidence.Client {
 	for _, x := range slices.Backward(r.clients) {
 		if x.v.Generator == generator {
@@ -70,7 +71,7 @@ func (r *run) client(generator int) *evidence.Client {
 	return nil
 }
 
-// clientOff says that a client's error is too large; "" if not.
+// clientOff says by how much a client's error is too large; "" if it is not.
 func clientOff(e *evidence.Client, limit float64) string {
 	if limit <= 0 || ms(max(e.IssueP99, e.TTFTErrorP99, e.GapErrorP99)) <= limit {
 		return ""
@@ -80,10 +81,11 @@ func clientOff(e *evidence.Client, limit float64) string {
 		num(ms(e.IssueP99)), num(ms(e.TTFTErrorP99)), num(ms(e.GapErrorP99)), num(limit))
 }
 
-// independent are the conditions whose loss only costs the checks that read them: those say so themselves.
+// independent are the preconditions that only matter to the checks that read them. Those checks report the loss
+// themselves.
 var independent = []evidence.ConditionID{evidence.ConditionMetrics, evidence.ConditionResources}
 
-// lost lists the preconditions that do not hold and bear on load.
+// lost lists the preconditions that do not hold and on which the load depends.
 func (r *run) lost() []string {
 	var out []string
 	for _, c := range r.conditions {
@@ -94,7 +96,7 @@ func (r *run) lost() []string {
 	return out
 }
 
-// conditionName names a condition, and the generator that looked.
+// conditionName names a precondition, and the generator that checked it.
 func conditionName(c *evidence.Condition) string {
 	if c.Generator == 0 {
 		return string(c.ID)
@@ -102,7 +104,7 @@ func conditionName(c *evidence.Condition) string {
 	return fmt.Sprintf("%s of generator %d", c.ID, c.Generator)
 }
 
-// distrust says why the load behind a check means nothing; "" if it does.
+// distrust says why the load of a check cannot be trusted; "" if it can.
 func (r *run) distrust(c *testcases.Check) string {
 	if why := r.problems[""]; why != "" {
 		return why
@@ -118,7 +120,7 @@ func (r *run) distrust(c *testcases.Check) string {
 	return ""
 }
 
-// rests lists the phases that a check of load rests on.
+// rests lists the phases on which a check of load depends.
 func (r *run) rests(c *testcases.Check) []*phase {
 	switch c.Rule {
 	case "throughput", "batch_throughput":
@@ -144,7 +146,8 @@ func (r *run) rests(c *testcases.Check) []*phase {
 	return r.load(c.Phase)
 }
 
-// generatorRule says whether the load was what the case asks for. It never fails a server.
+// generatorRule says whether the load was as the case asks. Its verdict is never FAIL, because the load is not the
+// server's work.
 func generatorRule(r *run, _ *testcases.Check) outcome {
 	worst, any := 0.0, false
 	for _, p := range r.load("") {
@@ -152,7 +155,8 @@ func generatorRule(r *run, _ *testcases.Check) outcome {
 			worst, any = max(worst, p.issueDelay()), true
 		}
 	}
-	for _, p := range r.phases { // a step for which it was too late proves no miss, and says so
+	// a step whose generator was too late has said so itself, and proves nothing against the server
+	for _, p := range r.phases {
 		if p.step != nil && len(p.delay) > 0 && (p.issueDelay() <= r.c.Limits.IssueDelayMS || !any) {
 			worst, any = max(worst, min(p.issueDelay(), r.c.Limits.IssueDelayMS)), true
 		}
@@ -222,8 +226,8 @@ func preconditionsRule(r *run, _ *testcases.Check) outcome {
 	return o
 }
 
-// littleRule holds every loop against Little's law. A window that cuts requests in two is off by about the ratio of
-// their latency to it at either end, which is not an error: that much is allowed on top of the limit.
+// littleRule checks every loop by Little's law. Requests that cross an edge of the window cause a difference of about
+// latency ÷ window at each edge. That is not an error, so it is allowed on top of the limit.
 func littleRule(r *run, c *testcases.Check) outcome {
 	limit, err := r.value(c, r.c.Limits.LittleShare)
 	if err != nil {
@@ -258,14 +262,14 @@ func littleRule(r *run, c *testcases.Check) outcome {
 	return worst
 }
 
-// auditsRule fails a server that was caught lying. Determinism is reported only: servers batch, and batches reorder
-// sums.
+// auditsRule fails a server whose answers or figures an audit found to be false. Missing determinism is only noted,
+// because servers batch requests and batches change the order of sums.
 func auditsRule(r *run, _ *testcases.Check) outcome {
 	if len(r.audits) == 0 {
 		return invalid("no audit ran")
 	}
 	var caught, unclear, noted []string
-	timed := true // all that caught the server, by times alone
+	timed := true // every audit that caught the server used times only
 	for _, a := range r.audits {
 		switch line := string(a.v.ID) + ": " + a.v.Detail; {
 		case a.v.Valid && !a.v.OK && a.v.ID == evidence.AuditDeterminism:
@@ -305,8 +309,7 @@ func (r *run) auditPhases() []*phase {
 	return out
 }
 
-// reportWritten is the specification's last line of the checklist: this report exists, and the record behind it is
-// whole.
+// reportWritten is the last line of the specification's checklist: this report exists, and its record is complete.
 func reportWritten(r *run, _ *testcases.Check) outcome {
 	o := outcome{measured: ptr(0), op: "=", target: ptr(0), unit: "parts missing", verdict: report.Pass,
 		reason: "the record is whole, and this report is derived from it"}
@@ -317,7 +320,7 @@ func reportWritten(r *run, _ *testcases.Check) outcome {
 	return o
 }
 
-// stepsComplete says whether every phase ran to its plan.
+// stepsComplete says whether every planned phase ran as planned.
 func stepsComplete(r *run, _ *testcases.Check) outcome {
 	planned, complete := 0, 0
 	var short, gone []string
@@ -358,7 +361,7 @@ func stepsComplete(r *run, _ *testcases.Check) outcome {
 	return o
 }
 
-// sends says whether phases of a kind record each of their requests.
+// sends says whether phases of this kind record each of their requests.
 func sends(kind testcases.Kind) bool {
 	switch kind {
 	case testcases.KindClosed, testcases.KindOpen, testcases.KindBatch, testcases.KindQuality:

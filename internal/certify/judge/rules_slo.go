@@ -12,7 +12,7 @@ import (
 
 const noStream = "the case does not stream: tokens have no times of their own"
 
-// ttftMean holds the mean time to the first token against the target. A failed request counts with its time or the
+// ttftMean compares the mean time to the first token with the target. A failed request counts with its time or the
 // target, whichever is longer.
 func ttftMean(r *run, c *testcases.Check, p *phase) outcome {
 	target := r.c.Limit(*c)
@@ -30,7 +30,7 @@ func ttftMean(r *run, c *testcases.Check, p *phase) outcome {
 	return r.below(target, x, len(x), "mean time to the first token of %s")
 }
 
-// tpotMean judges answers of two tokens and more; a failed request counts as the target.
+// tpotMean judges answers of two or more tokens. A failed request counts with the target.
 func tpotMean(r *run, c *testcases.Check, p *phase) outcome {
 	target := r.c.Limit(*c)
 	var x []float64
@@ -44,19 +44,20 @@ func tpotMean(r *run, c *testcases.Check, p *phase) outcome {
 	return r.below(target, x, len(x), "mean time per output token of %s")
 }
 
-// gapSums is the gaps of one answer: how many, their sum in milliseconds, and how many are above a limit.
+// gapSums sums up the gaps of one answer: their number, their sum in milliseconds, and how many are above a limit.
 type gapSums struct {
 	n, sum, over float64
 }
 
-// fewestChunks is the share of tokens that must have come in a chunk of their own, so that gaps between chunks are
-// times between tokens. The last token of an answer, which ends it, has no chunk.
+// fewestChunks is the smallest share of tokens with a chunk of their own at which gaps between chunks count as times
+// between tokens. The last token of an answer, which ends it, has no chunk.
 const fewestChunks = 0.95
 
-// mostBlurred is the share of chunks that a client may read too late to know their times, and still speak of gaps.
+// mostBlurred is the largest share of chunks that the client may have read too late to know their times. Above it,
+// gaps are not judged.
 const mostBlurred = 0.01
 
-// gaps collects the gaps of the judged answers. why says what makes them no times between tokens.
+// gaps collects the gaps of the judged answers. why says why they are not times between tokens; "" if they are.
 func (p *phase) gaps(limit float64) (all []gapSums, why string) {
 	chunks, tokens := 0, 0
 	for _, q := range p.judged {
@@ -92,8 +93,8 @@ func (p *phase) gaps(limit float64) (all []gapSums, why string) {
 	return all, ""
 }
 
-// itlMean is the mean over all gaps. The gaps of an answer depend on each other, so the interval is that of a ratio
-// of sums over answers, linearised.
+// itlMean judges the mean of all gaps. The gaps of one answer depend on each other, so the interval is that of a ratio
+// of sums over answers, linearized.
 func itlMean(r *run, c *testcases.Check, p *phase) outcome {
 	target := r.c.Limit(*c)
 	if !r.c.Request.Stream {
@@ -115,12 +116,13 @@ func itlMean(r *run, c *testcases.Check, p *phase) outcome {
 	return r.below(target, x, len(x), "mean time between two tokens of %s")
 }
 
-// fewestOver is how many answers with a slow gap tell how much the gaps of an answer depend on each other. With fewer
-// an answer counts as one observation, the least that its gaps can be worth.
+// fewestOver is the number of answers with a slow gap that are needed to estimate how much the gaps of an answer
+// depend on each other. With fewer, an answer counts as one observation, the least that its gaps can be worth.
 const fewestOver = 5
 
-// itlPercentile proves a percentile over all gaps by early stopping. As many observations are counted as independent
-// ones would say the same: the gaps divided by the design effect of taking them by answers (Rao and Scott 1992).
+// itlPercentile judges a percentile of all gaps by the criterion of early stopping. The gaps of one answer depend on
+// each other, so the number of observations is the number of gaps divided by the design effect of clustering by answer
+// (Rao and Scott 1992).
 func itlPercentile(r *run, c *testcases.Check, p *phase) outcome {
 	limit := r.c.Limit(*c)
 	if !r.c.Request.Stream {
@@ -150,7 +152,8 @@ func itlPercentile(r *run, c *testcases.Check, p *phase) outcome {
 	return r.proven(o, c.P, int(worth), bad, seen)
 }
 
-// effectiveGaps is how many independent gaps these are worth.
+// effectiveGaps is the number of independent gaps that would carry the same information. over is the number of gaps
+// above the limit, and answers the number of answers that have such a gap.
 func effectiveGaps(all []gapSums, n, over, answers float64) float64 {
 	k := float64(len(all))
 	if answers < fewestOver || over == n {
@@ -166,8 +169,8 @@ func effectiveGaps(all []gapSums, n, over, answers float64) float64 {
 	return math.Max(n/math.Max(effect, 1), 1)
 }
 
-// goodputRule proves the share of scheduled requests that meet every objective by themselves. Good and bad requests
-// come in stretches, so they count as their effective number.
+// goodputRule judges the share of scheduled requests that meet every objective by themselves. Neighbouring requests
+// depend on each other, so their effective number is used.
 func goodputRule(r *run, c *testcases.Check, p *phase) outcome {
 	target, n := r.c.Limit(*c), len(p.judged)
 	if n == 0 {
@@ -194,7 +197,8 @@ func goodputRule(r *run, c *testcases.Check, p *phase) outcome {
 			count(good), plural(n, "request", "requests"), limits, count(int(worth))))
 }
 
-// proven decides whether a share p of observations is good, of which bad of n are not, as percentiles are decided.
+// proven decides whether at least the share p of observations is good, as for a percentile. bad of the n observations
+// are not good.
 func (r *run) proven(o outcome, p float64, n, bad int, seen string) outcome {
 	pass, more := stats.EarlyStopping(p, r.conf(), n, bad)
 	switch lo, _ := stats.Wilson(bad, n, r.conf()); {
@@ -209,7 +213,7 @@ func (r *run) proven(o outcome, p float64, n, bad int, seen string) outcome {
 	return o
 }
 
-// limits are the objectives of a phase that can be held against one request, in milliseconds; +Inf: none.
+// limits are the objectives of a phase that apply to a single request, in milliseconds. +Inf means that there is none.
 type limits struct{ ttft, tpot, itl, latency float64 }
 
 func (l limits) String() string {
@@ -231,12 +235,12 @@ func (l limits) String() string {
 	return s
 }
 
-// limits collects the objectives of the checks of the phase, whatever their statistic, and the case's latency.
+// limits collects the limits of the phase's checks, whatever their statistic, and the case's latency target.
 func (p *phase) limits(c *testcases.Case) limits {
 	inf := math.Inf(1)
 	l := limits{inf, inf, inf, inf}
 	checks := c.Checks
-	if len(p.objectives) > 0 { // a step of a sweep has its own, and nothing else is asked of it
+	if len(p.objectives) > 0 { // a step of a sweep has objectives of its own, which alone count
 		checks = p.objectives
 	} else if c.Targets.LatencyMS > 0 {
 		l.latency = c.Targets.LatencyMS
@@ -254,7 +258,7 @@ func (p *phase) limits(c *testcases.Case) limits {
 		case testcases.RuleITLPercentile, testcases.RuleITLMean:
 			l.itl = math.Min(l.itl, limit)
 		case testcases.RuleMeanLatency, testcases.RulePercentileLatency:
-			if x.Limit > 0 { // others are the case's latency, or not about one request
+			if x.Limit > 0 { // others use the case's latency, or are not about single requests
 				l.latency = math.Min(l.latency, limit)
 			}
 		}
@@ -262,7 +266,8 @@ func (p *phase) limits(c *testcases.Case) limits {
 	return l
 }
 
-// good says that a request was answered within every limit. Its time between two tokens is the mean of its gaps.
+// good says whether a request was answered within every limit. For the time between two tokens the mean of its gaps
+// counts.
 func (p *phase) good(q *request, l limits) bool {
 	first, _ := p.firstToken(q)
 	each, _ := perToken(q)

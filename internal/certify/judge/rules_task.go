@@ -12,11 +12,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// fewestGraded is the least sample of a task that is judged: with fewer the interval of a share spans half of it all.
+// fewestGraded is the smallest sample of a task that is judged. With fewer answers, the interval of a share covers
+// half of the range from 0 to 1.
 const fewestGraded = 10
 
-// graded holds the mean grade of a task's answers against the limit. A failed request has grade 0. Where every
-// question of the set was asked, the mean itself is the gate; of a sample the end of its interval is.
+// graded compares the mean grade of a task's answers with the limit. A failed request has grade 0. If every question
+// of the set was asked, the mean itself decides; for a sample the end of its interval does.
 func graded(r *run, c *testcases.Check) outcome {
 	p := r.byID(c.Phase)
 	if p == nil || p.ran == nil {
@@ -31,7 +32,7 @@ func graded(r *run, c *testcases.Check) outcome {
 	var values []float64
 	of, failed, right, missing := 0, 0, 0, 0
 	items, groups := map[string]bool{}, map[string][2]int{}
-	shares := testcases.TaskRules[c.Rule] != testcases.TaskRouge // ROUGE alone gives parts of a point
+	shares := testcases.TaskRules[c.Rule] != testcases.TaskRouge // only ROUGE gives grades between 0 and 1
 	for _, q := range p.requests {
 		g, v := byN[int(q.N)], 0.0
 		switch {
@@ -105,7 +106,7 @@ func gradedReason(n, of, failed int, whole bool, conf float64) string {
 	return s + fmt.Sprintf("; the interval is at %s confidence", percent(conf))
 }
 
-// weakest names the groups of questions that were answered least often, where there are several.
+// weakest names the groups of questions with the smallest share of correct answers; "" if there is only one group.
 func weakest(groups map[string][2]int) string {
 	if len(groups) < 2 {
 		return ""
@@ -125,8 +126,8 @@ func weakest(groups map[string][2]int) string {
 	return "; weakest: " + strings.Join(parts, ", ")
 }
 
-// firstWrong shows one answer that has the lowest grade; where none was right, the reason of a failed request will do,
-// since a server may refuse all questions of a kind.
+// firstWrong shows the first wrong answer with a reason. If no answer was right, it may show the error of a failed
+// request instead, because a server may refuse all questions of a kind.
 func firstWrong(requests []*request, grades map[int]*evidence.Grade, metric string, none bool) string {
 	for _, q := range requests {
 		if g := grades[int(q.N)]; g != nil && g.Values[metric] < 1 && g.Why != "" {
@@ -141,7 +142,7 @@ func firstWrong(requests []*request, grades map[int]*evidence.Grade, metric stri
 	return ""
 }
 
-// promptTokens says how long the prompts of a phase were, as the server counted them.
+// promptTokens says how long the prompts of a phase were, in tokens as the server counted them.
 func promptTokens(requests []*request) string {
 	least, most := 0, 0
 	for _, q := range requests {

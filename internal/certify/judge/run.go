@@ -16,13 +16,13 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// run is the evidence, sorted and joined with the case's plan.
+// run is the evidence of one run, sorted and joined with the case's plan.
 type run struct {
 	header     *evidence.Header
 	c          *testcases.Case
 	conditions []at[*evidence.Condition]
 	clients    []at[*evidence.Client]
-	phases     []*phase // as planned, then any that ran unplanned
+	phases     []*phase // the planned ones in their order, then any others that ran
 	samples    []at[*evidence.Sample]
 	scrapes    []at[*evidence.Scrape]
 	scores     []*evidence.Score
@@ -30,18 +30,18 @@ type run struct {
 	audits     []at[*evidence.Audit]
 	clocks     []at[*evidence.Clock]
 	hosts      []at[*evidence.Host]
-	uses       []use // of the certifier's machine, between two readings each
+	uses       []use // who used the machines, for each interval between two readings
 	gpus       []at[*evidence.GPU]
 	against    *evidence.Against // the earlier run; nil: none
 	end        *evidence.End
 	goesOn     bool // the record is still being written
 	rows       []report.Reconciled
 	leak       *leakFit
-	problems   map[string]string // what makes a phase's load untrustworthy, by phase; "" is the whole run
+	problems   map[string]string // why the load cannot be trusted, by phase; the key "" is the whole run
 
-	parts       []*evidence.Part // of phases that several generators made
+	parts       []*evidence.Part // what each generator reported of a phase
 	comparisons []*evidence.Comparison
-	tracks      []*offset.Track // of the generators' clocks, in the order of their numbers
+	tracks      []*offset.Track // the generators' clocks, in the order of the generators' numbers
 }
 
 // at is a record with its time.
@@ -61,7 +61,7 @@ func read(events []evidence.Event) (*run, error) {
 	return c.run()
 }
 
-// sort brings every list into an order that does not depend on the order of the file.
+// sort gives every list an order that does not depend on the order of events in the file.
 func (r *run) sort() {
 	byTime(r.conditions)
 	byTime(r.clients)
@@ -92,17 +92,17 @@ func byTime[T any](list []at[T]) {
 	})
 }
 
-// compareContent orders records of the same time by what they say.
+// compareContent orders records of the same time by their JSON.
 func compareContent(a, b any) int {
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	if errX != nil || errY != nil {
-		return 0 // what cannot be written cannot have been read
+		return 0 // a record that cannot be marshaled cannot have been read either
 	}
 	return bytes.Compare(x, y)
 }
 
-// join gives every planned phase what it recorded.
+// join gives every phase its record and its requests. Phases that ran without being planned come last.
 func (r *run) join(ran map[string]*evidence.Phase, requests map[string][]*request) {
 	add := func(plan testcases.Phase, planned bool) {
 		p := &phase{plan: plan, planned: planned, ran: ran[plan.ID], requests: requests[plan.ID],
@@ -139,7 +139,7 @@ func (r *run) join(ran map[string]*evidence.Phase, requests map[string][]*reques
 	}
 }
 
-// byID finds a phase.
+// byID finds a phase; nil if there is none.
 func (r *run) byID(id string) *phase {
 	for _, p := range r.phases {
 		if p.plan.ID == id {
@@ -149,7 +149,8 @@ func (r *run) byID(id string) *phase {
 	return nil
 }
 
-// load lists the phases whose latencies are judged: closed and open loops. id narrows it to one phase of any kind.
+// load lists the phases whose latencies are judged: closed and open loops. With an id it lists that phase only, of
+// whatever kind it is.
 func (r *run) load(id string) []*phase {
 	var out []*phase
 	for _, p := range r.phases {
@@ -161,7 +162,8 @@ func (r *run) load(id string) []*phase {
 	return out
 }
 
-// sustainedPhase is the open loop that throughput is read from: the one that a throughput check names, or the first.
+// sustainedPhase is the open loop from which throughput is read: the one that a throughput check names, or else the
+// first that ran.
 func (r *run) sustainedPhase() *phase {
 	for i := range r.c.Checks {
 		if c := &r.c.Checks[i]; c.Rule == "throughput" && c.Phase != "" {
@@ -178,7 +180,7 @@ func (r *run) sustainedPhase() *phase {
 	return nil
 }
 
-// conf is the confidence of every interval: the case's, or 0.99.
+// conf is the confidence of every interval: that of the case, or 0.99.
 func (r *run) conf() float64 { return confidence(r.c) }
 
 func confidence(c *testcases.Case) float64 {
@@ -188,7 +190,7 @@ func confidence(c *testcases.Case) float64 {
 	return 0.99
 }
 
-// value is the number that a check names as its target, or the rule's own default.
+// value is the check's target: its own number, the number of the case that it names, or fallback.
 func (r *run) value(c *testcases.Check, fallback float64) (float64, error) {
 	if c.Limit > 0 {
 		return c.Limit, nil
@@ -203,7 +205,7 @@ func (r *run) value(c *testcases.Check, fallback float64) (float64, error) {
 	return r.c.Number(c.Target)
 }
 
-// notices are what a reader must know before the verdict.
+// notices list what a reader must know before reading the verdict.
 func (r *run) notices() []string {
 	n := []string{}
 	t := r.header.Target
@@ -256,7 +258,7 @@ func (r *run) notices() []string {
 	return n
 }
 
-// takenNotices say in which phases others took much of the machine: in one sentence, however many they are.
+// takenNotices say in which phases other programs took much of the machine. Several phases share one sentence.
 func (r *run) takenNotices() []string {
 	var all, brief []string
 	for _, p := range r.load("") {
@@ -276,7 +278,7 @@ func (r *run) takenNotices() []string {
 		" and " + brief[len(brief)-1] + ". What fails in them proves nothing; the phases say more."}
 }
 
-// environment is where the certifier ran, and how the wall clock behaved.
+// environment describes the machine on which the certifier ran, and how its wall clock behaved.
 func (r *run) environment() map[string]string {
 	env := map[string]string{}
 	for k, v := range r.header.Environment {
@@ -301,7 +303,7 @@ func (r *run) fingerprints() map[string]string {
 	return f
 }
 
-// withoutMetrics says why no scrape of the server gave anything; "" if one did, or none was tried.
+// withoutMetrics says why no scrape of the server returned any metric; "" if one did, or if none was tried.
 func (r *run) withoutMetrics() string {
 	why := ""
 	for _, s := range r.scrapes {
@@ -313,7 +315,7 @@ func (r *run) withoutMetrics() string {
 	return why
 }
 
-// dialect is the metrics dialect that the scrapes spoke.
+// dialect is the metrics dialect of the first scrape that worked, such as "vllm"; "" if none did.
 func (r *run) dialect() string {
 	for _, s := range r.scrapes {
 		if s.v.Err == "" && s.v.Dialect != "" {
@@ -323,8 +325,8 @@ func (r *run) dialect() string {
 	return ""
 }
 
-// worstDrift is the largest step of the wall clock of a machine against its monotonic one, in nanoseconds. The
-// certifier's machine is 0.
+// worstDrift is the largest drift of a machine's wall clock against its monotonic clock, in nanoseconds. Machine 0 is
+// the certifier's; others have the number of their generator.
 func (r *run) worstDrift(machine int) int64 {
 	var worst int64
 	for _, c := range r.clocks {

@@ -10,16 +10,16 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// What a plot holds: more points than these cannot be told apart on a page, and the page must stay small.
+// How many points a plot has. More could not be told apart on a page, and the page must stay small.
 const (
-	timeBuckets = 300 // of single latencies; each keeps its least, its median and its largest
+	timeBuckets = 300 // of single latencies; each keeps its smallest, median and largest
 	ecdfPoints  = 200
 	rateBins    = 120
 	lineBuckets = 400 // memory and CPU over the whole run
 	mostFailed  = 200
 )
 
-// series thins the evidence for plots.
+// series reduces the evidence to the points of the report's plots.
 func (r *run) series() report.Series {
 	var s report.Series
 	for _, p := range r.phases {
@@ -27,7 +27,7 @@ func (r *run) series() report.Series {
 			continue
 		}
 		s.Duration = math.Max(s.Duration, seconds(p.ran.End))
-		if p.step != nil { // its figures are points of the sweep's charts
+		if p.step != nil { // the sweep's charts show it
 			continue
 		}
 		s.Spans = append(s.Spans, report.Marker{Name: p.plan.ID, From: seconds(p.ran.Start), To: seconds(p.ran.End)})
@@ -58,7 +58,8 @@ func (r *run) series() report.Series {
 	return s
 }
 
-// line is the fitted trend from the first minimum to the last, through the middle of the points.
+// line is the fitted trend of memory, in GiB, from the first minimum to the last. Its offset is the median of the
+// points' offsets.
 func (f *leakFit) line() []report.Point {
 	offsets := make([]float64, f.points)
 	for i := range offsets {
@@ -72,7 +73,7 @@ func (f *leakFit) line() []report.Point {
 	return []report.Point{at(f.x[0]), at(f.x[f.points-1])}
 }
 
-// series thins one phase; times count from its start.
+// series reduces one phase to the points of its plots. Times count from its start, in seconds.
 func (p *phase) series() report.PhaseSeries {
 	start := p.ran.Start
 	length := math.Max(seconds(p.ran.End-start), 1e-3)
@@ -100,13 +101,15 @@ func (p *phase) series() report.PhaseSeries {
 	return s
 }
 
-// bandParts cuts a phase for percentiles over time; a part needs fewestInBand requests to have a 90th percentile.
+// bandParts is the largest number of parts of a phase for percentiles over time. A part needs fewestInBand requests to
+// have a 90th percentile.
 const (
 	bandParts    = 60
 	fewestInBand = 10
 )
 
-// ttftBands are percentiles of the time to the first token over time. Parts are as many as have requests enough.
+// ttftBands are percentiles of the time to the first token over time. There are as many parts as have enough requests
+// on average.
 func (p *phase) ttftBands(length float64) []report.Band {
 	if len(p.ttft) < 4*fewestInBand {
 		return nil
@@ -132,7 +135,7 @@ func (p *phase) ttftBands(length float64) []report.Band {
 	return out
 }
 
-// extremes keeps the least, the median and the largest of a bucket, in the order of time.
+// extremes keeps the smallest, the median and the largest point of a bucket, in the order of time.
 func extremes(b []report.Point) []report.Point {
 	if len(b) <= 3 {
 		return b
@@ -161,8 +164,8 @@ func ecdf(x []float64) []report.Point {
 	return out
 }
 
-// rates fills arrivals, issues and completions a second, and requests in flight. Bins are a second, or longer in long
-// phases.
+// rates fills the rates of arrivals, of sent and of completed requests, and the requests in flight. A bin is a second
+// long, or longer in long phases.
 func (p *phase) rates(s *report.PhaseSeries, length float64) {
 	width := math.Max(1, math.Ceil(length/rateBins))
 	n := min(int(length/width)+1, rateBins+1)
@@ -182,7 +185,7 @@ func (p *phase) rates(s *report.PhaseSeries, length float64) {
 	}
 	for i := range n {
 		if i == n-1 && i > 0 && length-float64(i)*width < width/2 {
-			break // a sliver at the end has no rate
+			break // a last bin shorter than half gives no rate
 		}
 		t := (float64(i) + 0.5) * width
 		s.Offered = append(s.Offered, report.Point{X: t, Y: offered[i] / width})
@@ -192,7 +195,7 @@ func (p *phase) rates(s *report.PhaseSeries, length float64) {
 	}
 }
 
-// thin keeps the largest value of each of lineBuckets stretches: a peak must not vanish.
+// thin keeps the largest value of each of lineBuckets parts, so that peaks stay visible.
 func thin(x []report.Point) []report.Point {
 	if len(x) <= lineBuckets {
 		return x

@@ -11,29 +11,30 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// sim makes the evidence of a run against an imagined server, so that every rule can be tried on servers whose truth
-// is known.
+// sim makes the evidence of a run against a simulated server, so that every rule can be tested on servers whose
+// properties are known.
 type sim struct {
 	seed     uint64
-	service  func(r *rand.Rand, t float64) float64 // seconds of work at t seconds into the run
-	servers  int                                   // requests worked on at once; more queue. 0: no limit
+	service  func(r *rand.Rand, t float64) float64 // seconds of work for a request, t seconds into the run
+	servers  int                                   // requests processed at once; others queue. 0: no limit
 	failRate float64
 	failAs   evidence.Failure
-	stall    time.Duration // nothing is sent for so long, every ten seconds
-	leakMB   float64       // a second
+	stall    time.Duration // the server sends nothing for this long, every ten seconds
+	leakMB   float64       // growth per second of load
 	idleBack bool          // idle gives the leak back
-	// more memory in MB, after so many seconds of load and in all; nil: none
-	grow     func(loaded, t float64) float64
-	claim    func(loaded, t float64) (used, capacity float64) // what the server says of its cache, in MB; nil: nothing
-	cores    float64                                          // CPU used under load
+	// additional memory in MB after loaded seconds of load, t seconds into the run; nil: none
+	grow func(loaded, t float64) float64
+	// what the server reports about its cache, in MB; nil: nothing
+	claim    func(loaded, t float64) (used, capacity float64)
+	cores    float64 // CPU used under load
 	memoryMB float64
 	score    func(r *rand.Rand, loaded bool) float64
-	late     time.Duration // the generator's delay
+	late     time.Duration // the delay with which the generator sends
 	lie      func(*evidence.Scrape)
-	noStats  bool    // no metrics
-	gauges   bool    // its gauges are read under load
-	extra    float64 // requests that they tell too many
-	cached   int     // prompt tokens that every answer had from a cache
+	noStats  bool    // the server has no metrics
+	gauges   bool    // the server's gauges are read under load
+	extra    float64 // requests that the gauges show too many
+	cached   int     // prompt tokens of each request that came from a cache
 	edit     func(*testcases.Case)
 	touch    func(*evidence.Request)
 	skip     map[string]bool // phases that do not run
@@ -43,15 +44,15 @@ type sim struct {
 	c      *testcases.Case
 	now    int64
 	events []evidence.Event
-	done   []*evidence.Request // what the server has answered
-	shed   []span64            // stretches of load, for CPU and memory
+	done   []*evidence.Request // the requests that the server has ended
+	shed   []span64            // times of load, for CPU and memory
 }
 
 type span64 struct{ from, to int64 }
 
 const sec = int64(time.Second)
 
-// healthy is a server that meets everything: 80 ms a request, exponential about it.
+// healthy is a server that passes every check. A request takes 80 ms on average: 50 ms and an exponential part.
 func healthy(seed uint64) *sim {
 	return &sim{seed: seed, cores: 3, memoryMB: 4000, failAs: evidence.FailStatus,
 		service: func(r *rand.Rand, _ float64) float64 { return 0.05 + 0.03*r.ExpFloat64() },
@@ -104,7 +105,7 @@ func simCase() *testcases.Case {
 	return &c
 }
 
-// run plays the whole case.
+// run simulates the whole case.
 func (s *sim) run() []evidence.Event {
 	s.rng = rand.New(rand.NewPCG(s.seed, 99))
 	s.c = simCase()
@@ -151,7 +152,7 @@ func (s *sim) add(e evidence.Event) {
 	s.events = append(s.events, e)
 }
 
-// phase plays one phase and records its scrapes, requests and end.
+// phase simulates one phase and records its scrapes, requests and end.
 func (s *sim) phase(p testcases.Phase) {
 	s.scrape(evidence.ScrapeBefore.Of(p.ID))
 	ph := evidence.Phase{ID: p.ID, Kind: p.Kind, Start: s.now}
@@ -201,7 +202,7 @@ func (s *sim) phase(p testcases.Phase) {
 	s.now += sec / 10
 }
 
-// request plays one request that the server starts at start.
+// request simulates one request, which the server starts at start.
 func (s *sim) request(p testcases.Phase, n int, scheduled, issued, start int64) *evidence.Request {
 	q := &evidence.Request{Phase: p.ID, N: n, Scheduled: scheduled, Issued: issued, Status: 200, Finish: "stop",
 		HasUsage: true, PromptTokens: 20, CachedTokens: s.cached, OutputTokens: 11, Chunks: 11,
@@ -219,7 +220,7 @@ func (s *sim) request(p testcases.Phase, n int, scheduled, issued, start int64) 
 		q.First = min(afterStall(q.First, s.stall), q.Done)
 	}
 	for range 10 {
-		if s.stall > 0 { // chunks would come in the stall too
+		if s.stall > 0 { // chunks would arrive during the stall too
 			break
 		}
 		q.Gaps = append(q.Gaps, int32((q.Last-q.First)/10/1000))
@@ -244,7 +245,7 @@ func afterStall(t int64, stall time.Duration) int64 {
 	return t
 }
 
-// closed keeps some requests in flight until n have been sent.
+// closed keeps a number of requests in flight until n have been sent.
 func (s *sim) closed(p testcases.Phase, concurrency, n int) []*evidence.Request {
 	free := make([]int64, max(concurrency, 1))
 	for i := range free {
@@ -297,7 +298,7 @@ func occupy(workers []int64, from, until int64) {
 	}
 }
 
-// scrape tells the truth about what was answered, unless the server lies.
+// scrape records metrics of what was answered, which lie may change.
 func (s *sim) scrape(label evidence.ScrapeLabel) {
 	if s.noStats {
 		return
@@ -315,7 +316,7 @@ func (s *sim) scrape(label evidence.ScrapeLabel) {
 			if !q.OK() {
 				continue
 			}
-			v := float64(q.Done-q.Issued)/1e9 - 0.0005 // the network is the client's
+			v := float64(q.Done-q.Issued)/1e9 - 0.0005 // only the client sees the time on the network
 			if name == evidence.HistTTFT {
 				v = float64(q.First-q.Issued)/1e9 - 0.0005
 			}
@@ -343,7 +344,7 @@ func (s *sim) scrape(label evidence.ScrapeLabel) {
 	s.add(evidence.Event{Scrape: x})
 }
 
-// readGauges adds what the server tells of its requests twice a second, under load.
+// readGauges adds the server's gauges twice per second under load.
 func (s *sim) readGauges() {
 	var loops []evidence.Phase
 	for _, e := range s.events {
@@ -366,7 +367,8 @@ func (s *sim) readGauges() {
 	}
 }
 
-// declare adds what the server says of its cache to every scrape, and scrapes of that alone twice a second.
+// declare adds what the server reports about its cache to every scrape, and adds scrapes of the cache alone twice per
+// second.
 func (s *sim) declare() {
 	for t := int64(0); t <= s.now; t += sec / 2 {
 		s.events = append(s.events, evidence.Event{At: t, Scrape: &evidence.Scrape{Label: "idle", Dialect: "mixtral",
@@ -385,7 +387,7 @@ func (s *sim) declare() {
 	}
 }
 
-// loadedBy is for how many seconds there was load before a moment.
+// loadedBy is the number of seconds of load before a moment.
 func (s *sim) loadedBy(t int64) float64 {
 	var sum int64
 	for _, x := range s.shed {

@@ -11,8 +11,8 @@ import (
 )
 
 // timed is a server whose token times are known: 100 ms to the first token, then gaps that are uniform between 10 and
-// 30 ms, 21 tokens an answer. Its true figures: TTFT 100 ms, TPOT and mean ITL 20 ms, p99 of ITL 29.8 ms, p99 of TPOT
-// about 23 ms, latency 500 ms.
+// 30 ms, 21 tokens per answer. Its true figures are TTFT 100 ms, TPOT and mean ITL 20 ms, p99 of ITL 29.8 ms, p99 of
+// TPOT about 23 ms, and latency 500 ms.
 func timed(seed uint64, slo string) *sim {
 	s := healthy(seed)
 	rng := rand.New(rand.NewPCG(seed, 5))
@@ -78,7 +78,7 @@ func TestObjectivesOfAServerWithKnownTimes(t *testing.T) {
 	}
 }
 
-// A tenth of the requests has a slow first token; nothing else is wrong.
+// A tenth of the requests have a slow first token; nothing else is wrong.
 func TestGoodputOfAServerWithAKnownShare(t *testing.T) {
 	for slo, want := range map[string]report.Verdict{
 		"ttft:p50<150ms,goodput>=85%": report.Pass,

@@ -10,12 +10,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// fewestWaiting is how many requests must wait for a silence to be the server's as a whole: one or two may each be in
-// a long prefill, ten at once are not unless nothing runs.
+// fewestWaiting is the number of requests that must be waiting before a silence counts as a stall of the whole server.
+// One or two may each be in a long prefill. Ten at once are silent only if nothing runs.
 const fewestWaiting = 10
 
-// stalls finds the longest time in which nothing arrived, no token and no end of any answer, while requests waited. A
-// mean hides a server that stands still for a second every ten; those who wait then do not.
+// stalls finds the longest time in which no token and no end of any answer arrived while requests waited. A mean would
+// hide a server that stops for one second in every ten, but its users notice.
 func stalls(r *run, c *testcases.Check, p *phase) outcome {
 	limit, err := r.value(c, r.c.Limits.StallMS)
 	if err != nil {
@@ -53,7 +53,7 @@ func stalls(r *run, c *testcases.Check, p *phase) outcome {
 	return o
 }
 
-// What happens on the wire, in the order in which things of the same moment count.
+// The kinds of events on the wire. Events of the same moment are taken in this order.
 const (
 	wireContent = iota
 	wireDone
@@ -65,11 +65,11 @@ type wireEvent struct {
 	what int
 }
 
-// silences are the stretches between two arrivals in the steady window, each from when anybody waited at all, that
-// ended with enough requests waiting.
+// silences lists the times between two arrivals in the steady window at whose end enough requests were waiting. A
+// silence begins with the arrival before it, or when the first request began to wait if that was later.
 func (p *phase) silences() [][2]int64 {
 	var out [][2]int64
-	waiting, since := 0, int64(0) // since the last arrival, or since somebody began to wait
+	waiting, since := 0, int64(0) // the last arrival, or when a request began to wait
 	for e := range p.wire() {
 		if e.what == wireIssue {
 			if waiting == 0 {
@@ -89,10 +89,10 @@ func (p *phase) silences() [][2]int64 {
 	return out
 }
 
-// wireBatch is how many requests' events are sorted at once.
+// wireBatch is the number of requests whose events are sorted at once.
 const wireBatch = 4096
 
-// wire goes through what happened on the wire, in order. There are as many events as tokens, so that only those of
+// wire iterates over the events on the wire in the order of time. There are as many events as tokens, so only those of
 // requests that may still overlap are in memory.
 func (p *phase) wire() iter.Seq[wireEvent] {
 	byIssue := slices.Clone(p.requests)
@@ -110,7 +110,7 @@ func (p *phase) wire() iter.Seq[wireEvent] {
 				return cmp.Or(cmp.Compare(a.ns, b.ns), cmp.Compare(a.what, b.what))
 			})
 			n := len(events)
-			if !last { // nothing of later requests comes before the next one is issued
+			if !last { // events of later requests come after the next one is issued
 				n, _ = slices.BinarySearchFunc(events, byIssue[i+1].Issued, func(e wireEvent, t int64) int {
 					return cmp.Compare(e.ns, t)
 				})
@@ -125,7 +125,7 @@ func (p *phase) wire() iter.Seq[wireEvent] {
 	}
 }
 
-// appendContent adds when a request's chunks arrived, from the first on by their gaps.
+// appendContent adds the arrivals of a request's chunks, computed from the first and the gaps.
 func appendContent(events []wireEvent, q *request) []wireEvent {
 	if q.First <= 0 {
 		return events
@@ -134,7 +134,7 @@ func appendContent(events []wireEvent, q *request) []wireEvent {
 	events = append(events, wireEvent{t, wireContent})
 	for gap := range q.Gaps() {
 		if t += int64(gap) * 1000; gap < 0 || t > q.Done {
-			break // a clock that steps or a record that lies
+			break // the clock stepped, or the record is wrong
 		}
 		events = append(events, wireEvent{t, wireContent})
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// unsure is how many requests of a phase the server may have counted or not: those that failed for the client, and
-// those that were sent again.
+// unsure is the number of requests of a phase that the server may or may not have counted: those that failed for the
+// client, and those that were sent again.
 func (p *phase) unsure() int {
 	n := p.failed
 	for _, q := range p.requests {
@@ -21,7 +21,8 @@ func (p *phase) unsure() int {
 	return n
 }
 
-// notUnderstood lists the metrics of a server of which no scrape understood any; "" where one did, or there are none.
+// notUnderstood lists the names of a server's metrics if no scrape understood any of them; "" if one did, or if there
+// are no metrics.
 func (r *run) notUnderstood() string {
 	var names []string
 	for _, s := range r.scrapes {
@@ -39,13 +40,13 @@ func (r *run) notUnderstood() string {
 	return strings.Join(names, ", ")
 }
 
-// likeOurs bounds by how much the requests of somebody else may be longer or shorter than the client's own before
-// their counters look invented.
+// likeOurs is how many times longer or shorter, in tokens, the requests of other clients may be than this client's
+// own. Beyond that the server's counters look invented.
 const likeOurs = 20
 
-// foreign says that the server's counters tell of more requests than the client made, and agree with each other: of
-// requests with tokens, all of them in every histogram. Then somebody else uses the server; one that lies would have
-// to keep all of its books alike.
+// foreign says whether the server's counters consistently show more requests than the client made: the additional
+// requests have tokens, and all of them are in every histogram. Then other clients use the server too. A server that
+// invents requests would have to change all counters consistently.
 func foreign(rows []report.Reconciled) bool {
 	find := func(id string) *report.Reconciled {
 		i := slices.IndexFunc(rows, func(x report.Reconciled) bool { return x.ID == id })
@@ -73,7 +74,7 @@ func foreign(rows []report.Reconciled) bool {
 		if x == nil || *x.Client <= 0 {
 			continue
 		}
-		each := (*x.Server - *x.Client) / more * *requests.Client / *x.Client // of theirs against ours
+		each := (*x.Server - *x.Client) / more * *requests.Client / *x.Client // tokens per request, theirs ÷ ours
 		if each > likeOurs || each < 1.0/likeOurs {
 			return false
 		}
@@ -81,7 +82,8 @@ func foreign(rows []report.Reconciled) bool {
 	return true
 }
 
-// excuse makes what somebody else's requests explain INVALID. They explain no counter that falls, or is too old.
+// excuse turns FAIL into INVALID where requests of other clients can explain the difference. They cannot explain a
+// counter that fell, or figures that are too old.
 func excuse(rows []report.Reconciled) {
 	for i := range rows {
 		if x := &rows[i]; x.Verdict == report.Fail && x.ID != "monotone" && x.ID != "scrape_age" {
@@ -92,11 +94,11 @@ func excuse(rows []report.Reconciled) {
 	}
 }
 
-// untried are the dialects that are known from what their servers publish, and that no such server was tried with:
-// what a metric counts may be another thing than its name says.
+// untried are the dialects that are only known from what their vendors publish. No such server was tested, so a metric
+// may count something else than its name says.
 var untried = []string{"lmdeploy", "tensorrt-llm", "triton", "nim", "dynamo", "litellm"}
 
-// doubtNames makes a difference INVALID that a misunderstood name explains.
+// doubtNames turns FAIL into INVALID where a misunderstood metric can explain the difference.
 func doubtNames(rows []report.Reconciled, dialect string) {
 	for i := range rows {
 		if x := &rows[i]; x.Verdict == report.Fail && x.ID != "scrape_age" {
@@ -107,7 +109,8 @@ func doubtNames(rows []report.Reconciled, dialect string) {
 	}
 }
 
-// otherWords are notices of what the server's answers call by other names than the client.
+// otherWords are notices about finish reasons and models that the server's answers name differently than the client
+// does.
 func (r *run) otherWords() []string {
 	var out []string
 	ends, models := map[string]string{}, map[string]int{}
@@ -142,15 +145,16 @@ func (r *run) otherWords() []string {
 	return out
 }
 
-// A stream that something holds back comes in groups of chunks: its first ones within so many microseconds of each
-// other, in more than this share of the answers. A model that is as fast makes 5,000 tokens/s for one user.
+// A stream that a proxy or the server holds back arrives in groups of chunks. It is recognised by its first firstGaps
+// gaps, if each is atOnceGap microseconds at most in more than mostTogether of the answers. A model would have to
+// generate 5,000 tokens/s for one user to be as fast.
 const (
 	firstGaps    = 3
 	atOnceGap    = 200
 	mostTogether = 0.5
 )
 
-// together is the share of answers whose first chunks came at once, among those that have so many.
+// together is the share of answers whose first chunks came at once, among the answers with at least firstGaps gaps.
 func together(answers iter.Seq[*request]) float64 {
 	n, all := 0, 0
 	for q := range answers {
@@ -172,7 +176,7 @@ func together(answers iter.Seq[*request]) float64 {
 	return float64(n) / math.Max(float64(all), 1)
 }
 
-// judgedOf goes through the judged requests of phases.
+// judgedOf iterates over the judged requests of phases.
 func judgedOf(phases []*phase) iter.Seq[*request] {
 	return func(yield func(*request) bool) {
 		for _, p := range phases {
@@ -185,8 +189,8 @@ func judgedOf(phases []*phase) iter.Seq[*request] {
 	}
 }
 
-// doubtFirst makes a difference of the times to the first token INVALID where the client does not know when the first
-// token was there: streams are held back on the way, or begin with reasoning that is not shown.
+// doubtFirst turns FAIL into INVALID for the times to the first token if the client does not know when the first token
+// was generated. That is so if streams are held back on the way, or begin with reasoning that is not shown.
 func doubtFirst(rows []report.Reconciled, spans []span) {
 	all, hidden := 0, 0
 	var phases []*phase

@@ -7,7 +7,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// books are the rows of a server that counted so much where the client counted 100 requests of 1,000 tokens.
+// books are the rows of a server with these counts, where the client counted 100 requests and 1,000 tokens.
 func books(requests, latency, tokens float64) []report.Reconciled {
 	row := func(id string, server, client float64) report.Reconciled {
 		x := report.Reconciled{ID: id, Server: &server, Client: &client, Verdict: report.Pass}

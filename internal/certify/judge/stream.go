@@ -10,18 +10,18 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// mostPhases bounds the phases of a record; a case has a dozen.
+// mostPhases bounds the number of phases in a record. A case has about a dozen.
 const mostPhases = 1000
 
-// Derived is what a record gives.
+// Derived is what DeriveFile and DeriveReader derive from a record.
 type Derived struct {
 	Report *report.Report
-	Series report.Series // that the report's plots are drawn from
+	Series report.Series // what the report's plots show
 	Record evidence.Info
 }
 
-// DeriveFile derives the report of a record in a file as it is read, so that its events need not be in memory all at
-// once. It stops reading when ctx ends.
+// DeriveFile derives the report of a record while it reads the file, so its events are not all in memory at once. It
+// stops reading when ctx ends. Its errors match ErrEvidence, or are those of evidence.ScanFile and of ctx.
 func DeriveFile(ctx context.Context, path string) (*Derived, error) {
 	return derive(ctx, path, fileScanner(path))
 }
@@ -30,7 +30,7 @@ func fileScanner(path string) scanner {
 	return func(each func(*evidence.Event) error) (evidence.Info, error) { return evidence.ScanFile(path, each) }
 }
 
-// DeriveReader is DeriveFile of a record that comes from elsewhere; name is for errors.
+// DeriveReader is DeriveFile for a record that is not in a file. name only appears in errors.
 func DeriveReader(ctx context.Context, name string, record io.Reader) (*Derived, error) {
 	return derive(ctx, name, func(each func(*evidence.Event) error) (evidence.Info, error) {
 		info, err := evidence.Scan(record, each)
@@ -58,7 +58,7 @@ func derive(ctx context.Context, name string, scan scanner) (*Derived, error) {
 	return &Derived{rep, r.series(), info}, nil
 }
 
-// readRun reads a record, and calls many where it has many requests.
+// readRun reads a record. It calls many once if the record has manyRequests or more.
 func readRun(ctx context.Context, name string, scan scanner, many func()) (*run, evidence.Info, error) {
 	c := newCollector()
 	requests := 0
@@ -83,7 +83,7 @@ func readRun(ctx context.Context, name string, scan scanner, many func()) (*run,
 	return r, info, nil
 }
 
-// collector sorts events into a run as they come.
+// collector sorts events into a run as they are read.
 type collector struct {
 	r        *run
 	n        int
@@ -147,8 +147,9 @@ func (c *collector) add(e *evidence.Event) error {
 	return nil
 }
 
-// gist is what the rules read of a scrape. Histograms are compared over whole phases, so only the scrapes before and
-// after one need their buckets, which are most of what a scrape takes; the many in between do not.
+// gist keeps what the rules read of a scrape. Histograms are compared over whole phases, so only the scrapes before
+// and after a phase need their buckets. Buckets take most of the memory of a scrape, so those of the many scrapes
+// during phases are dropped.
 func gist(s *evidence.Scrape) *evidence.Scrape {
 	if _, during := s.Label.At(evidence.ScrapeDuring); !during || len(s.Histograms) == 0 {
 		return s
@@ -161,7 +162,8 @@ func gist(s *evidence.Scrape) *evidence.Scrape {
 	return &slim
 }
 
-// run joins what was collected, and measures every phase.
+// run joins the collected events and measures every phase. It fails on a record that cannot be judged; see
+// ErrEvidence.
 func (c *collector) run() (*run, error) {
 	r := c.r
 	switch {

@@ -14,7 +14,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// asStep makes a phase of the record one step of a sweep: its plan is the sweep's with the step's load.
+// asStep turns a phase of the record into a step of a sweep. Its plan is that of the sweep, with the load of the step.
 func (p *phase) asStep(c *testcases.Case, of testcases.Phase) {
 	s, of := c.SweepOf(of)
 	p.step, p.objectives = p.ran.Step, s.SweepChecks(p.plan.ID)
@@ -22,7 +22,8 @@ func (p *phase) asStep(c *testcases.Case, of testcases.Phase) {
 	p.plan.Kind = p.ran.Kind
 }
 
-// StepPhase is the phase that a step of a sweep is. of is the sweep's phase as testcases.Case.SweepOf gives it.
+// StepPhase is the plan of one step of a sweep. of is the sweep's phase as testcases.Case.SweepOf returns it. load is
+// in requests per second or requests in flight, and times multiplies the length of the step.
 func StepPhase(of testcases.Phase, id string, load float64, times int) testcases.Phase {
 	ph := of
 	ph.ID, ph.Sweep = id, nil
@@ -34,21 +35,22 @@ func StepPhase(of testcases.Phase, id string, load float64, times int) testcases
 		return ph
 	}
 	ph.Kind, ph.RPS = testcases.KindOpen, load
-	// As many requests as asked for, as long as they arrive within the longest time.
+	// No more requests than arrive within the longest time.
 	ph.Requests = min(ph.Requests, int(math.Ceil(load*ph.MaxS)))
 	ph.MaxS = 0
 	return ph
 }
 
-// Search gives the search of a sweep's phase, and the chance of error that each of its steps may have. All of them
-// together are as sure as the sweep's confidence.
+// Search returns the search for the knee in a sweep's phase, and the error probability alpha of each step. Together
+// all steps then have the confidence of the sweep.
 func Search(c *testcases.Case, ph testcases.Phase) (search knee.Search, alpha float64) {
 	s, _ := c.SweepOf(ph)
 	return knee.Search{From: s.From, To: s.To, Whole: s.Over == testcases.OverConcurrency, Within: s.Within,
 		Most: s.Steps}, (1 - s.Confidence) / float64(s.Steps)
 }
 
-// StepOutcome judges one step of a sweep by its own record. hosts are the readings of who used the machine meanwhile.
+// StepOutcome judges one step of a sweep by its own record. hosts are the readings of who used the machine during the
+// step.
 func StepOutcome(c *testcases.Case, of testcases.Phase, rec evidence.Phase, requests []*evidence.Request,
 	hosts []evidence.Event) knee.Outcome {
 	r := &run{c: c}
@@ -71,7 +73,8 @@ func StepOutcome(c *testcases.Case, of testcases.Phase, rec evidence.Phase, requ
 	return outcome
 }
 
-// judgeStep gives what a step measured, and its verdict. What others did to the machine proves nothing of the server.
+// judgeStep returns what a step measured, and its verdict. If other programs took the machine, the step proves nothing
+// about the server.
 func (r *run) judgeStep(p *phase, of testcases.Phase) (knee.Measured, knee.Outcome) {
 	search, alpha := Search(r.c, of)
 	m := p.measured(r.c)
@@ -81,11 +84,11 @@ func (r *run) judgeStep(p *phase, of testcases.Phase) (knee.Measured, knee.Outco
 	return m, knee.Judge(m, alpha, search.Within/2)
 }
 
-// growthParts cuts a step's window: enough to see whether a backlog comes back.
+// growthParts is the number of parts of a step's window: enough to see whether a backlog shrinks again.
 const growthParts = 60
 
-// measured is what the search needs of a step. Requests that were broken off had more time than the others, so they
-// count as failures.
+// measured is what the search needs to know about a step. Requests that were canceled had more time than the others,
+// so they count as failures.
 func (p *phase) measured(c *testcases.Case) knee.Measured {
 	m := knee.Measured{Requests: len(p.judged), ErrorBudget: c.Limits.ErrorBudget}
 	cut := p.ran.CutShort == evidence.CutDrain
@@ -120,7 +123,7 @@ func (p *phase) measured(c *testcases.Case) knee.Measured {
 	return m
 }
 
-// flow counts arrivals and answers in equal parts of the window.
+// flow counts arrivals and answers in equal parts of the window. width is the length of a part in seconds.
 func (p *phase) flow(cut bool) (arrived, answered []float64, width float64) {
 	arrived, answered = make([]float64, growthParts), make([]float64, growthParts)
 	width = p.window() / growthParts
@@ -145,7 +148,7 @@ func (p *phase) flow(cut bool) (arrived, answered []float64, width float64) {
 	return arrived, answered, width
 }
 
-// objective takes the sample of an objective. lost requests have no figures: each is bad.
+// objective collects the sample of an objective. lost is the number of canceled requests; each counts as bad.
 func (p *phase) objective(c *testcases.Case, x testcases.Check, lost int) knee.Objective {
 	o := knee.Objective{Name: objectiveName(x), Limit: x.Limit, Allowed: 1 - x.P}
 	value := func(q *request) (float64, bool) { return p.latency(q, x.Limit), true }
@@ -153,7 +156,7 @@ func (p *phase) objective(c *testcases.Case, x testcases.Check, lost int) knee.O
 	case testcases.RuleTTFTMean, testcases.RuleTTFTPercentile:
 		value = func(q *request) (float64, bool) {
 			v, ok := p.firstToken(q)
-			return v, ok || q.OK() && p.rules < 3 // what did not come in a stream has no first token
+			return v, ok || q.OK() && p.rules < 3 // an answer that did not come as a stream has no first token
 		}
 	case testcases.RuleTPOTMean, testcases.RuleTPOTPercentile:
 		value = perToken
@@ -201,7 +204,7 @@ func meanGap(q *request) (float64, bool) {
 	return q.gapMean(), true
 }
 
-// objectiveName writes an objective as people give it.
+// objectiveName formats an objective as it is written on the command line, such as "ttft:p99<500 ms".
 func objectiveName(x testcases.Check) string {
 	if x.Rule == testcases.RuleGoodput {
 		return "goodput>=" + percent(x.Limit)
@@ -227,7 +230,7 @@ func markOf(x testcases.Check) report.Mark {
 	return m
 }
 
-// sweepReports derives what each sweep found.
+// sweepReports derives the result of each sweep.
 func (r *run) sweepReports() []report.Sweep {
 	var out []report.Sweep
 	for _, p := range r.phases {
@@ -240,7 +243,7 @@ func (r *run) sweepReports() []report.Sweep {
 	return out
 }
 
-// sweepOf derives one sweep from its steps; nil where none ran.
+// sweepOf derives one sweep from its steps; nil if none ran.
 func (r *run) sweepOf(p *phase) *report.Sweep {
 	s, _ := r.c.SweepOf(p.plan)
 	search, _ := Search(r.c, p.plan)
@@ -284,7 +287,7 @@ func (r *run) sweepOf(p *phase) *report.Sweep {
 	return out
 }
 
-// finding says in a sentence what a sweep found.
+// finding states in a sentence what a sweep found.
 func finding(s *report.Sweep, k knee.Knee) string {
 	sure := fmt.Sprintf(" at %s confidence", percent(s.Confidence))
 	var text string
@@ -328,7 +331,7 @@ func finding(s *report.Sweep, k knee.Knee) string {
 	return text
 }
 
-// stepReport shows one step.
+// stepReport is one step as the report shows it.
 func (r *run) stepReport(p *phase, m knee.Measured, o knee.Outcome) report.Step {
 	d := p.report
 	x := report.Step{Phase: p.plan.ID, Load: p.step.Load, Seconds: d.DurationS, Verdict: string(o.Verdict),
@@ -351,7 +354,8 @@ func (r *run) stepReport(p *phase, m knee.Measured, o knee.Outcome) report.Step 
 	return x
 }
 
-// tokenBand is the interval of the output tokens a second, from those that ended in equal parts of the window.
+// tokenBand is the interval of the output tokens per second. Its sample is the rate of tokens in equal parts of the
+// window, where a request's tokens count in the part in which it ended.
 func (p *phase) tokenBand(conf float64) *[2]float64 {
 	parts, width := make([]float64, growthParts), p.window()/growthParts
 	for _, q := range p.requests {
@@ -363,7 +367,7 @@ func (p *phase) tokenBand(conf float64) *[2]float64 {
 	return band(lo, hi)
 }
 
-// highestHeld is the step with the highest load that is proven to hold; nil: none is.
+// highestHeld is the step with the highest load that was proven to meet the objectives; nil if there is none.
 func highestHeld(sweeps []report.Sweep) (best *report.Step) {
 	for i := range sweeps {
 		for k := range sweeps[i].Steps {
@@ -375,8 +379,8 @@ func highestHeld(sweeps []report.Sweep) (best *report.Step) {
 	return best
 }
 
-// kneeRule holds the proven ends of the knee against the target: PASS needs a load at or above it that is proven to
-// hold, FAIL one at or below it that is proven to miss.
+// kneeRule compares the proven ends of the knee with the target. PASS needs a load at or above the target that was
+// proven to hold. FAIL needs a load at or below it that was proven to miss.
 func kneeRule(r *run, c *testcases.Check) outcome {
 	p := r.byID(c.Phase)
 	if p == nil {

@@ -14,7 +14,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// swept plays the sweep of a case against an imagined server, as certify would: each step's verdict decides the next.
+// swept runs the sweep of a case against a simulated server, as package certify does: each step's verdict decides the
+// next load.
 func swept(t *testing.T, s *sim, sweep testcases.Sweep, target float64) []evidence.Event {
 	t.Helper()
 	s.edit = func(c *testcases.Case) {
@@ -72,7 +73,7 @@ func swept(t *testing.T, s *sim, sweep testcases.Sweep, target float64) []eviden
 	return s.events
 }
 
-// slots is a server that works on eight requests at once, 200 ms each with some noise: 40 a second.
+// slots is a server that processes eight requests at once, each in 200 ms with some noise: 40 requests/s.
 func slots(seed uint64) *sim {
 	s := healthy(seed)
 	s.servers = 8
@@ -146,7 +147,7 @@ func TestTheKneeIsDerivedFromTheRecord(t *testing.T) {
 	}
 }
 
-// TestAStepThatTheGeneratorWasLateForMissesNothing: what the client did must not look like the server's limit.
+// TestAStepThatTheGeneratorWasLateForMissesNothing: a late client must not look like the server's limit.
 func TestAStepThatTheGeneratorWasLateForMissesNothing(t *testing.T) {
 	s := slots(5)
 	s.late = 300_000_000
@@ -165,7 +166,8 @@ func TestAStepThatTheGeneratorWasLateForMissesNothing(t *testing.T) {
 	}
 }
 
-// TestWhatAStepLeavesUnansweredCounts: requests that were broken off had their time.
+// TestWhatAStepLeavesUnansweredCounts: requests that were canceled at the end of a step count as failures, because
+// they had enough time.
 func TestWhatAStepLeavesUnansweredCounts(t *testing.T) {
 	c := simCase()
 	sweep := testcases.Sweep{Over: testcases.OverRate, From: 1, To: 20, Objectives: "latency:p90<10s"}

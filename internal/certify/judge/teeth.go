@@ -7,20 +7,21 @@ import (
 )
 
 const (
-	// lateShare of what matters over the whole window is what matters in its second half: a steady trend has a half of
-	// it there, less the noise of few points.
+	// lateShare is the share of the limit for the whole window that the growth in its second half must reach to
+	// matter. A steady trend has half of its growth there; the rest allows for the noise of few points.
 	lateShare = 0.25
 
-	// fewestTeeth is how many cycles of a collector a trend needs: the lows of two say nothing of a third.
+	// fewestTeeth is the number of collector cycles that a trend needs: the lows of two cycles do not predict a third.
 	fewestTeeth = 4
 
-	// toothShare of the growth, and toothMB, make a fall a collection and not noise.
+	// A fall of memory counts as a collection if it is at least toothShare of the growth and at least toothMB. Smaller
+	// falls are noise.
 	toothShare = 0.25
 	toothMB    = 2
 )
 
-// teethOf counts the falls of memory over a phase's steady window that give back a part of what it grew by: the cycles
-// of a garbage collector that it sees.
+// teethOf counts the falls of memory in a phase's steady window that give back a part of the growth: the visible
+// cycles of a garbage collector.
 func teethOf(good []at[*evidence.Sample], p *phase, value func(at[*evidence.Sample]) float64, grown float64) int {
 	if grown <= 0 {
 		return 0
@@ -33,7 +34,7 @@ func teethOf(good []at[*evidence.Sample], p *phase, value func(at[*evidence.Samp
 		}
 		v := value(s)
 		switch {
-		case v > low+least/2: // it rises again: the next tooth
+		case v > low+least/2: // it rises again: the next cycle
 			low, high = math.Inf(1), v
 		case !math.IsInf(low, 1):
 			low = math.Min(low, v)

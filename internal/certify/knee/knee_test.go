@@ -11,18 +11,19 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/knee"
 )
 
-// station is a server in virtual time: so many requests at once, others queue in the order of their arrival.
+// station is a server in virtual time. It processes a number of requests at once; others queue in the order of their
+// arrival.
 type station struct {
 	places  int
 	service func(r *rand.Rand) float64 // seconds
 }
 
-// open offers a rate for some seconds and gives what a step measures: the objective is the one that limit makes.
+// open offers a rate for some seconds and returns what a step measures. limit makes the objective.
 func (s station) open(r *rand.Rand, rate, length float64,
 	objective func(latencies []float64) []knee.Objective) knee.Measured {
 	n := int(rate * length)
 	at, t := make([]float64, n), 0.0
-	for i := range at { // arrivals of a Poisson process that has n in this time
+	for i := range at { // arrivals of a Poisson process with n arrivals in this time
 		t += r.ExpFloat64()
 		at[i] = t
 	}
@@ -77,13 +78,13 @@ func mean(limit float64) func([]float64) []knee.Objective {
 
 func nothing([]float64) []knee.Objective { return nil }
 
-// servers are of known capacity: by their service times, by the formulas of the M/M/1 queue, or by how much slower
-// each answer is the more there are at once.
+// servers have known knees: from their service times, from the formulas of the M/M/1 queue, or from how much each
+// answer slows down with the number of answers under way.
 var servers = []struct {
 	name   string
 	knee   float64
 	search knee.Search
-	length float64 // of a first step, in seconds
+	length float64 // length of a first step, in seconds
 	step   func(r *rand.Rand, load, length float64) knee.Measured
 }{
 	{"four places of 100 ms", 40, knee.Search{From: 1, To: 128, Within: 0.04, Most: 24}, 120,
@@ -102,7 +103,8 @@ var servers = []struct {
 			return s.open(r, load, length, percentile(0.99, 500))
 		}},
 	{"a batch that slows down", 80, knee.Search{From: 1, To: 256, Whole: true, Within: 0.04, Most: 24}, 60,
-		func(r *rand.Rand, load, length float64) knee.Measured { // 10 ms a token, 0.5 ms more for each at once
+		// 10 ms per token, and 0.5 ms more for each answer under way
+		func(r *rand.Rand, load, length float64) knee.Measured {
 			x := make([]float64, int(load*length/5))
 			for i := range x {
 				x[i] = (10 + 0.5*load) * (1 + 0.1*r.NormFloat64())
@@ -128,8 +130,7 @@ func find(seed uint64, i int) (s knee.Search, k knee.Knee, steps []knee.Step) {
 	}
 }
 
-// TestTheKneeIsFound: within 3 % of the truth in 20 of 20 searches, and where both its ends are proven they enclose
-// it.
+// TestTheKneeIsFound: 20 of 20 searches find the knee within 3 %, and if both its ends are proven, they enclose it.
 func TestTheKneeIsFound(t *testing.T) {
 	for i, server := range servers {
 		t.Run(server.name, func(t *testing.T) {
@@ -142,7 +143,7 @@ func TestTheKneeIsFound(t *testing.T) {
 				if s.Located(k) {
 					located++
 				}
-				// A server may leave half of Within behind and still count as keeping up.
+				// Half of Within may add to the backlog while the server still counts as keeping up.
 				if k.Low > server.knee*(1+s.Within/2) || k.High > 0 && k.High < server.knee {
 					wrong++
 				}
@@ -150,7 +151,7 @@ func TestTheKneeIsFound(t *testing.T) {
 					t.Errorf("seed %d: %+v, want %g; steps %+v", seed, k, server.knee, steps)
 				}
 			}
-			if wrong > 1 { // 95 % are right
+			if wrong > 1 { // 95 % must be right
 				t.Errorf("the interval misses the knee in %d of 20 searches", wrong)
 			}
 			t.Logf("off by %.1f %% at most, located %d of 20, wrong %d, %.1f steps", 100*worst, located, wrong,
@@ -159,8 +160,8 @@ func TestTheKneeIsFound(t *testing.T) {
 	}
 }
 
-// TestTheSearchEndsAndEnclosesTheKnee on servers without noise, wherever the knee lies, and with steps that miss by a
-// bad moment.
+// TestTheSearchEndsAndEnclosesTheKnee for servers without noise, wherever the knee is, and with steps that miss
+// because of a disturbance.
 func TestTheSearchEndsAndEnclosesTheKnee(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		from := rapid.Float64Range(0.1, 10).Draw(t, "from")
@@ -203,9 +204,9 @@ func TestTheSearchEndsAndEnclosesTheKnee(t *testing.T) {
 	})
 }
 
-// TestABacklogThatAddsUpNeverComesBack: on a queue that gets 2.5 % more than it serves, the search must not take the
-// chance for proof more often than it says; on one that is half empty it must see in a few hundred requests that the
-// backlog comes back.
+// TestABacklogThatAddsUpNeverComesBack: for a queue that receives 2.5 % more than it serves, the test must not err
+// more often than it states. For a queue at half load, a few hundred requests must suffice to show that the backlog
+// comes back.
 func TestABacklogThatAddsUpNeverComesBack(t *testing.T) {
 	const alpha, runs = 0.0025, 4000
 	held := func(load float64, requests int) (share float64) {

@@ -5,38 +5,38 @@ import (
 	"slices"
 )
 
-// Verdict says how a step went.
+// Verdict is the result of one step.
 type Verdict string
 
 // Verdicts of a step.
 const (
-	Held    Verdict = "held"    // every objective is proven to be met
-	Missed  Verdict = "missed"  // one is proven not to be met
-	Unclear Verdict = "unclear" // neither is proven
+	Held    Verdict = "held"    // every objective was proven to be met
+	Missed  Verdict = "missed"  // one objective was proven not to be met
+	Unclear Verdict = "unclear" // neither was proven
 )
 
-// longest is how many times as long as the first a step may become: what four times the requests do not settle is
-// nearer to the knee than the noise of the server lets anybody see.
+// longest is the largest length of a step, as a multiple of a first step's. A load that four times the requests cannot
+// decide is closer to the knee than the noise of the server allows to tell.
 const longest = 4
 
-// Search is what to search for.
+// Search says which loads are searched, and when the search ends.
 type Search struct {
 	From, To float64
 	Whole    bool    // the load is a whole number: requests in flight
-	Within   float64 // the search ends when the knee is enclosed within this share of itself
-	Most     int     // steps, at most
+	Within   float64 // the search ends when the proven loads on both sides of the knee differ by this share at most
+	Most     int     // largest number of steps
 }
 
-// Step is a load that was tried.
+// Step is the result for one load that was tried.
 type Step struct {
 	Load    float64
-	Times   int // as long as a first step
+	Times   int // length, as a multiple of a first step's
 	Verdict Verdict
-	Likely  bool // it rather held than not; without doubt where it held
+	Likely  bool // the figures met the objectives, proven or not; true if Verdict is Held
 }
 
-// Next gives the load to try next, and how many times as long as a first step. more is false when the search has
-// ended. It depends on the steps so far alone.
+// Next returns the load to try next, and the length of the step as a multiple of a first step's. more is false when
+// the search has ended. The result depends only on the steps so far.
 func (s Search) Next(done []Step) (load float64, times int, more bool) {
 	if len(done) >= s.Most {
 		return 0, 0, false
@@ -46,7 +46,7 @@ func (s Search) Next(done []Step) (load float64, times int, more bool) {
 	}
 	lo, hi := border(done)
 	switch {
-	case lo == 0: // the least load misses: once more, since a moment of other work can do that
+	case lo == 0: // the lowest load misses: try it again, because a short disturbance can cause that
 		return s.again(done, s.From)
 	case hi == 0 && lo < s.To:
 		return s.fit(math.Min(2*lo, s.To), lo, s.To), 1, true
@@ -61,7 +61,8 @@ func (s Search) Next(done []Step) (load float64, times int, more bool) {
 	return 0, 0, false
 }
 
-// again tries a load at the end of the range until it is certain, or as long as a step can be.
+// again tries a load at the end of the range in longer and longer steps, until its verdict is certain or the step has
+// its largest length.
 func (s Search) again(done []Step, load float64) (float64, int, bool) {
 	times := 0
 	for _, x := range done {
@@ -75,8 +76,8 @@ func (s Search) again(done []Step, load float64) (float64, int, bool) {
 	return load, max(2*times, 1), 2*times <= longest
 }
 
-// open says that there is room for another step between two neighbouring loads. Half of Within is left to the proofs
-// on both sides.
+// open says whether there is room for another step between two neighbouring loads. Half of Within is reserved for the
+// proofs on both sides.
 func (s Search) open(lo, hi float64) bool {
 	if s.Whole && hi-lo <= 1 {
 		return false
@@ -84,7 +85,7 @@ func (s Search) open(lo, hi float64) bool {
 	return hi/lo > 1+s.Within/2
 }
 
-// fit makes a load a whole number strictly between two others, where it must be one.
+// fit rounds a load to a whole number strictly between two others, if loads are whole numbers.
 func (s Search) fit(load, lo, hi float64) float64 {
 	if !s.Whole {
 		return load
@@ -92,8 +93,8 @@ func (s Search) fit(load, lo, hi float64) float64 {
 	return math.Min(math.Max(math.Round(load), lo+1), math.Max(hi-1, math.Min(hi, s.To)))
 }
 
-// proofs lists what is left to try so that the knee is enclosed for certain: the two loads nearest to it for longer,
-// then loads further away from it.
+// proofs lists the steps that are left to prove both sides of the knee: longer steps at the two loads nearest to it,
+// and then loads further away.
 func (s Search) proofs(done []Step, lo, hi float64) []Step {
 	var out []Step
 	half := s.Within / 2
@@ -109,17 +110,17 @@ func (s Search) proofs(done []Step, lo, hi float64) []Step {
 	return out
 }
 
-// near says that a proven load lies as near to the border as asked.
+// near says whether a proven load is close enough to the border.
 func (s Search) near(a, b float64) bool {
 	return b/a <= 1+s.Within/4 || s.Whole && b-a < 1
 }
 
-// side lists the steps left on one side of the border, shortest first.
+// side lists the steps that are left on one side of the border, the shortest first.
 func (s Search) side(done []Step, at float64, whole, any func(j float64) float64, want Verdict) []Step {
 	var out []Step
 	try := func(load float64, times int) (settled bool) {
 		if load < s.From || load > s.To {
-			return true // nothing outside is asked for
+			return true // loads outside the range are not searched
 		}
 		tried := 0
 		for _, x := range done {
@@ -155,15 +156,15 @@ func (s Search) side(done []Step, at float64, whole, any func(j float64) float64
 	return out
 }
 
-// same compares loads that were computed in the same way.
+// same says whether two loads are equal, except for rounding.
 func same(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(a, b) }
 
-// certainWeight is what a proven step counts beside one that only looks so.
+// certainWeight is the weight of a step with a proven verdict. Others have weight 1.
 const certainWeight = 4
 
-// border is where the steps change from those that rather held to those that rather missed: the place that
-// contradicts the fewest of them, by their length. So one bad moment in a short step hides nothing for ever. lo is the
-// highest load below the border, hi the lowest above it; 0: none.
+// border is where the steps change from those that rather held to those that rather missed: the place that contradicts
+// the fewest of them, weighted by their lengths. So a disturbance in one short step cannot mislead the search for
+// good. lo is the highest load below the border and hi the lowest above it; 0 if there is none.
 func border(done []Step) (lo, hi float64) {
 	byLoad := slices.Clone(done)
 	slices.SortStableFunc(byLoad, func(a, b Step) int {
@@ -181,7 +182,7 @@ func border(done []Step) (lo, hi float64) {
 		}
 		return float64(x.Times)
 	}
-	cost := 0.0 // of a border below all: those that held contradict it
+	cost := 0.0 // cost of a border below all loads, which the steps that held contradict
 	for _, x := range byLoad {
 		if x.Likely {
 			cost += weight(x)
@@ -195,7 +196,7 @@ func border(done []Step) (lo, hi float64) {
 			cost += weight(x)
 		}
 		if i+1 < len(byLoad) && same(byLoad[i+1].Load, x.Load) {
-			continue // steps of one load lie on one side
+			continue // steps of one load are on the same side
 		}
 		if cost < best {
 			best, at = cost, i+1
@@ -210,17 +211,17 @@ func border(done []Step) (lo, hi float64) {
 	return lo, hi
 }
 
-// Knee is where a server stops to keep its objectives.
+// Knee is the load at which a server stops meeting its objectives.
 type Knee struct {
-	Best      float64 // the likeliest place; 0: no step held
-	Low, High float64 // proven: it held at Low and missed at High; 0: no step proves that end
-	Above     bool    // no step missed: the knee lies above the range
-	Below     bool    // no step held: it lies below the range
-	// a load was proven to hold above one that was proven to miss: the server changed, or its knee is not a line
+	Best      float64 // most likely load; 0 if no step held
+	Low, High float64 // it was proven to hold at Low and to miss at High; 0 if no step proved that
+	Above     bool    // no step missed: the knee is above the range
+	Below     bool    // no step held: the knee is below the range
+	// a load was proven to hold above one that was proven to miss: the server changed, or has no single knee
 	Conflict bool
 }
 
-// Knee says what the steps say together.
+// Knee combines the results of all steps.
 func (s Search) Knee(done []Step) (k Knee) {
 	for _, x := range done {
 		if x.Verdict == Missed && (k.High == 0 || x.Load < k.High) {
@@ -257,7 +258,7 @@ func (s Search) Knee(done []Step) (k Knee) {
 	return k
 }
 
-// Located says that both ends are proven, and as near to each other as asked.
+// Located says whether both ends are proven, and as close together as Within asks.
 func (s Search) Located(k Knee) bool {
 	return !k.Conflict && k.Low > 0 && k.High > 0 && (k.High/k.Low <= 1+s.Within || s.Whole && k.High-k.Low <= 1)
 }

@@ -8,62 +8,65 @@ import (
 
 	"gonum.org/v1/gonum/stat/distuv"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 )
 
-// Measured is what one step measured.
+// Measured is what was measured in one step.
 type Measured struct {
-	Rate        float64 // arrivals a second, where the step has a schedule
+	Rate        float64 // arrivals per second, if the step has a schedule
 	Requests    int
-	Failed      int     // of them, those broken off included
-	ErrorBudget float64 // share that may fail
-	// what arrived and what was answered in equal parts of the step's window; nil: no schedule
+	Failed      int     // failed requests, including canceled ones
+	ErrorBudget float64 // share of requests that may fail
+	// numbers of arrivals and answers in equal parts of the step's window; nil without a schedule
 	Arrived, Answered []float64
-	PartS             float64 // length of a part
+	PartS             float64 // length of a part in seconds
 	Objectives        []Objective
-	// Doubt is why a miss of this step proves nothing, such as a load generator that was late
+	// Doubt says why a miss in this step would prove nothing, such as a load generator that was late
 	Doubt string
 }
 
-// Objective is one objective with its sample. Either Mean or the shares are given.
+// Objective is one objective with its sample. Either Mean is set, or Allowed and Bad are.
 type Objective struct {
 	Name  string
-	Limit float64   // of the mean, in the unit of Mean
+	Limit float64   // limit of the mean, in the unit of Mean
 	Mean  []float64 // one figure for each request, in the order of time
 
 	Allowed float64   // share of the requests that may be bad
-	Bad     []bool    // for each request, in the order of time
-	Of      []float64 // what Bad is about: how much neighbours depend on each other is read from it
-	// Worth is how many independent observations there are, where Of cannot tell; 0: Of tells
+	Bad     []bool    // whether each request is bad, in the order of time
+	Of      []float64 // the figures behind Bad, from which the dependence of neighbouring requests is estimated
+	// Worth is the effective number of independent observations; 0: it is estimated from Of
 	Worth float64
 }
 
-// fewest is the least number of requests that a step can be judged by.
+// fewest is the smallest number of requests by which a step can be judged.
 const fewest = 20
 
-// Outcome is a step's verdict.
+// Outcome is the verdict on a step, with its reason.
 type Outcome struct {
 	Verdict Verdict
 	Likely  bool
 	Why     string
 }
 
-// Judge decides whether a step held. alpha is the chance of a wrong verdict in either direction; within is the share
-// of the arrivals that a server may leave behind and still keep up.
+// Judge decides whether a step held. alpha is the probability of a wrong verdict in either direction. within is the
+// share of the arrivals that may add to the backlog while the server still counts as keeping up.
 func Judge(m Measured, alpha, within float64) Outcome {
 	if m.Requests < fewest {
 		likely := m.Failed == 0
 		for _, o := range m.Objectives {
 			likely = likely && o.ratio() < 1
 		}
-		return Outcome{Unclear, likely, fmt.Sprintf("%d requests, %d are the least", m.Requests, fewest)}
+		return Outcome{Unclear, likely, fmt.Sprintf("%s, %d are the least",
+			noun.Of(m.Requests, "request", "requests"), fewest)}
 	}
 	parts := []part{m.errors(alpha)}
 	if m.Arrived != nil {
 		parts = append(parts, m.keepsUp(alpha, within))
 	}
-	// Any objective that is missed by chance makes the step one that missed: they share the chance. All must hold for
-	// it to hold, so that each may have the whole of it.
+	// One objective that is wrongly found missed makes the whole step miss, so the objectives share the probability of
+	// that error. For the step to hold, all objectives must hold, so each may use the whole probability of a wrong
+	// "held".
 	each := alpha / float64(max(len(m.Objectives), 1))
 	for _, o := range m.Objectives {
 		parts = append(parts, o.judge(alpha, each))
@@ -85,14 +88,14 @@ func Judge(m Measured, alpha, within float64) Outcome {
 	return out
 }
 
-// part is one demand on a step.
+// part is the verdict on one requirement of a step.
 type part struct {
 	verdict Verdict
 	likely  bool
 	why     string
 }
 
-// errors holds the failures against the budget: by their count, and for a miss by its bound.
+// errors compares the failures with the budget: the share itself to hold, and the lower end of its interval to miss.
 func (m Measured) errors(alpha float64) part {
 	lo, _ := stats.Wilson(m.Failed, m.Requests, 1-2*alpha)
 	share := float64(m.Failed) / float64(m.Requests)
@@ -106,9 +109,9 @@ func (m Measured) errors(alpha float64) part {
 	return part{Unclear, false, why}
 }
 
-// keepsUp says whether what arrived was answered. While a server keeps up, it answers more in those parts of the step
-// in which more arrives; one that is full answers the same in all. So the answers are fitted by the arrivals, and only
-// what the fit leaves open is doubt about the rate at which the backlog grows.
+// keepsUp judges whether arrivals were answered. A server that keeps up answers more in those parts of the step in
+// which more requests arrive; a full one answers equally many in all parts. So the answers are fitted to the arrivals
+// by regression, and only the residuals count as uncertainty about the growth of the backlog.
 func (m Measured) keepsUp(alpha, within float64) part {
 	k := float64(len(m.Arrived))
 	var arrived, answered, xx, xy float64
@@ -142,8 +145,9 @@ func (m Measured) keepsUp(alpha, within float64) part {
 	return part{Unclear, grows < allowed*3/4, why + ": the step is too short to tell whether it grows"}
 }
 
-// comesBack says that the backlog certainly returns to its mean, however short the step is: by the test of Dickey and
-// Fuller (1979), with a constant, the change of a backlog that only adds up does not depend on its height.
+// comesBack says whether the backlog certainly returns to its mean, however short the step is. It uses the test of
+// Dickey and Fuller (1979) with a constant: the change of a backlog that only accumulates does not depend on its
+// height.
 func (m Measured) comesBack(alpha float64) bool {
 	n := len(m.Arrived)
 	if n < fewest {
@@ -162,7 +166,7 @@ func (m Measured) comesBack(alpha float64) bool {
 		xy += (height[i] - meanH) * (change[i] - meanC)
 	}
 	if xx == 0 {
-		return true // as many answers as arrivals in each part
+		return true // each part has as many answers as arrivals
 	}
 	slope := xy / xx
 	for i := range height {
@@ -172,13 +176,15 @@ func (m Measured) comesBack(alpha float64) bool {
 	return slope/math.Sqrt(rest/float64(n-2)/xx) < dickeyFuller(alpha)
 }
 
-// dickeyFuller is the critical value of the test. That of the tables (-3.6 at 1 %) is for a walk without a floor; a
-// backlog comes back from 0 even while its server is full, so the value is lower: it was found with such queues.
+// dickeyFuller is the critical value of the test. The published one (-3.6 at 1 %) is for a random walk without a lower
+// bound. A backlog also returns from 0 while its server is full, so a lower value is needed. This one was found by
+// simulating such queues.
 func dickeyFuller(alpha float64) float64 {
 	return -4.6 - 0.45*math.Max(math.Log2(0.01/alpha), 0)
 }
 
-// judge holds an objective against its sample. held is the chance of a wrong "held", missed of a wrong "missed".
+// judge compares the sample of an objective with its limit. held is the probability of a wrong "held", and missed that
+// of a wrong "missed".
 func (o Objective) judge(held, missed float64) part {
 	if o.Mean != nil || o.Bad == nil {
 		return o.judgeMean(held, missed)
@@ -188,7 +194,7 @@ func (o Objective) judge(held, missed float64) part {
 	scaled := float64(bad) / n * worth
 	why := fmt.Sprintf("%s: %d of %d requests miss it, %s %% may; they count as %d independent ones", o.Name, bad,
 		len(o.Bad), short(100*o.Allowed), int(worth))
-	few := 1.0 // stretches differ in their lengths: some long ones are not proof of a miss
+	few := 1.0 // runs of bad requests differ in length, and a few long ones do not prove a miss
 	if worth < n/2 {
 		few = 2
 	}
@@ -221,7 +227,7 @@ func (o Objective) judgeMean(held, missed float64) part {
 	return part{Unclear, mean < o.Limit, why}
 }
 
-// ratio is the figure over its limit: below 1 the objective is met in the sample.
+// ratio is the figure divided by its limit. Below 1, the sample meets the objective.
 func (o Objective) ratio() float64 {
 	if o.Bad != nil {
 		return float64(o.count()) / float64(len(o.Bad)) / o.Allowed
@@ -242,9 +248,9 @@ func (o Objective) count() (n int) {
 	return n
 }
 
-// worth is how many independent requests these are worth: bad ones come in stretches, while a queue is long. How long
-// the stretches are is read from the bad ones and from the slowest tenth, whichever depend on each other more: few bad
-// ones tell little, and one long stretch of them may lie within a tenth that looks harmless.
+// worth is the effective number of independent requests. Bad ones come in runs, while a queue is long. The dependence
+// is estimated from the bad requests and from the slowest tenth, and the larger estimate counts: a few bad requests
+// say little, and one long run of them may look harmless within the slowest tenth.
 func (o Objective) worth() float64 {
 	n := float64(len(o.Bad))
 	if o.Worth > 0 {
@@ -273,7 +279,7 @@ func (o Objective) worth() float64 {
 	return math.Max(n/times, 1)
 }
 
-// correlation is the correlation time of a long series, read in stretches of correlated requests.
+// correlation is the correlation time of a series, averaged over parts of about correlated requests.
 func correlation(x []float64) float64 {
 	times, stretches := 0.0, max(len(x)/correlated, 1)
 	for i := range stretches {
@@ -282,15 +288,17 @@ func correlation(x []float64) float64 {
 	return times
 }
 
-// correlated is how long a series the correlation is read from at once: queues of a thousand requests show in it.
+// correlated is the length of the parts of a series from which the correlation is estimated. Queues of a thousand
+// requests are visible in it.
 const correlated = 4000
 
-// meanPoints bounds the bootstrap's work; longer series are averaged in runs first, which are blocks themselves.
+// meanPoints bounds the work of the bootstrap. Longer series are first reduced to the means of this many consecutive
+// blocks.
 const meanPoints = 200
 
 // seriesMean is the mean of a series with its interval.
 func seriesMean(x []float64, conf float64) (mean, lo, hi float64) {
-	const seed = 1 // the same sample gives the same interval
+	const seed = 1 // so that the same sample gives the same interval
 	if len(x) > meanPoints {
 		runs := make([]float64, meanPoints)
 		for i := range runs {

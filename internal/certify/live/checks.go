@@ -12,28 +12,29 @@ type CheckState string
 
 // States of a check.
 const (
-	Open      CheckState = "open"       // it cannot be judged yet
-	WouldPass CheckState = "would pass" // if the run ended now
+	Open      CheckState = "open"       // cannot be judged yet
+	WouldPass CheckState = "would pass" // would pass if the run ended now
 	WouldFail CheckState = "would fail"
-	Passed    CheckState = "PASS" // the run has ended
+	Passed    CheckState = "PASS" // the run has ended, as for the next two
 	Failed    CheckState = "FAIL"
 	Unjudged  CheckState = "INVALID"
-	Reported  CheckState = "INFO" // not a gate
+	Reported  CheckState = "INFO" // the check is not a gate
 )
 
-// Check is a check as it stands.
+// Check is a check with its state.
 type Check struct {
 	report.Check
 	State CheckState
 }
 
-// Tally counts the gates by how they stand.
+// Tally counts the gates by state.
 type Tally struct{ Pass, Fail, Open int }
 
-// atTheEnd are rules that hold when nothing is left to come.
+// atTheEnd are rules that can only hold when the run has ended.
 var atTheEnd = []testcases.Rule{testcases.RuleStepsComplete, testcases.RuleReportWritten}
 
-// checksOf reads the judge's answer. While the run is not over, what cannot be judged is open: most of it will be.
+// checksOf converts the judge's checks. While the run goes on, a check that is INVALID is open, because it can usually
+// be judged later.
 func checksOf(r *report.Report, s Stage) []Check {
 	final := map[report.Verdict]CheckState{report.Pass: Passed, report.Fail: Failed, report.Invalid: Unjudged}
 	sofar := map[report.Verdict]CheckState{report.Pass: WouldPass, report.Fail: WouldFail, report.Invalid: Open}

@@ -10,19 +10,19 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// Stage is how far a run is.
+// Stage is the state of a run.
 type Stage string
 
 // Stages of a run.
 const (
 	Preparing Stage = "preparing" // no phase has begun
 	Running   Stage = "running"
-	Judging   Stage = "judging" // the load is over, the verdict is not there yet
-	Ended     Stage = "ended"   // there is a verdict
-	Killed    Stage = "killed"  // the record breaks off: there is no verdict
+	Judging   Stage = "judging" // the load is over, but there is no verdict yet
+	Ended     Stage = "ended"   // the run has ended with a verdict
+	Killed    Stage = "killed"  // the record is incomplete, so there is no verdict
 )
 
-// PhaseState is how far a phase is.
+// PhaseState is the state of a phase.
 type PhaseState string
 
 // States of a phase.
@@ -39,25 +39,25 @@ type Phase struct {
 	ID     string
 	Kind   testcases.Kind
 	State  PhaseState
-	Ended  int     // requests
+	Ended  int     // requests that have ended
 	Failed int     //
-	Share  float64 // of its requests and its time, 0 to 1
+	Share  float64 // how much of the phase is done, from 0 to 1
 	Took   time.Duration
-	Least  time.Duration // that it takes
-	Why    string        // it was cut short
-	Steps  int           // of a sweep, that have ended
+	Least  time.Duration // the least time that the phase takes
+	Why    string        // why it was cut short
+	Steps  int           // steps of a sweep that have ended
 	start  int64
 }
 
-// View is what there is to see of a run at one moment.
+// View is the state of a run at one moment.
 type View struct {
 	Stage      Stage
-	Header     *evidence.Header // nil: nothing was read yet
+	Header     *evidence.Header // nil until it was read
 	Elapsed    time.Duration
-	Least      time.Duration // that the whole profile takes
+	Least      time.Duration // the least time that the whole profile takes
 	Conditions []evidence.Condition
 	Phases     []Phase
-	Load       *Load // of the newest phase with requests; nil: there is none yet
+	Load       *Load // the newest phase with requests; nil if there is none yet
 	Resources  Resources
 	Checks     []Check
 	Tally      Tally
@@ -66,54 +66,55 @@ type View struct {
 	JudgedAt   time.Duration
 	Series     report.Series // memory and CPU over the run
 	End        *evidence.End
-	Note       string // why checks are not judged while the run goes on
+	Note       string // why checks cannot be judged while the run goes on; "" if they can
 }
 
-// Resources is what the server uses, in GB and cores, with the case's limits. Known is false without a sample.
+// Resources is the memory and CPU that the server uses, in GB and cores, with the case's limits. Known is false if
+// there is no sample.
 type Resources struct {
 	Known                           bool
 	MemoryGB, PeakGB, MemoryLimitGB float64
 	Cores, PeakCores, CoresLimit    float64
-	Error                           string // of the newest sample
+	Error                           string // error of the newest sample
 }
 
 const (
-	// MaxKept is how many events are kept to be judged again and again, so that what a run takes does not grow with
-	// its length: with about half a kilobyte each they are two megabytes. A record of more is judged from its file;
-	// see Apart.
+	// MaxKept is how many events are kept in memory to be judged repeatedly. With about half a kilobyte each they are
+	// two megabytes. A record with more events is judged from its file, see Apart, so that memory does not grow with
+	// the length of a run.
 	MaxKept = 4096
 
-	// MaxJudged is how many events a run may have for its checks to be judged while it goes on: for as long as that
-	// takes, they are all in memory.
+	// MaxJudged is how many events a record may have for its checks to be judged while the run goes on, because all
+	// events are in memory while they are judged.
 	MaxJudged = 500_000
 )
 
 // Run is the state of one run. It is not safe for concurrent use.
 type Run struct {
 	header     *evidence.Header
-	now        int64 // the time of the newest event
+	now        int64 // time of the newest event
 	conditions []evidence.Condition
 	phases     []Phase
-	current    int // the newest phase that has begun; -1: none
+	current    int // index of the newest phase that has begun; -1 if there is none
 	load       *load
 	resources  resources
 	end        *evidence.End
-	gone       bool // the record breaks off
-	final      bool // what was judged is the verdict
+	gone       bool // the record is incomplete
+	final      bool // judged has the final verdict
 
-	judge    *judge.Live // nil: too many events to keep
-	apart    bool        // somebody else judges the record
-	added    int         // events
+	judge    *judge.Live // nil if there are too many events to keep
+	apart    bool        // the caller must judge the record from its file
+	added    int         // number of events
 	judged   *report.Report
 	judgedAt int64
-	fresh    bool // nothing came since it was judged
+	fresh    bool // no event was added since it was judged
 	note     string
 }
 
-// New begins with nothing known.
+// New returns a Run without events.
 func New() *Run { return &Run{current: -1, judge: judge.NewLive()} }
 
-// Add takes the next event of the record. It must not be changed any more.
+// Add adds the next event of the record. The caller must not change it afterwards.
 func (r *Run) Add(e *evidence.Event) {
 	r.now = max(r.now, e.At)
 	r.fresh = false
@@ -140,7 +141,7 @@ func (r *Run) Add(e *evidence.Event) {
 	r.keep(e)
 }
 
-// keep hands the event to the judge, as long as there are few enough to keep.
+// keep passes the event to the judge, as long as there are few enough to keep.
 func (r *Run) keep(e *evidence.Event) {
 	if r.judge == nil {
 		return
@@ -159,14 +160,14 @@ func (r *Run) begin(h *evidence.Header) {
 	}
 	for _, p := range h.Case.Profiles[h.Profile] {
 		ph := Phase{ID: p.ID, Kind: p.Kind, State: Planned}
-		if p.Kind != testcases.KindSweep { // nobody knows how many steps it takes
+		if p.Kind != testcases.KindSweep { // the number of its steps is not known
 			ph.Least = time.Duration(h.Case.Least(p) * float64(time.Second))
 		}
 		r.phases = append(r.phases, ph)
 	}
 }
 
-// scraped learns from a scrape that a phase begins.
+// scraped notes that a phase has begun, if the label of a scrape says so.
 func (r *Run) scraped(label evidence.ScrapeLabel, at int64) {
 	for _, place := range []evidence.ScrapePlace{evidence.ScrapeBefore, evidence.ScrapeDuring, evidence.ScrapeIdle} {
 		if id, ok := label.At(place); ok {
@@ -175,7 +176,7 @@ func (r *Run) scraped(label evidence.ScrapeLabel, at int64) {
 	}
 }
 
-// index finds a phase; a step of a sweep belongs to the sweep's phase.
+// index finds the index of a phase; -1 if there is none. A step of a sweep belongs to the sweep's phase.
 func (r *Run) index(id string) int {
 	for i := range r.phases {
 		if r.phases[i].ID == id {
@@ -190,7 +191,7 @@ func (r *Run) index(id string) int {
 	return -1
 }
 
-// entered notes that a phase runs. Phases that the run passed over stay planned until its end.
+// entered notes that a phase has begun. Phases that the run skipped stay planned until its end.
 func (r *Run) entered(id string, at int64) {
 	i := r.index(id)
 	if i < 0 || r.phases[i].State != Planned && r.phases[i].State != UnderWay {
@@ -211,7 +212,7 @@ func (r *Run) plan(i int) testcases.Phase {
 	return p
 }
 
-// sends says whether phases of a kind send requests that are worth watching.
+// sends says whether the requests of phases of this kind are shown as load.
 func sends(k testcases.Kind) bool { return k != testcases.KindIdle && k != testcases.KindAudit }
 
 func (r *Run) request(q *evidence.Request) {
@@ -255,12 +256,13 @@ func (r *Run) phaseEnded(rec *evidence.Phase) {
 	r.current = max(r.current, i)
 }
 
-// Over says that nothing more comes. complete is false where the record breaks off: its run was killed.
+// Over must be called when there will be no more events. complete is false if the record is incomplete because its run
+// was killed.
 func (r *Run) Over(complete bool) {
 	r.gone = !complete || r.end == nil
 }
 
-// Judge judges what there is. It takes as long as judging takes: seconds for the record of a long run.
+// Judge judges the events added so far. It does nothing if there are none, or too many to keep. It may take a second.
 func (r *Run) Judge() {
 	if r.judge == nil || r.header == nil || r.fresh {
 		return
@@ -273,15 +275,15 @@ func (r *Run) Judge() {
 	r.judged, r.judgedAt, r.fresh, r.final = rep, r.now, true, r.end != nil
 }
 
-// Apart says whether the record has to be judged from its file, since it has more events than are kept, and something
-// came since that was done. added goes to Took.
+// Apart says whether the caller must judge the record from its file, because it has more events than are kept, and has
+// changed since it was judged. added must be passed to Took.
 func (r *Run) Apart() (added int, ok bool) {
 	return r.added, r.apart && r.header != nil && !r.fresh && !r.final
 }
 
-// Took takes what judging the record from its file gave, which was begun when Apart gave added.
+// Took sets the result of judging the record from its file. added is what Apart returned before that began.
 func (r *Run) Took(s judge.Standing, added int) {
-	if r.final { // its report was there first
+	if r.final { // the final report came first
 		return
 	}
 	r.judged, r.judgedAt, r.fresh, r.final = s.Report, s.At, added == r.added, s.Ended && r.end != nil
@@ -290,15 +292,15 @@ func (r *Run) Took(s judge.Standing, added int) {
 // CannotJudge says why the record cannot be judged from its file.
 func (r *Run) CannotJudge(why error) { r.apart, r.note = false, why.Error() }
 
-// Settle takes the report of a run that has ended, where it was not judged here.
+// Settle sets the report of a run that has ended and was judged elsewhere.
 func (r *Run) Settle(rep *report.Report) {
 	r.judged, r.judgedAt, r.note, r.final = rep, r.now, "", r.end != nil
 }
 
-// Final says whether there is a verdict.
+// Final says whether there is a final verdict.
 func (r *Run) Final() bool { return r.final }
 
-// stage says how far the run is.
+// stage is the state of the run.
 func (r *Run) stage() Stage {
 	switch {
 	case r.gone:
@@ -313,7 +315,7 @@ func (r *Run) stage() Stage {
 	return Running
 }
 
-// View gives what there is to see now.
+// View returns the state of the run now.
 func (r *Run) View() View {
 	v := View{Stage: r.stage(), Header: r.header, Elapsed: time.Duration(r.now), Conditions: r.conditions,
 		Resources: r.resources.view(r.header), Series: r.resources.series(r.now), End: r.end, Note: r.note,
@@ -353,10 +355,10 @@ func (r *Run) View() View {
 	return v
 }
 
-// share is how much of a phase is done: it ends when it has both its requests and its time, and a sweep after its most
-// steps or earlier.
+// share is how much of a phase is done, from 0 to 1. A phase ends when it has both sent its requests and lasted its
+// time. A sweep ends after its largest number of steps or earlier.
 func (r *Run) share(i int, p Phase) float64 {
-	s, plan := 0.99, r.plan(i) // something is always left until the phase has ended
+	s, plan := 0.99, r.plan(i) // never 1 before the phase has ended
 	if plan.Kind == testcases.KindSweep {
 		sweep, _ := r.header.Case.SweepOf(plan)
 		return min(s, float64(p.Steps)/float64(max(sweep.Steps, 1)))

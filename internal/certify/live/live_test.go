@@ -15,7 +15,7 @@ import (
 
 const ms, sec = int64(time.Millisecond), int64(time.Second)
 
-// story plays events and looks at what there is to see.
+// story adds events to a run and checks its state.
 type story struct {
 	*testing.T
 	r *Run
@@ -49,7 +49,7 @@ func (t *story) head() {
 	t.add(evidence.Event{Client: &evidence.Client{Streams: 1, RPS: 1}})
 }
 
-// request records one that was scheduled at a time and took so long; its first token came after half of that.
+// request adds a request that was scheduled at a time and took a given time; its first token came after half of it.
 func (t *story) request(phase string, at, took int64, fail evidence.Failure) {
 	q := &evidence.Request{Phase: phase, N: t.n, Prompt: "a/b", Scheduled: at, Issued: at, First: at + took/2,
 		Last: at + took, Done: at + took, Chunks: 5, Status: 200, Fail: fail, HasUsage: true, PromptTokens: 3,
@@ -89,8 +89,8 @@ func (t *story) stage(want Stage) View {
 	return v
 }
 
-// TestARunToItsVerdict is the story of a run: preparations, phases one after the other, checks as they would be
-// judged, and the verdict.
+// TestARunToItsVerdict follows a run: preparations, phases one after the other, checks as they would be judged, and
+// the verdict.
 func TestARunToItsVerdict(tt *testing.T) {
 	t := newStory(tt)
 	t.stage(Preparing)
@@ -175,7 +175,7 @@ func TestARunToItsVerdict(tt *testing.T) {
 	}
 }
 
-// TestTheLastPhase: while the last phase runs, nobody says that every step ran.
+// TestTheLastPhase: while the last phase runs, the check that every step ran stays open.
 func TestTheLastPhase(tt *testing.T) {
 	t := newStory(tt)
 	t.c.Profiles["quick"] = t.c.Profiles["quick"][1:2]
@@ -189,7 +189,7 @@ func TestTheLastPhase(tt *testing.T) {
 	}
 }
 
-// TestAKilledRun: a record that breaks off has no verdict, whatever its checks look like.
+// TestAKilledRun: an incomplete record has no verdict, whatever its checks look like.
 func TestAKilledRun(tt *testing.T) {
 	t := newStory(tt)
 	t.head()
@@ -202,12 +202,12 @@ func TestAKilledRun(tt *testing.T) {
 	if v.Status != "" || v.Checks[0].State != WouldPass || v.Phases[1].State != Cut || v.Phases[2].State != Skipped {
 		t.Errorf("status %q, %+v, %+v", v.Status, v.Checks[0], v.Phases)
 	}
-	// one whose file is complete but has no end was killed as well
+	// a run whose file is complete but has no end was killed too
 	t = newStory(tt)
 	t.head()
 	t.r.Over(true)
 	t.stage(Killed)
-	// and so is one that is not a record
+	// and so is a file that is not a record
 	r := New()
 	r.Over(false)
 	if v := r.View(); v.Stage != Killed || v.Header != nil {
@@ -215,7 +215,7 @@ func TestAKilledRun(tt *testing.T) {
 	}
 }
 
-// TestStepsOfASweep: the steps of a sweep belong to its phase, and the load is that of the step.
+// TestStepsOfASweep: the steps of a sweep belong to its phase, and the load shown is that of the step.
 func TestStepsOfASweep(tt *testing.T) {
 	t := newStory(tt)
 	t.c.Profiles["quick"] = testcases.Phases{{ID: "sweep", Kind: testcases.KindSweep, DurationS: 5,
@@ -239,7 +239,7 @@ func TestStepsOfASweep(tt *testing.T) {
 	}
 }
 
-// TestStrangeEvents: a record may hold what no run writes.
+// TestStrangeEvents: events that no run writes must not cause a panic.
 func TestStrangeEvents(tt *testing.T) {
 	t := newStory(tt)
 	t.request("early", 0, 5, "") // before any header
@@ -270,7 +270,7 @@ func TestStrangeEvents(tt *testing.T) {
 	}
 }
 
-// TestLongPhases: what is kept of a phase does not grow with its length, and its figures stay true.
+// TestLongPhases: the memory for a phase does not grow with its length, and its figures stay correct.
 func TestLongPhases(tt *testing.T) {
 	t := newStory(tt)
 	t.head()
@@ -309,8 +309,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestALargeRecord: a record of more events than are kept is judged by somebody else, again when something came since,
-// and its verdict counts when it comes from the whole record.
+// TestALargeRecord: the caller judges a record with more events than are kept, and judges it again when events were
+// added. The verdict is final when it comes from the whole record.
 func TestALargeRecord(tt *testing.T) {
 	t := newStory(tt)
 	t.head()
@@ -320,7 +320,7 @@ func TestALargeRecord(tt *testing.T) {
 		}
 		t.request("sustained", i*10*ms, 100*ms, "")
 	}
-	t.r.Judge() // has nothing to judge any more
+	t.r.Judge() // has no events left to judge
 	added, ok := t.r.Apart()
 	if !ok || len(t.r.View().Checks) != 0 {
 		t.Fatalf("judged apart: %v, %d checks", ok, len(t.r.View().Checks))
@@ -335,7 +335,7 @@ func TestALargeRecord(tt *testing.T) {
 	t.phase("sustained", testcases.KindOpen, 0, 50*sec, "")
 	added, ok = t.r.Apart()
 	t.add(evidence.Event{At: 51 * sec, End: &evidence.End{}})
-	t.r.Took(judge.Standing{Report: rep, At: 50 * sec}, added) // of a record that had no end yet
+	t.r.Took(judge.Standing{Report: rep, At: 50 * sec}, added) // from a record that had no end yet
 	t.r.Over(true)
 	if v := t.stage(Judging); !ok || t.r.Final() || v.Status != "" {
 		t.Errorf("due: %v, final %v, %q", ok, t.r.Final(), v.Status)
@@ -352,7 +352,7 @@ func TestALargeRecord(tt *testing.T) {
 	}
 }
 
-// TestARecordThatCannotBeJudged: where judging it from its file fails, the page says why, until its report is there.
+// TestARecordThatCannotBeJudged: if judging it from its file fails, the page says why, until its report exists.
 func TestARecordThatCannotBeJudged(tt *testing.T) {
 	t := newStory(tt)
 	t.head()
@@ -371,7 +371,7 @@ func TestARecordThatCannotBeJudged(tt *testing.T) {
 	}
 }
 
-// TestQuantile: a percentile comes with its interval, and not at all from too few values.
+// TestQuantile: a percentile has an interval, and is not known for too few values.
 func TestQuantile(t *testing.T) {
 	var x []float64
 	for i := range 1000 {

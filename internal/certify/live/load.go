@@ -12,17 +12,18 @@ import (
 )
 
 const (
-	// mostTimes bounds the times that are kept of a phase. When there are more, every second one is dropped, so that
-	// percentiles rest on a sample of all of them.
+	// mostTimes bounds the times that are kept of a phase. If there are more, every second one is dropped, so
+	// percentiles are computed from a sample of all of them.
 	mostTimes = 16384
 
-	// mostBins bounds the stretches that rates are counted in; when a phase has more, two neighbours become one.
+	// mostBins bounds the bins in which rates are counted. If a phase has more, neighbouring bins are joined in pairs.
 	mostBins = 240
 
-	// recent is the time over which the rates of now are taken.
+	// recent is the time over which the current rates are computed.
 	recent = 10 * time.Second
 
-	// bands cuts a phase for percentiles of the time to the first token; each needs fewestInBand requests.
+	// bands is the largest number of parts of a phase for percentiles of the time to the first token. Each part needs
+	// fewestInBand requests on average.
 	bands        = 40
 	fewestInBand = 8
 )
@@ -31,27 +32,28 @@ const (
 type Load struct {
 	Phase, Kind string
 	Over        bool
-	Offered     float64 // requests/s by the plan; 0: the phase offers no rate
-	Concurrency int     // that a closed loop holds; 0: none
-	Completed   float64 // requests/s in the last ten seconds, or over the phase where it is over
+	Offered     float64 // planned requests/s; 0 if the phase has no rate
+	Concurrency int     // requests in flight that a closed loop keeps; 0 for other phases
+	Completed   float64 // requests/s in the last ten seconds, or over the whole phase if it has ended
 	InFlight    int
 	MostFlight  int
 	Ended       int
 	Failed      int
 	Tokens      float64 // output tokens/s over the phase
 	Times       []Times
-	Series      report.PhaseSeries // offered, issued and completed, in flight, and time to the first token
+	// offered, sent and completed requests, requests in flight, and time to the first token
+	Series report.PhaseSeries
 }
 
-// Times describes the times of one kind, in milliseconds.
+// Times describes times of one kind, such as latencies, in milliseconds.
 type Times struct {
 	Name      string
 	N         int
 	Quantiles []Quantile
 }
 
-// Quantile is one of a sample with its interval, which takes requests for independent. Known is false where the sample
-// is too small to tell it.
+// Quantile is a quantile of a sample with its interval, which assumes that requests are independent. Known is false if
+// the sample is too small for the quantile.
 type Quantile struct {
 	P         float64
 	Known     bool
@@ -64,29 +66,29 @@ type load struct {
 	id         string
 	plan       testcases.Phase
 	offered    float64
-	inFlight   int // that a closed loop holds
+	inFlight   int // requests in flight that a closed loop keeps
 	confidence float64
 	start, now int64
-	end        int64 // 0: it runs
+	end        int64 // 0 while the phase runs
 	done       int
 	failed     int
 	tokens     int
 	flight     int
 	most       int
-	width      int64 // of a bin, in nanoseconds
+	width      int64 // length of a bin, in nanoseconds
 	bins       []bin
-	latest     []int64 // when the newest answers came
+	latest     []int64 // when the newest answers ended
 	times      [3]sample
 }
 
-// bin is a stretch of the phase.
+// bin counts the requests of a part of the phase.
 type bin struct {
 	completed, ended int
-	flying, most     int // at its end, and at most
+	flying, most     int // requests in flight at its end, and the most
 	seen             bool
 }
 
-// Kinds of times, in load.times.
+// Indices of load.times.
 const (
 	latency = iota
 	ttft
@@ -112,7 +114,7 @@ func newLoad(h *evidence.Header, id string, plan testcases.Phase, at int64) *loa
 	return l
 }
 
-// at gives the bin of a moment, and makes room for it.
+// at returns the bin of a moment. It adds bins, or joins them, if needed.
 func (l *load) at(ns int64) *bin {
 	i := max(int((ns-l.start)/l.width), 0)
 	for i >= mostBins {
@@ -142,7 +144,7 @@ func (b bin) joined(next bin) bin {
 		most: max(b.most, next.most), seen: b.seen || next.seen}
 }
 
-// flying takes how many requests are in flight.
+// flying sets how many requests are in flight at a moment.
 func (l *load) flying(at int64, n int) {
 	if l.end != 0 || at < l.start {
 		return
@@ -212,7 +214,7 @@ func (l *load) view(now int64) *Load {
 	return v
 }
 
-// series is the load over time. What the last bin holds is not complete.
+// series is the load over time, without the last bin, which is not complete.
 func (l *load) series(now int64) report.PhaseSeries {
 	s := report.PhaseSeries{ID: l.id, Kind: l.plan.Kind}
 	width := time.Duration(l.width).Seconds()
@@ -233,7 +235,7 @@ func (l *load) series(now int64) report.PhaseSeries {
 	return s
 }
 
-// rateAt is what the plan offers at a second of the phase.
+// rateAt is the planned rate x seconds after the start of the phase.
 func (l *load) rateAt(x float64) float64 {
 	if len(l.plan.Stages) == 0 {
 		return l.offered
@@ -247,10 +249,10 @@ func (l *load) rateAt(x float64) float64 {
 	return 0
 }
 
-// sample is a thinned list of times in the order in which they ended.
+// sample is a list of times in the order in which they ended, thinned out if there are many.
 type sample struct {
-	n    int // that there were
-	step int // every so manieth is kept
+	n    int // number of times added
+	step int // one of this many is kept
 	kept []timed
 }
 
@@ -260,7 +262,7 @@ type timed struct {
 }
 
 func (s *sample) add(at, ns int64) {
-	if s.step == 0 { // all of its memory at once: a page that is open for hours must not grow
+	if s.step == 0 { // allocate all memory at once, so that the memory of a page that is open for hours does not grow
 		s.step, s.kept = 1, make([]timed, 0, mostTimes)
 	}
 	if s.n++; (s.n-1)%s.step != 0 {
@@ -289,7 +291,8 @@ func (s *sample) describe(name string, confidence float64) Times {
 	return out
 }
 
-// quantile is one of a sorted sample. Its interval are the order statistics at the ends of the share's own interval.
+// quantile is a quantile of a sorted sample. The ends of its interval are the order statistics at the ends of the
+// Wilson interval of the share.
 func quantile(sorted []float64, p, confidence float64) Quantile {
 	n := len(sorted)
 	q := Quantile{P: p}
@@ -304,7 +307,7 @@ func quantile(sorted []float64, p, confidence float64) Quantile {
 	return q
 }
 
-// bands are percentiles over time: of the parts of the phase that have requests enough.
+// bands are percentiles over time, for the parts of the phase that have enough requests.
 func (s *sample) bands(start, now int64) []report.Band {
 	if len(s.kept) < 3*fewestInBand || now <= start {
 		return nil

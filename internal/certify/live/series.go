@@ -10,14 +10,14 @@ import (
 
 const gib = 1 << 30
 
-// mostPoints bounds a line over the whole run; when it has more, two neighbours become one.
+// mostPoints bounds the points of a line over the whole run. If it has more, neighbouring points are joined in pairs.
 const mostPoints = 400
 
-// trace is a line over the run that keeps the largest value of each stretch: a peak must not vanish.
+// trace is a line over the run that keeps the largest value of each part, so that peaks stay visible.
 type trace struct {
-	width  int64 // of a stretch
+	width  int64 // length of a part, in nanoseconds
 	points []report.Point
-	last   int64 // number of the newest stretch
+	last   int64 // number of the newest part
 }
 
 func (t *trace) add(at int64, y float64) {
@@ -43,12 +43,12 @@ func (t *trace) add(at int64, y float64) {
 	t.last = at / t.width
 }
 
-// resources is what the server uses, over the run.
+// resources is the memory and CPU that the server used over the run.
 type resources struct {
 	newest        *evidence.Sample
 	peakRSS       int64
 	cores, peak   float64
-	from          *evidence.Sample // the sample that CPU is counted from
+	from          *evidence.Sample // the sample from which CPU time is counted
 	fromAt        int64
 	memory, usage trace
 }
@@ -61,9 +61,9 @@ func (r *resources) add(at int64, s *evidence.Sample) {
 	r.peakRSS = max(r.peakRSS, s.RSS)
 	r.memory.add(at, float64(s.RSS)/gib)
 	switch dt := time.Duration(at - r.fromAt).Seconds(); {
-	case r.from == nil || s.CPUSeconds < r.from.CPUSeconds: // the first, or of another process
+	case r.from == nil || s.CPUSeconds < r.from.CPUSeconds: // the first sample, or one of another process
 		r.from, r.fromAt = s, at
-	case dt >= 1: // process accounting counts in ticks of 10 ms
+	case dt >= 1: // because the kernel counts CPU time in ticks of 10 ms
 		r.cores = (s.CPUSeconds - r.from.CPUSeconds) / dt
 		r.peak = math.Max(r.peak, r.cores)
 		r.usage.add(at, r.cores)

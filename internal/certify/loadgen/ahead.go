@@ -5,22 +5,23 @@ import (
 	"sync/atomic"
 )
 
-// Requests are made before they are due, and not by the goroutine that keeps the schedule: writing a prompt of 32 kB
-// as JSON takes longer than the gap between two arrivals of a thousand a second, and whoever allocates is made to
-// help the garbage collector. A burst of as many requests as are ready meets no work but sending.
+// Requests are made before they are due, and by another goroutine than the one that follows the schedule. Encoding a
+// prompt of 32 kB as JSON takes longer than the gap between two arrivals at 1,000 requests/s, and a goroutine that
+// allocates may have to help the garbage collector. A burst of up to readyRequests then only needs sending.
 const (
 	readyRequests = 64
-	readyBytes    = 8 << 20 // beyond it one at a time is made ahead
+	readyBytes    = 8 << 20 // beyond it, only one request at a time is made ahead
 )
 
-// Priorities of the threads of a schedule, where the process may have real-time ones. On a machine that others keep
-// busy a thread without one falls behind by more than is ready.
+// Priorities of a schedule's threads, if the process may have real-time threads. On a busy machine, a thread of normal
+// priority falls behind by more requests than are ready.
 const (
 	makeFirst = 1
 	sendFirst = 2
 )
 
-// takeThread fits the calling goroutine's thread for a schedule; it ends with the goroutine.
+// takeThread locks the calling goroutine to its thread, and gives the thread a real-time priority if the clock can.
+// The thread ends with the goroutine.
 func (c *Client) takeThread(priority uint32) {
 	runtime.LockOSThread()
 	if k, ok := c.clock.(interface{ takeThread(uint32) }); ok {
@@ -37,13 +38,13 @@ type made struct {
 // ahead makes a plan's requests in order.
 type ahead struct {
 	ready chan made
-	taken chan struct{} // some were, so that there may be room again
+	taken chan struct{} // signals that some were taken, so there may be room again
 	stop  chan struct{}
 	ended chan struct{}
-	bytes atomic.Int64 // of those that are ready
+	bytes atomic.Int64 // size of those that are ready
 }
 
-// makeAhead begins with the first request. scheduled: a schedule waits for them.
+// makeAhead starts with the first request. scheduled says whether the requests follow a schedule.
 func makeAhead(c *Client, job func(n int) Job, scheduled bool) *ahead {
 	a := &ahead{ready: make(chan made, readyRequests), taken: make(chan struct{}, 1), stop: make(chan struct{}),
 		ended: make(chan struct{})}
@@ -77,7 +78,7 @@ func (a *ahead) run(c *Client, job func(n int) Job) {
 	}
 }
 
-// next gives the next request; it waits only for one that is not made yet.
+// next returns the next request. It waits only if that is not made yet.
 func (a *ahead) next() made {
 	x := <-a.ready
 	a.bytes.Add(-int64(len(x.request.wire)))
@@ -88,7 +89,7 @@ func (a *ahead) next() made {
 	return x
 }
 
-// end returns when no more are made.
+// end stops making requests, and returns when that has stopped.
 func (a *ahead) end() {
 	close(a.stop)
 	<-a.ended

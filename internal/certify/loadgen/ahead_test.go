@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 )
 
-// TestRequestsAreMadeAhead: they come in order, a bounded number and a bounded size of them is ready, and none is made
-// after the end.
+// TestRequestsAreMadeAhead: requests come in order. The number and the size of those that are ready are bounded, and
+// none is made after the end.
 func TestRequestsAreMadeAhead(t *testing.T) {
 	for name, c := range map[string]struct{ size, most, rounds int }{
 		"small": {10, readyRequests + 1, 3 * readyRequests},

@@ -2,5 +2,5 @@
 
 package loadgen
 
-// alive cannot be known here without reading.
+// alive cannot be decided on this system without reading, so it assumes that the connection is open.
 func (cn *conn) alive() bool { return true }

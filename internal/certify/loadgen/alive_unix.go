@@ -4,8 +4,8 @@ package loadgen
 
 import "golang.org/x/sys/unix"
 
-// alive says whether an idle connection can still be used: servers close idle ones after seconds, and a request on a
-// closed one would count as a failure of theirs.
+// alive says whether an idle connection can still be used. Servers close idle connections after some seconds, and a
+// request on a closed one would count as the server's failure.
 func (cn *conn) alive() bool {
 	if cn.raw == nil {
 		return true
@@ -14,7 +14,7 @@ func (cn *conn) alive() bool {
 	err := cn.raw.Read(func(fd uintptr) bool {
 		var b [1]byte
 		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		// Nothing to read is as it should be. TLS sends tickets by itself; plain HTTP has nothing to say.
+		// Normally there is nothing to read. Only TLS sends data without a request: session tickets.
 		ok = err == unix.EAGAIN || err == unix.EINTR || err == nil && n > 0 && cn.tls
 		return true
 	})

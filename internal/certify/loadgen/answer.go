@@ -15,13 +15,14 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// ErrProtocol is matched by errors about an answer that is not what the API promises.
+// ErrProtocol matches errors about an answer that violates the API.
 var ErrProtocol = errors.New("not the OpenAI protocol")
 
-// Reports stands before the message of a server that sends an error as an answer.
+// Reports is the text before the message of a server that sends an error as an answer.
 const Reports = "the server reports"
 
-// answer turns the content of a response into the fields of a request's record, as bytes come. Times are nanoseconds.
+// answer converts the content of a response to the fields of a request's record, as bytes arrive. Times are
+// nanoseconds since the epoch of the run.
 type answer struct {
 	r        *evidence.Request
 	keepText bool
@@ -30,14 +31,14 @@ type answer struct {
 	text     strings.Builder
 	thought  strings.Builder
 	calls    calls
-	offered  bool // the request offers tools: calls are then what was asked for
+	offered  bool // the request offers tools, so calls count as content
 	hash     hash.Hash
 	choices  bool
-	done     bool   // [DONE] has come, or the whole answer
-	model    string // that was asked for
-	tools    bool   // it calls a tool
-	last     []byte // the text of the last chunk, where texts are kept
-	repeats  int    // chunks that begin with the whole chunk before them
+	done     bool   // [DONE] was received, or the whole unstreamed answer
+	model    string // model that was asked for
+	tools    bool   // the answer calls a tool
+	last     []byte // text of the last chunk, if texts are kept
+	repeats  int    // chunks that begin with the whole previous chunk
 }
 
 func newAnswer(r *evidence.Request, q *request) *answer {
@@ -48,7 +49,8 @@ func newAnswer(r *evidence.Request, q *request) *answer {
 	return a
 }
 
-// event takes an event of a stream. A name that is not OpenAI's, as of a ping, may stand over data that is not a JSON.
+// event handles an event of a stream. An event with a name that OpenAI does not use, such as a ping, may have data
+// that is not a JSON object; it is skipped.
 func (a *answer) event(name, data []byte, at int64) error {
 	switch object := bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")); {
 	case len(name) == 0 || a.done || string(name) == "message":
@@ -60,16 +62,16 @@ func (a *answer) event(name, data []byte, at int64) error {
 	return a.chunk(data, at)
 }
 
-// chunk takes the data of one event, complete at time at.
+// chunk handles the data of one event, which was complete at time at.
 func (a *answer) chunk(data []byte, at int64) error {
 	switch {
 	case a.done:
-		return nil // nothing counts behind the end
+		return nil // nothing after the end counts
 	case isDone(data):
 		a.done, a.r.Done = true, at
 		return nil
 	case len(data) == 0:
-		return nil // an event without data is a sign of life
+		return nil // an event without data only keeps the connection alive
 	}
 	p, err := parsePiece(data, "delta")
 	if err != nil {
@@ -78,8 +80,8 @@ func (a *answer) chunk(data []byte, at int64) error {
 	return a.add(&p, at)
 }
 
-// whole takes a response without streaming. Its content has come at the end; when its first token came nobody knows,
-// so First and Chunks stay 0: there is no time to the first token and no time per token in it.
+// whole handles an unstreamed response. Its content arrives at the end, so the time of the first token is not known.
+// First and Chunks stay 0, and the request has no time to the first token and no time per token.
 func (a *answer) whole(body []byte, at int64) error {
 	p, err := parsePiece(body, "message")
 	if err != nil {
@@ -130,13 +132,14 @@ func (a *answer) add(p *piece, at int64) error {
 	if r.Chunks+r.Thoughts >= a.bounds.chunks {
 		return a.bounds.tooMany()
 	}
-	if err := a.share.take(4); err != nil { // of its gap
+	if err := a.share.take(4); err != nil { // memory of the gap
 		return err
 	}
 	if r.Chunks == 0 {
 		r.First = at
 	} else {
-		r.Gaps = append(r.Gaps, int32(min((at-r.Last+500)/1000, math.MaxInt32))) // to the nearest µs, and half an hour
+		// rounded to µs, and at most half an hour
+		r.Gaps = append(r.Gaps, int32(min((at-r.Last+500)/1000, math.MaxInt32)))
 	}
 	r.Last = at
 	r.Chunks++
@@ -154,14 +157,14 @@ func (a *answer) add(p *piece, at int64) error {
 	return a.call(p.calls)
 }
 
-// otherName says that neither name is the beginning of the other: aliases are answered by a version, and Ollama's
-// names by name:tag.
+// otherName says whether neither name is the beginning of the other. Servers answer an alias with a version, and
+// Ollama answers a name with name:tag, which do not count as other names.
 func otherName(answers []byte, asked string) bool {
 	n := min(len(answers), len(asked))
 	return string(answers[:n]) != asked[:n]
 }
 
-// keep adds to a text that the record will carry, up to its bound.
+// keep adds to a text that is recorded, up to its bound.
 func (a *answer) keep(to *strings.Builder, text []byte) error {
 	if !a.keepText {
 		return nil
@@ -177,7 +180,7 @@ func (a *answer) keep(to *strings.Builder, text []byte) error {
 	return a.share.take(len(text))
 }
 
-// think takes reasoning: tokens that are timed like any other, and no content.
+// think handles reasoning, whose tokens are timed like any others but are not content.
 func (a *answer) think(text []byte, at int64) error {
 	r := a.r
 	if r.Chunks+r.Thoughts >= a.bounds.chunks {
@@ -191,12 +194,12 @@ func (a *answer) think(text []byte, at int64) error {
 	return a.keep(&a.thought, text)
 }
 
-// record completes the text fields, whatever came of the request.
+// record completes the text fields, whether the request succeeded or not.
 func (a *answer) record() {
 	a.r.Thought = a.thought.String()
 	a.calls.record(a.r, a.keepText)
 	if a.r.Opened >= a.r.Begins() {
-		a.r.Opened = 0 // in the packet of the first token, or there was none
+		a.r.Opened = 0 // it came in the packet of the first token, or without any token
 	}
 	if a.r.TextBytes > 0 {
 		a.r.TextHash = hex.EncodeToString(a.hash.Sum(nil))[:16]
@@ -204,10 +207,10 @@ func (a *answer) record() {
 	}
 }
 
-// fewestRepeats is how many chunks must repeat the ones before them, all of them, to be not an accident of a text.
+// fewestRepeats is how many chunks, if all of them repeat the chunk before, cannot be a coincidence of the text.
 const fewestRepeats = 3
 
-// judge says what is wrong, as an answer, with a response that ended well as HTTP.
+// judge returns an error if the answer is wrong, although the HTTP response was complete.
 func (a *answer) judge() error {
 	end := a.r.Ended()
 	switch {

@@ -5,19 +5,20 @@ import (
 	"time"
 )
 
-// arrivalConn is a connection that knows when the bytes of its last Read came.
+// arrivalConn is a connection that knows when the bytes of its last Read arrived.
 type arrivalConn interface {
 	net.Conn
 	arrived() time.Time
-	// late is how long the bytes of the last Read had waited for it; 0 where nobody knows
+	// late is how long the bytes of the last Read had waited to be read; 0 if that is not known
 	late() time.Duration
-	// packets is how many packets with data have come over it so far; ok is false where nobody knows
+	// packets is the number of packets with data received so far; ok is false if that is not known
 	packets() (n int, ok bool)
 }
 
-// stampArrivals makes a connection tell arrivals: by the kernel's stamp of the packet where it gives one, and clock is
-// the system's, otherwise by the time at which Read returns. The kernel's does not depend on how soon this process
-// gets a processor, which on a machine that the server under test keeps busy takes milliseconds.
+// stampArrivals wraps a connection so that it knows arrival times. If clock is the system's, and the kernel stamps
+// packets, an arrival is the stamp of the packet. Otherwise it is the time at which Read returns. The kernel's stamp
+// does not depend on how soon this process gets a processor, which takes milliseconds on a machine that the server
+// under test keeps busy.
 func stampArrivals(c net.Conn, clock Clock) arrivalConn {
 	if clock == SystemClock() {
 		if a := kernelArrivals(c); a != nil {
@@ -27,7 +28,7 @@ func stampArrivals(c net.Conn, clock Clock) arrivalConn {
 	return &readStamps{Conn: c, clock: clock}
 }
 
-// readStamps stamps when Read returns.
+// readStamps takes the time at which Read returns as the arrival.
 type readStamps struct {
 	net.Conn
 	clock Clock

@@ -1,7 +1,7 @@
 //go:build (amd64 || arm64) && !race
 
-// Not under the race detector: it learns from package syscall alone that what is read over a connection comes after
-// what was done before the write.
+// Excluded under the race detector, which only knows from package syscall that a read from a connection happens after
+// the write on its other side.
 
 package loadgen
 
@@ -16,26 +16,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelStamps reads by recvmsg, which gives the time at which the kernel got the last packet read. The kernel joins
-// packets that wait to be read, up to seventeen of them, and keeps the last one's time alone: where the client is
-// late, nobody knows when the others came.
+// kernelStamps reads with recvmsg, which returns the time at which the kernel received the last packet of a read. The
+// kernel joins up to seventeen packets that wait to be read, and keeps only the time of the last one. So if the client
+// reads late, the times of the others are lost.
 type kernelStamps struct {
 	net.Conn
 	raw    syscall.RawConn
 	at     time.Time
-	waited time.Duration // the last packet, to be read
+	waited time.Duration // how long the last packet waited to be read
 	clock  wallClock
 
-	// Of the read under way; receive is kept so that no read makes a new closure.
+	// State of the read under way. receive is stored so that a read does not allocate a closure.
 	p       []byte
 	n       int
 	err     error
-	oob     [64]byte // one control message of 32 bytes
+	oob     [64]byte // room for the control message, which has 32 bytes
 	oobn    int
 	receive func(fd uintptr) bool
 }
 
-// kernelArrivals is nil where the kernel gives no stamps.
+// kernelArrivals returns nil if the kernel does not stamp packets of this connection.
 func kernelArrivals(c net.Conn) arrivalConn {
 	socket, ok := c.(*net.TCPConn)
 	if !ok {
@@ -66,7 +66,7 @@ func kernelArrivals(c net.Conn) arrivalConn {
 func (k *kernelStamps) arrived() time.Time  { return k.at }
 func (k *kernelStamps) late() time.Duration { return k.waited }
 
-// packets asks the kernel, which takes a system call and some garbage.
+// packets asks the kernel, which costs a system call and an allocation.
 func (k *kernelStamps) packets() (n int, ok bool) {
 	err := k.raw.Control(func(fd uintptr) {
 		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
@@ -100,18 +100,18 @@ func (k *kernelStamps) Read(p []byte) (int, error) {
 	return k.n, nil
 }
 
-// maxAgo bounds what a stamp is believed: nothing keeps a reader waiting for longer.
+// maxAgo is the largest accepted age of a stamp. Packets do not wait longer than that to be read.
 const maxAgo = 10 * time.Second
 
-// wallClock turns stamps, which are on the wall clock, into times on the monotonic one, and notices when the wall
-// clock was set: what a stamp from before says is worth nothing then.
+// wallClock converts stamps, which are times of the wall clock, to the monotonic clock. It detects when the wall clock
+// was set, which makes earlier stamps useless.
 type wallClock struct {
-	seen time.Time // the last look at both clocks
+	seen time.Time // when both clocks were last read
 }
 
-// arrival is when a packet came that was read at now, with the kernel's stamp if there is one. Seen from now, it came
-// a little while ago. Where the clocks moved apart since the last look, by more than the millisecond that reading
-// both may take and the thousandth by which a clock is slewed, the time of the read has to do.
+// arrival is when a packet arrived that was read at now: before now by the age of the kernel's stamp. It is now itself
+// if there is no stamp, or if the clocks moved apart since they were last read. They may differ by a millisecond, for
+// the time that reading both takes, and by a thousandth of the elapsed time, for slewing.
 func (w *wallClock) arrival(now time.Time, stamp int64, stamped bool) time.Time {
 	elapsed := now.Sub(w.seen)
 	apart := now.Round(0).Sub(w.seen.Round(0)) - elapsed
@@ -125,7 +125,7 @@ func (w *wallClock) arrival(now time.Time, stamp int64, stamped bool) time.Time 
 	return now
 }
 
-// stamp finds SCM_TIMESTAMPNS, a struct timespec of two 64-bit fields, among control messages.
+// stamp finds SCM_TIMESTAMPNS among control messages. It is a struct timespec of two 64-bit fields.
 func stamp(oob []byte) (ns int64, ok bool) {
 	for len(oob) >= unix.SizeofCmsghdr {
 		size := binary.NativeEndian.Uint64(oob)

@@ -4,5 +4,5 @@ package loadgen
 
 import "net"
 
-// kernelArrivals has no stamps to offer here.
+// kernelArrivals returns nil, because stamps of the kernel cannot be used here.
 func kernelArrivals(net.Conn) arrivalConn { return nil }

@@ -8,7 +8,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// BenchmarkClient measures the generator's own error as every certificate does. Errors are in milliseconds.
+// BenchmarkClient measures the client's own error as every certification does. Errors are in milliseconds.
 func BenchmarkClient(b *testing.B) {
 	for _, c := range []struct {
 		name string

@@ -11,7 +11,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// awayConn is a connection whose reader goes away before a read, until it is called back.
+// awayConn is a connection whose reader can be stopped before a read, and continued later.
 type awayConn struct {
 	arrivalConn
 	reads, from int
@@ -31,8 +31,8 @@ func (c *awayConn) Read(p []byte) (int, error) {
 }
 
 // TestAStalledClientKnowsWhatItMissed: a client that could not read for 200 ms gets the chunks of that time at once,
-// and the kernel kept few of their times. It counts the others, also where it comes back just behind the last of them;
-// one that reads in time counts none.
+// and the kernel has kept only a few of their times. The client counts the others, even if it reads just after the
+// last one arrived. A client that reads in time counts none.
 func TestAStalledClientKnowsWhatItMissed(t *testing.T) {
 	const chunks, gap = 30, 10 * time.Millisecond
 	for name, from := range map[string]int{"in time": 0, "away from the first chunk on": 1, "away later": 8} {
@@ -41,7 +41,7 @@ func TestAStalledClientKnowsWhatItMissed(t *testing.T) {
 		sent := make([]time.Time, chunks)
 		go func() {
 			written := int64(0)
-			write := func(text string) { // the next comes when this has been read, however busy the machine is
+			write := func(text string) { // returns when the text was read, however busy the machine is
 				n, _ := io.WriteString(out, text)
 				for written += int64(n); a.read.Load() != written && !a.away.Load(); {
 					time.Sleep(time.Millisecond)
@@ -65,7 +65,7 @@ func TestAStalledClientKnowsWhatItMissed(t *testing.T) {
 		cn := newConn(a, a, nil, SystemClock())
 		r := evidence.Request{}
 		_, _, err := cn.receive(epoch, &request{stream: true, bounds: boundsOf(0)}, &r)
-		wrong := 0 // gaps that are far from true
+		wrong := 0 // gaps that are far from the true ones
 		for i, g := range r.Gaps {
 			if d := time.Duration(g)*time.Microsecond - sent[i+1].Sub(sent[i]); d.Abs() > gap/2 {
 				wrong++
@@ -80,9 +80,9 @@ func TestAStalledClientKnowsWhatItMissed(t *testing.T) {
 	}
 }
 
-// TestSmallReadsTellNoMore: the kernel joins chunks while they wait to be read, so that reading them one by one does
-// not give each its own time: 20 of them, 10 ms apart, have two or three stamps left. Where a kernel gives more, the
-// client can use them.
+// TestSmallReadsTellNoMore: the kernel joins chunks while they wait to be read, so reading them one by one does not
+// give each its own time. Of 20 chunks, 10 ms apart, two or three stamps are left. If this test fails because a kernel
+// keeps more, the client can use them.
 func TestSmallReadsTellNoMore(t *testing.T) {
 	in, out := socketPair(t)
 	const chunks, size = 20, 60

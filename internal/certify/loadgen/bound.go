@@ -7,31 +7,32 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// Bounds of a response, in bytes. A server without end must not fill the client's memory or the run's time.
+// Bounds of a response, in bytes. A server that never stops sending must not fill the client's memory or use up the
+// run's time.
 const (
-	maxHeader = 64 << 10 // heads of interim responses included; servers and proxies send 8 KiB at most
-	maxStream = 64 << 20 // 500 bytes for each of the most chunks
+	maxHeader = 64 << 10 // including the heads of interim responses; servers and proxies send 8 KiB at most
+	maxStream = 64 << 20 // 500 bytes for each of evidence.MaxChunks
 	maxWhole  = 4 << 20
-	maxError  = 4 << 10 // of an error's body
-	maxTail   = 4 << 10 // behind [DONE]
+	maxError  = 4 << 10 // body of an error response
+	maxTail   = 4 << 10 // what follows [DONE]
 
-	// maxValues bounds the values of a chunk or a whole answer: what decoding it takes is some 100 bytes for each.
+	// maxValues bounds the JSON values of a chunk or of an unstreamed answer. Decoding takes about 100 bytes for each.
 	maxValues = 1 << 16
 
-	// maxHeld bounds what all answers under way hold together: texts, gaps, incomplete lines.
+	// maxHeld bounds the memory of all answers under way together: texts, gaps and incomplete lines.
 	maxHeld = 256 << 20
 )
 
-// bounds of an answer follow from the tokens that were asked for.
+// bounds limit an answer by the number of tokens that were asked for.
 type bounds struct {
-	tokens int // max_tokens of the request; 0: it has none
+	tokens int // max_tokens of the request; 0 if it has none
 	chunks int
-	text   int // bytes that are kept
+	text   int // bytes of text that are kept
 }
 
-// boundsOf allows eight chunks a token, and a thousand more for what is not a token: gateways that let text appear
-// smoothly send a chunk for each letter, of which a token has four on average. A token is 4
-// bytes on average and 64 on none.
+// boundsOf allows eight chunks for each token, because gateways that smooth the stream send a chunk for each letter,
+// and a token has four letters on average. It allows a thousand more for chunks without a token. For text it allows 64
+// bytes for each token, which has 4 on average.
 func boundsOf(tokens int) bounds {
 	if tokens <= 0 {
 		return bounds{0, evidence.MaxChunks, evidence.MaxText}
@@ -49,13 +50,13 @@ func (b bounds) tooMany() error {
 		b.chunks, b.tokens)
 }
 
-// share is what one answer holds of the memory that all of a client's have together. nil has no bound.
+// share is the part of the client's memory for answers that one answer uses. A nil share has no bound.
 type share struct {
 	all  *atomic.Int64
 	mine int64
 }
 
-// take adds bytes; the error is of a client that has no more of them.
+// take adds n bytes. It returns an error of class evidence.FailClient if all answers together exceed maxHeld.
 func (s *share) take(n int) error {
 	if s == nil || n == 0 {
 		return nil
@@ -68,7 +69,7 @@ func (s *share) take(n int) error {
 	return nil
 }
 
-// back gives all of it back.
+// back returns the whole share.
 func (s *share) back() {
 	if s != nil {
 		s.all.Add(-s.mine)

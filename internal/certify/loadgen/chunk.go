@@ -8,31 +8,31 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
-// piece is what one chunk of a stream, or one whole answer, says about choice 0.
+// piece is the content of one chunk of a stream, or of one unstreamed answer, for choice 0.
 type piece struct {
-	text    []byte // content; valid until the next parse of the same bytes
+	text    []byte // content; valid while the parsed bytes are unchanged
 	thought []byte // reasoning_content or reasoning, likewise
 	calls   []callPiece
-	// why the calls could not be read
+	// why the tool calls could not be read
 	badCalls error
 	choices  bool   // there is at least one choice
 	finish   string // finish_reason, empty if there is none yet
-	usage    bool   // the three counts below were given
+	usage    bool   // usage is present, with the counts below
 	prompt   int
 	output   int
 	cached   int
-	hidden   int    // of output: reasoning tokens, which a server may bill without showing them
-	tools    bool   // there is a call of a tool
-	model    []byte // that answers; valid until the next parse of the same bytes
-	fault    string // the server's error message in place of an answer
+	hidden   int    // the part of output that is reasoning, which a server may bill without showing it
+	tools    bool   // there is a tool call
+	model    []byte // model that answers; valid while the parsed bytes are unchanged
+	fault    string // the server's error message, if it sent one instead of an answer
 }
 
 var errJSON = errors.New("broken JSON")
 
-// parsePiece reads a chunk, whose choices hold member ("delta" in streams, "message" in whole answers). The usual
-// forms are read in one pass without allocation; whatever is unusual (escapes in the text, repeated keys, several
-// choices, deep nesting) goes to encoding/json, as does everything that looks wrong, for its error message. Keys are
-// matched exactly, unlike encoding/json does.
+// parsePiece reads a chunk. member is the key of the message in a choice: "delta" in streams, "message" in unstreamed
+// answers. The usual forms are read in one pass without allocation. Unusual ones (escapes in the text, repeated keys,
+// several choices, deep nesting) are read by encoding/json. So is everything that looks wrong, for the error message.
+// Keys must match exactly, unlike in encoding/json.
 func parsePiece(data []byte, member string) (piece, error) {
 	s := scanner{b: data}
 	var p piece
@@ -45,7 +45,7 @@ func parsePiece(data []byte, member string) (piece, error) {
 	return slowPiece(data, member)
 }
 
-// scanner walks JSON. Its methods return false when the slow path must decide.
+// scanner reads JSON. Its methods return false if the slow path must decide.
 type scanner struct {
 	b []byte
 	i int
@@ -62,7 +62,7 @@ func (s *scanner) space() {
 	}
 }
 
-// take moves over c and the space before it.
+// take skips c and the white space before it.
 func (s *scanner) take(c byte) bool {
 	s.space()
 	if s.i < len(s.b) && s.b[s.i] == c {
@@ -72,7 +72,7 @@ func (s *scanner) take(c byte) bool {
 	return false
 }
 
-// null moves over null, if it stands here.
+// null skips null, if that comes next.
 func (s *scanner) null() bool { return s.literal("null") }
 
 func (s *scanner) literal(word string) bool {
@@ -102,7 +102,7 @@ func (s *scanner) str() ([]byte, bool) {
 	return nil, false
 }
 
-// skipStr moves over a string with simple escapes.
+// skipStr skips a string, which may have escapes.
 func (s *scanner) skipStr() bool {
 	if !s.take('"') {
 		return false
@@ -133,7 +133,7 @@ func (s *scanner) skipStr() bool {
 	return false
 }
 
-// hex4 moves to the last of four hexadecimal digits after \u.
+// hex4 moves to the last of the four hexadecimal digits after \u.
 func (s *scanner) hex4() bool {
 	if len(s.b)-s.i < 5 {
 		return false
@@ -141,7 +141,7 @@ func (s *scanner) hex4() bool {
 	for range 4 {
 		s.i++
 		c := s.b[s.i]
-		letter := c | 0x20 // only letters: a control character would become a digit
+		letter := c | 0x20 // for letters only, because it would turn a control character into a digit
 		if !(c >= '0' && c <= '9' || letter >= 'a' && letter <= 'f') {
 			return false
 		}
@@ -149,7 +149,7 @@ func (s *scanner) hex4() bool {
 	return true
 }
 
-// digits moves over digits, at least one.
+// digits skips digits. There must be at least one.
 func (s *scanner) digits() bool {
 	from := s.i
 	for s.i < len(s.b) && s.b[s.i] >= '0' && s.b[s.i] <= '9' {
@@ -175,7 +175,7 @@ func (s *scanner) count() (int, bool) {
 	return n, true
 }
 
-// skipNumber moves over a number.
+// skipNumber skips a number.
 func (s *scanner) skipNumber() bool {
 	if s.b[s.i] == '-' {
 		s.i++
@@ -200,7 +200,7 @@ func (s *scanner) skipNumber() bool {
 	return true
 }
 
-// skip moves over any value nested at most depth deep.
+// skip skips any value that is nested at most depth deep.
 func (s *scanner) skip(depth int) bool {
 	s.space()
 	if s.i == len(s.b) || depth == 0 {
@@ -223,7 +223,7 @@ func (s *scanner) skip(depth int) bool {
 	return s.skipNumber()
 }
 
-// object reads an object, calling member at each value.
+// object reads an object. It calls member at each value, which member must read.
 func (s *scanner) object(member func(key []byte) bool) bool {
 	if !s.take('{') {
 		return false
@@ -242,7 +242,7 @@ func (s *scanner) object(member func(key []byte) bool) bool {
 	}
 }
 
-// array reads an array, calling element at each value.
+// array reads an array. It calls element at each value, which element must read.
 func (s *scanner) array(element func() bool) bool {
 	if !s.take('[') {
 		return false
@@ -260,14 +260,14 @@ func (s *scanner) array(element func() bool) bool {
 	}
 }
 
-// once is false for a key that stood before: which of the two counts is for the slow path to say.
+// once is false for a repeated key, because the slow path decides which of the values counts.
 func once(seen *uint8, bit uint8) bool {
 	again := *seen&bit != 0
 	*seen |= bit
 	return !again
 }
 
-// maxDepth is far more than any chunk nests.
+// maxDepth is far deeper than chunks are nested.
 const maxDepth = 16
 
 func (s *scanner) piece(p *piece, member string) bool {
@@ -289,12 +289,13 @@ func (s *scanner) piece(p *piece, member string) bool {
 			p.model, ok = s.str()
 			return ok
 		case "error":
-			return s.null() // any other error: the slow path finds its message
+			return s.null() // any other value is an error, whose message the slow path finds
 		}
 		return s.skip(maxDepth)
 	})
 	s.space()
-	return ok && s.i == len(s.b) && (p.choices || p.usage) // neither: the slow path sees whether it is an error
+	// without both, the slow path decides whether it is an error
+	return ok && s.i == len(s.b) && (p.choices || p.usage)
 }
 
 func (s *scanner) choices(p *piece, member string) bool {
@@ -339,7 +340,7 @@ func (s *scanner) message(p *piece) bool {
 		into, bit := &p.text, uint8(1)
 		switch string(key) {
 		case "content":
-		case "reasoning_content", "reasoning": // vLLM renames the one to the other; where both stand they are the same
+		case "reasoning_content", "reasoning": // vLLM renamed the one to the other; if both are present they are equal
 			into, bit = &p.thought, 2
 		case "refusal", "function_call":
 			return s.null()
@@ -394,7 +395,7 @@ func (s *scanner) detail(name string, into *int) bool {
 	})
 }
 
-// finishReason gives the usual reasons without a new string.
+// finishReason returns the usual reasons without allocating a string.
 func finishReason(b []byte) string {
 	switch string(b) {
 	case "stop":

@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-// slowPiece is parsePiece by encoding/json, and decides what is valid.
+// slowPiece is parsePiece with encoding/json, and defines what is valid.
 func slowPiece(data []byte, member string) (p piece, err error) {
 	var top struct {
 		Choices []map[string]json.RawMessage
@@ -45,7 +45,7 @@ func slowPiece(data []byte, member string) (p piece, err error) {
 	return p, err
 }
 
-// slowChoice adds a choice to the piece; several with index 0 follow one another.
+// slowChoice adds a choice to the piece. Several choices with index 0 are appended to each other.
 func slowChoice(p *piece, choice map[string]json.RawMessage, member string) error {
 	var index int
 	var message map[string]json.RawMessage
@@ -59,7 +59,7 @@ func slowChoice(p *piece, choice map[string]json.RawMessage, member string) erro
 		return err
 	}
 	if field(message, "refusal", &refusal) == nil && text == "" {
-		text = refusal // what a user gets to read in place of content
+		text = refusal // the user reads it instead of content
 	}
 	p.thought = append(p.thought, thought...)
 	p.thought = append(p.thought, thoughtOf(message)...)
@@ -69,7 +69,7 @@ func slowChoice(p *piece, choice map[string]json.RawMessage, member string) erro
 	p.tools = p.tools || callsTool(message)
 	calls, err := callsOf(message)
 	if p.calls = append(p.calls, calls...); err != nil {
-		p.badCalls = err // an error where tools were offered
+		p.badCalls = err // only an error if tools were offered
 	}
 	if finish != "" {
 		p.finish = finish
@@ -77,7 +77,7 @@ func slowChoice(p *piece, choice map[string]json.RawMessage, member string) erro
 	return nil
 }
 
-// thoughtOf is the reasoning of a message. Some gateways put an object there, which holds no text for a reader.
+// thoughtOf is the reasoning of a message. An object there, as some gateways send it, is ignored.
 func thoughtOf(message map[string]json.RawMessage) string {
 	for _, key := range []string{"reasoning_content", "reasoning"} {
 		var text string
@@ -88,8 +88,8 @@ func thoughtOf(message map[string]json.RawMessage) string {
 	return ""
 }
 
-// contentOf is the content of a message: a text, or parts of which those of type "thinking" are reasoning, as
-// Mistral's API has them.
+// contentOf is the content of a message: a text, or a list of parts. As in Mistral's API, parts of type "thinking" are
+// reasoning.
 func contentOf(message map[string]json.RawMessage) (text, thought string, err error) {
 	raw := message["content"]
 	if len(raw) == 0 || raw[0] != '[' {
@@ -115,7 +115,7 @@ func contentOf(message map[string]json.RawMessage) (text, thought string, err er
 	return text, thought, nil
 }
 
-// callsTool says that a message calls a tool.
+// callsTool says whether a message calls a tool.
 func callsTool(message map[string]json.RawMessage) bool {
 	var calls []json.RawMessage
 	return given(message["function_call"]) ||
@@ -133,7 +133,7 @@ func slowCounts(p *piece, usage map[string]json.RawMessage) error {
 		countField(output, "reasoning_tokens", &p.hidden))
 }
 
-// countField is field of a whole number, which may be written as 12.0.
+// countField is field for a whole number, which may be written as 12.0.
 func countField(from map[string]json.RawMessage, key string, v *int) error {
 	var x float64
 	if raw := from[key]; json.Unmarshal(raw, &x) == nil && x == math.Trunc(x) && math.Abs(x) <= 1<<53 {
@@ -143,7 +143,7 @@ func countField(from map[string]json.RawMessage, key string, v *int) error {
 	return field(from, key, v)
 }
 
-// field reads a member into v; null and absence leave it alone.
+// field reads a member into v. If it is null or absent, v is unchanged.
 func field(from map[string]json.RawMessage, key string, v any) error {
 	raw := from[key]
 	if !given(raw) {
@@ -157,8 +157,8 @@ func field(from map[string]json.RawMessage, key string, v any) error {
 
 func given(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
 
-// faultIn is the message of an object that is an error: OpenAI's, or one in the shape of FastAPI, of older vLLM and
-// LMDeploy, or of Anthropic. "" where it is none.
+// faultIn is the message of an error object in the format of OpenAI, FastAPI, older vLLM and LMDeploy, or Anthropic;
+// "" if the object is not an error.
 func faultIn(keys map[string]json.RawMessage) string {
 	if raw := keys["error"]; given(raw) {
 		return faultMessage(raw)
@@ -179,7 +179,7 @@ func faultIn(keys map[string]json.RawMessage) string {
 	return ""
 }
 
-// faultMessage finds the message in an error object, a plain string, or anything.
+// faultMessage finds the message in an error object or a string. Of anything else it returns the JSON.
 func faultMessage(raw json.RawMessage) string {
 	var object struct {
 		Message string

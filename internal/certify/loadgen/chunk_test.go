@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// pieces are chunks as servers send them, and as they should not.
+// pieces are valid and invalid chunks.
 var pieces = []string{
 	`{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"word "},"finish_reason":null}]}`,
 	`{"choices":[{"index":0,"delta":{"role":"assistant","content":null}}]}`,
@@ -38,13 +38,13 @@ var pieces = []string{
 	`{"a":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
 }
 
-// comparable is a piece as values.
+// comparable converts a piece to values that can be compared.
 func comparable(p piece) [9]any {
 	return [9]any{string(p.text), p.choices, p.finish, p.usage, p.prompt, p.output, p.cached, p.fault,
 		fmt.Sprint(p.calls)}
 }
 
-// checkPiece holds the fast path to encoding/json: where it answers at all, the answer is the same.
+// checkPiece compares the fast path with encoding/json: if it returns a result at all, that is the same.
 func checkPiece(t *testing.T, data []byte) {
 	t.Helper()
 	for _, member := range []string{"delta", "message"} {

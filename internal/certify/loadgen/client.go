@@ -22,7 +22,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// ErrURL is matched by errors about a target's address.
+// ErrURL matches errors about a target's URL.
 var ErrURL = errors.New("invalid target URL")
 
 // Defaults of ClientOptions.
@@ -31,68 +31,72 @@ const (
 	DefaultTimeout = 2 * time.Minute
 )
 
-// inlineWrite is the largest request, in bytes, that the thread of the schedule writes itself: it fits the socket's
-// buffer, which is made as large (Linux counts its own overhead in, and doubles the size for it), so that the write
-// cannot wait for the server. Larger ones, and those over sockets whose buffer is not known, are written by a
-// goroutine of their own; it is started after their time was taken, and its start counts as the server's.
+// inlineWrite is the largest request, in bytes, that the thread of the schedule writes itself. It fits the socket's
+// send buffer, so the write does not wait for the server. Larger requests, and those on sockets with a smaller buffer,
+// are written by a goroutine of their own. Their time is taken before that goroutine starts, so the start of the
+// goroutine counts as part of the server's time.
 const (
 	inlineWrite = 64 << 10
-	smallWrite  = 8 << 10 // fits the smallest buffer of any system
+	smallWrite  = 8 << 10 // fits the smallest buffer of all systems
 )
 
 // Job is one request to make.
 type Job struct {
 	Prompt   string // the prompt's key, for the record
 	Body     []byte // the complete JSON request
-	KeepText bool   // the record carries the answer's text
+	KeepText bool   // whether the record has the answer's text
 
-	MaxTokens int    // that the body asks for, for the record, where requests of a phase differ in it; 0: they do not
-	Session   string // the conversation that it is a turn of, for the record
-	Turn      int    // its place in it, from 0
-	Forget    bool   // KeepText is for Plan.Then alone: the record goes without
+	// max_tokens of the body, for the record, if it differs between the requests of a phase; otherwise 0
+	MaxTokens int
+	Session   string // the conversation of which it is a turn, for the record
+	Turn      int    // position of the turn, from 0
+	Forget    bool   // KeepText is only for Plan.Then: the record gets no text
 }
 
-// ClientOptions are optional in every field.
+// ClientOptions configure a Client. Every field is optional.
 type ClientOptions struct {
-	APIKey  string            // sent as a bearer token
-	Conns   int               // most idle connections kept; 0: DefaultConns
-	Timeout time.Duration     // from sending a request to its end; 0: DefaultTimeout
-	Clock   Clock             // nil: the system's
-	TLS     *tls.Config       // for https; nil: the system's roots
-	Route   string            // path of chat completions, as it is escaped in a URL; empty: below /v1
-	Header  http.Header       // sent with each request; one of the client's own names replaces what it sends
-	Query   url.Values        // added to the route
-	Tracer  *telemetry.Tracer // begins a trace with each request; nil: none
-	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
-	HTTP2   bool // speak HTTP/2, to servers that have nothing else
+	APIKey  string        // sent as a bearer token
+	Conns   int           // most idle connections that are kept; 0: DefaultConns
+	Timeout time.Duration // time limit from sending a request to its end; 0: DefaultTimeout
+	Clock   Clock         // nil: the system's
+	TLS     *tls.Config   // for https; nil: the system's roots
+	// path of chat completions, escaped as in a URL; empty: the URL's path with /v1/chat/completions
+	Route  string
+	Header http.Header       // sent with each request; replaces the client's own headers of the same names
+	Query  url.Values        // query added to the route
+	Tracer *telemetry.Tracer // starts a trace with each request; nil: no traces
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	HTTP2  bool // speak HTTP/2, for servers that speak nothing else
 }
 
-// Client speaks HTTP/1.1 to one server, a connection for each request in flight, or HTTP/2 where it must. It follows
-// no redirects and uses no proxies: each of them would hide what the server did. It sends a request twice in one
-// case, which the record tells: the server closed a kept connection just as the request came. It is safe for
-// concurrent use.
+// Client sends requests to one server, over HTTP/1.1 with a connection for each request in flight, or over HTTP/2. It
+// follows no redirects and uses no proxies, because they would hide what the server did. It sends a request again in
+// one case only, which the record shows: if the server closed a kept connection just as the request arrived. It is
+// safe for concurrent use.
 type Client struct {
 	o       ClientOptions
 	clock   Clock
 	address string
 	secure  bool
-	head    []byte // of every request, up to the value of Content-Length
+	head    []byte // beginning of every request, up to the value of Content-Length
 
 	http2 *http2 // nil: HTTP/1.1
 
 	idle   stack[*conn]
-	open   atomic.Int64 // connections in idle
+	open   atomic.Int64 // number of connections in idle
 	closed atomic.Bool
 
-	kept, dropped atomic.Int64 // by the server, after an answer
-	held          atomic.Int64 // bytes of the answers under way
+	kept, dropped atomic.Int64 // connections that the server kept or closed after an answer
+	held          atomic.Int64 // memory of the answers under way, in bytes
 }
 
-// settle is how long a connection rests after an answer before it takes the next request. Some servers (llama.cpp's)
-// close it within 0.1 ms without having said so; a request sent meanwhile would be lost, and count as their failure.
+// settle is how long a connection rests after an answer before it is used for the next request. Some servers, such as
+// llama.cpp's, close it within 0.1 ms without an announcement. A request that was sent in that time would be lost, and
+// count as the server's failure.
 const settle = 5 * time.Millisecond
 
-// NewClient makes a client for the server at baseURL, with or without /v1 at its end.
+// NewClient returns a client for the server at baseURL, which may end in /v1. The error for a bad URL matches ErrURL;
+// bad options are errors too.
 func NewClient(baseURL string, o ClientOptions) (*Client, error) {
 	u, err := url.Parse(baseURL)
 	if err != nil {
@@ -138,16 +142,16 @@ func NewClient(baseURL string, o ClientOptions) (*Client, error) {
 	return c, nil
 }
 
-// Warm opens connections until n are idle and a few to spare, since each rests for 5 ms after an answer, so that a
-// schedule does not measure their opening. A server that serves each connection by a thread of a small pool
-// (llama.cpp's) is blocked by more idle ones than it has threads.
+// Warm opens connections before a load, so that the load does not measure their opening. It opens a few more than n,
+// because each rests for 5 ms after an answer. A server with a small pool of threads, one for each connection, such as
+// llama.cpp's, is blocked if there are more idle connections than threads.
 func (c *Client) Warm(ctx context.Context, n int) error {
 	if c.http2 != nil {
 		return c.http2.warm(ctx)
 	}
 	missing := min(n+n/4+2, c.o.Conns) - int(c.open.Load())
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(64) // a listener's queue is short on some systems
+	g.SetLimit(64) // the queue of a listener is short on some systems
 	for range missing {
 		g.Go(func() error {
 			cn, err := c.dial(ctx)
@@ -164,7 +168,7 @@ func (c *Client) Warm(ctx context.Context, n int) error {
 	return nil
 }
 
-// Close closes the idle connections; the ones in use close when their requests end.
+// Close closes the idle connections. Those in use are closed when their requests end.
 func (c *Client) Close() {
 	c.closed.Store(true)
 	if c.http2 != nil {
@@ -175,7 +179,7 @@ func (c *Client) Close() {
 	}
 }
 
-// Do makes one request now, and returns when it has ended. Times in the record count from epoch.
+// Do sends one request now, and returns its record when it has ended. Times in the record count from epoch.
 func (c *Client) Do(ctx context.Context, epoch time.Time, job Job) evidence.Request {
 	q := c.prepare(job)
 	r := evidence.Request{Prompt: job.Prompt, Scheduled: c.since(epoch)}
@@ -190,12 +194,12 @@ func (c *Client) Do(ctx context.Context, epoch time.Time, job Job) evidence.Requ
 // request is a job ready to be sent.
 type request struct {
 	wire     []byte
-	body     []byte // the end of wire
+	body     []byte // the body, which is the end of wire
 	stream   bool
 	keepText bool
-	tools    bool // some are offered
+	tools    bool // the request offers tools
 	bounds   bounds
-	share    share // what its answer holds; whoever is done with its record gives it back
+	share    share // memory of its answer; the code that uses the record last returns it
 	trace    telemetry.Reserved
 	model    string // for the trace
 }
@@ -209,9 +213,9 @@ func (c *Client) prepare(job Job) *request {
 
 		Tools []json.RawMessage `json:"tools"`
 	}
-	_ = json.Unmarshal(job.Body, &asks) // a body that is not JSON is sent as it is, for servers to refuse
+	_ = json.Unmarshal(job.Body, &asks) // a body that is not JSON is sent unchanged, for the server to refuse
 	trace := c.o.Tracer.Reserve()
-	wire := make([]byte, 0, len(c.head)+len(job.Body)+24+80) // 80: of a trace's header
+	wire := make([]byte, 0, len(c.head)+len(job.Body)+24+80) // 80 bytes for the header of a trace
 	wire = strconv.AppendInt(append(wire, c.head...), int64(len(job.Body)), 10)
 	wire = append(trace.AppendHeader(append(wire, "\r\n"...)), "\r\n"...)
 	wire = append(wire, job.Body...)
@@ -220,8 +224,8 @@ func (c *Client) prepare(job Job) *request {
 		bounds: boundsOf(max(asks.MaxTokens, asks.MaxCompletionTokens)), share: share{all: &c.held}}
 }
 
-// send writes a request on an idle connection if there is one and the request is small, and stamps it. Without a
-// connection finish goes on from here: dialling must not hold up the schedule.
+// send takes the time of a request, and writes it to an idle connection if there is one and the request is small. If
+// it returns no connection, finish dials one, because dialing must not delay the schedule.
 func (c *Client) send(ctx context.Context, epoch time.Time, q *request, r *evidence.Request) (*conn, error) {
 	var cn *conn
 	if len(q.wire) <= inlineWrite && c.http2 == nil {
@@ -237,8 +241,8 @@ func (c *Client) send(ctx context.Context, epoch time.Time, q *request, r *evide
 	return cn, cn.write(q.wire, epoch.Add(time.Duration(r.Issued)+c.o.Timeout))
 }
 
-// finish brings a request to its end and its record with it. A connection that can take another request is returned,
-// for the caller to let it rest.
+// finish completes a request and its record. It returns the connection if it can be used again, after the caller has
+// let it rest.
 func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evidence.Request, cn *conn,
 	err error) *conn {
 	if c.http2 != nil {
@@ -278,30 +282,33 @@ func (c *Client) receive(ctx context.Context, epoch time.Time, q *request, r *ev
 	if err != nil {
 		return false, false, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = cn.SetDeadline(time.Unix(1, 0)) }) // ends the read
+	// a deadline in the past ends the read
+	stop := context.AfterFunc(ctx, func() { _ = cn.SetDeadline(time.Unix(1, 0)) })
 	begun, reusable, err = cn.receive(epoch, q, r)
 	return begun, stop() && reusable, err
 }
 
-// raceWait bounds the keep-alive race: a close that crosses a request takes a round trip to show, and a second is that
-// of the farthest server. What is lost later was lost by a server that had the request.
+// raceWait bounds the race between a request and the server's closing of a kept connection. The close is noticed
+// within a round trip, which takes less than a second to the farthest server. A connection that is lost later was lost
+// by a server that had received the request.
 const raceWait = time.Second
 
-// raced says that a request was lost because the server closed a kept connection while it was under way. The server
-// never had it, so it may be sent again.
+// raced says whether a request was lost because the server closed a kept connection while the request was on its way.
+// The server never received it, so it may be sent again.
 func (c *Client) raced(ctx context.Context, epoch time.Time, r *evidence.Request, cn *conn, begun bool,
 	err error) bool {
 	if err == nil || cn == nil || ctx.Err() != nil || c.since(epoch)-r.Issued >= int64(raceWait) {
 		return false
 	}
-	if r.Status == http.StatusRequestTimeout { // HAProxy's farewell to a connection that rested, says RFC 9110 too
+	// HAProxy sends it before closing an idle connection, as RFC 9110 allows
+	if r.Status == http.StatusRequestTimeout {
 		return cn.answers > 1
 	}
 	return cn.answers > 0 && cn.bytes == 0 && !begun && lost(err) && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// rest waits until it is plain that the server keeps a connection, and makes it idle then. A server that drops most is
-// not trusted with any: under load it may take longer to close.
+// rest waits for a while whether the server closes a connection, and makes it idle if not. If the server has closed
+// most connections, none is kept, because under load it may take longer to close them.
 func (c *Client) rest(cn *conn) {
 	dropped := c.dropped.Load()
 	switch {
@@ -316,7 +323,7 @@ func (c *Client) rest(cn *conn) {
 	}
 }
 
-// connect writes the request on a connection, which it dials where none is given.
+// connect writes the request to a connection, and dials one if none is given.
 func (c *Client) connect(ctx context.Context, epoch time.Time, q *request, r *evidence.Request,
 	cn *conn) (*conn, error) {
 	deadline := epoch.Add(time.Duration(r.Issued) + c.o.Timeout)
@@ -370,7 +377,7 @@ func (c *Client) dial(ctx context.Context) (*conn, error) {
 	return cn, nil
 }
 
-// get takes the idle connection that was used last, and closes the ones it finds dead.
+// get takes the idle connection that was used last. It closes dead ones that it finds.
 func (c *Client) get() *conn {
 	for {
 		cn := c.take()
@@ -396,7 +403,7 @@ func (c *Client) put(cn *conn) {
 	}
 	c.open.Add(1)
 	c.idle.push(cn)
-	if c.closed.Load() { // meanwhile
+	if c.closed.Load() { // Close was called meanwhile
 		c.Close()
 	}
 }

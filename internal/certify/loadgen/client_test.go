@@ -43,7 +43,7 @@ func jsonReply(status, body string) string {
 		len(body), body)
 }
 
-// responder is a server that reads requests and leaves what it writes to a test.
+// responder is a server that reads requests, and calls answer to write the responses.
 func responder(t *testing.T, answer func(c net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -90,7 +90,7 @@ func newClient(t *testing.T, url string, o ClientOptions) *Client {
 	return c
 }
 
-func hang(c net.Conn) { // until the client goes away
+func hang(c net.Conn) { // until the client closes the connection
 	_, _ = c.Read(make([]byte, 1))
 	c.Close()
 }
@@ -100,12 +100,12 @@ func reset(c net.Conn) {
 	c.Close()
 }
 
-// send writes text and goes on to the next request.
+// send writes text; then the server reads the next request.
 func send(text string) func(net.Conn) {
 	return func(c net.Conn) { _, _ = io.WriteString(c, text) }
 }
 
-// then writes text and does what comes next.
+// then writes text and calls next.
 func then(text string, next func(net.Conn)) func(net.Conn) {
 	return func(c net.Conn) {
 		_, _ = io.WriteString(c, text)
@@ -122,7 +122,7 @@ func endless(head, part string) func(net.Conn) {
 	}
 }
 
-// TestFailureClasses: each way to fail is told apart, and what is not a failure passes.
+// TestFailureClasses: each way to fail has its class, and what is not a failure passes.
 func TestFailureClasses(t *testing.T) {
 	tail := "0\r\n\r\n"
 	done := event("[DONE]") + tail
@@ -135,7 +135,7 @@ func TestFailureClasses(t *testing.T) {
 		answer func(net.Conn)
 		class  evidence.Failure
 		detail string // part of it
-		whole  bool   // the request asks for no stream
+		whole  bool   // the request does not ask for a stream
 	}{
 		{name: "good", answer: send(head + word + word + finish + done)},
 		{name: "slow first byte", answer: late},
@@ -243,7 +243,7 @@ func TestFailureClasses(t *testing.T) {
 }
 
 func TestNoConnection(t *testing.T) {
-	c := newClient(t, "http://127.0.0.1:1", ClientOptions{}) // nobody listens here
+	c := newClient(t, "http://127.0.0.1:1", ClientOptions{}) // nothing listens on this port
 	if r := c.Do(t.Context(), time.Now(), Job{}); r.Fail != evidence.FailConnect || r.Done == 0 {
 		t.Errorf("refused: %+v", r)
 	}
@@ -277,7 +277,7 @@ func TestNoConnection(t *testing.T) {
 func TestCancelledWhileWaiting(t *testing.T) {
 	c := newClient(t, responder(t, then(head+word, hang)), ClientOptions{})
 	var ctx context.Context
-	for after := 50 * time.Millisecond; ; after *= 4 { // until there is time for the first chunk
+	for after := 50 * time.Millisecond; ; after *= 4 { // until the time limit is long enough for the first chunk
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(t.Context())
 		time.AfterFunc(after, cancel)
@@ -294,7 +294,7 @@ func TestCancelledWhileWaiting(t *testing.T) {
 	}
 }
 
-// TestConnectionsAreReused counts connections over requests that end well and ill.
+// TestConnectionsAreReused counts the connections of requests that succeed and fail.
 func TestConnectionsAreReused(t *testing.T) {
 	var conns, requests atomic.Int32
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -324,7 +324,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	if n := conns.Load(); n != 1 {
 		t.Errorf("%d connections for 10 requests one after the other", n)
 	}
-	s.CloseClientConnections() // as servers do with idle connections
+	s.CloseClientConnections() // as servers close idle connections
 	time.Sleep(50 * time.Millisecond)
 	if r := c.Do(t.Context(), time.Now(), Job{Body: []byte(`{"stream":true}`)}); !r.OK() {
 		t.Errorf("on a connection that the server closed while it was idle: %+v", r)
@@ -339,7 +339,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	}
 }
 
-// waitIdle waits until n connections have come to rest.
+// waitIdle waits until n connections are idle.
 func waitIdle(t *testing.T, c *Client, n int64) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(settle) {
@@ -350,12 +350,12 @@ func waitIdle(t *testing.T, c *Client, n int64) {
 	t.Fatalf("%d connections are idle, want %d", c.open.Load(), n)
 }
 
-// TestServersThatCloseWithoutSaying: llama.cpp closes a connection 0.1 ms after a stream, others after so many
-// requests. None of that is a failure.
+// TestServersThatCloseWithoutSaying: llama.cpp closes a connection 0.1 ms after a stream, and other servers after a
+// number of requests. Neither is a failure.
 func TestServersThatCloseWithoutSaying(t *testing.T) {
 	for _, every := range []int{1, 4} {
 		requests := 0
-		over := make(chan bool, 1) // the server has done what it does after an answer
+		over := make(chan bool, 1) // the server has finished what it does after an answer
 		url := responder(t, func(c net.Conn) {
 			_, _ = io.WriteString(c, head+word+finish+event("[DONE]")+"0\r\n\r\n")
 			if requests++; requests%every == 0 {
@@ -452,7 +452,7 @@ func TestDetail(t *testing.T) {
 	})
 }
 
-// canned is a connection whose other side has said all it will say.
+// canned is a connection whose other side has sent everything that it will send.
 type canned struct {
 	net.Conn
 	in *bytes.Reader
@@ -461,7 +461,8 @@ type canned struct {
 func (c *canned) Read(p []byte) (int, error)      { return c.in.Read(p) }
 func (c *canned) SetReadDeadline(time.Time) error { return nil }
 
-// FuzzResponse: whatever a server says, the record is consistent and bounded, and success means an answer.
+// FuzzResponse: whatever a server sends, the record is consistent and bounded, and a request without a failure has an
+// answer.
 func FuzzResponse(f *testing.F) {
 	for _, s := range []string{
 		head + word + word + finish + event("[DONE]") + "0\r\n\r\n", head + word + "0\r\n\r\n", head + "zz\r\n",

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Clock is the time that a client and a schedule live by.
+// Clock is the clock of a client and a schedule.
 type Clock interface {
 	Now() time.Time
-	// SleepUntil returns at t, or as soon as it notices that ctx has ended. It is called by one goroutine.
+	// SleepUntil returns at t, or when it notices that ctx has ended. Only one goroutine may call it at a time.
 	SleepUntil(ctx context.Context, t time.Time)
 }
 
-// TimerClock is Go's own time. Its sleeps end about half a millisecond late; in a synctest bubble they are exact.
+// TimerClock is Go's own clock. Its sleeps end about half a millisecond late; in a synctest bubble they are exact.
 type TimerClock struct{}
 
 // Now is time.Now.

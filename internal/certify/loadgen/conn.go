@@ -17,42 +17,42 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// Waits for what decides nothing but whether the connection can be used again, or what an error says.
+// Time limits for reading what only matters for reusing the connection, or for the text of an error.
 const (
-	tailWait  = 100 * time.Millisecond // behind [DONE]
-	errorWait = time.Second            // for the body of a refusal
+	tailWait  = 100 * time.Millisecond // what follows [DONE]
+	errorWait = time.Second            // the body of an error response
 )
 
 var errTooLarge = fmt.Errorf("%w: the response is too large", ErrProtocol)
 
-// conn is a connection that stamps what it reads.
+// conn is a connection that keeps the arrival times of what it reads.
 type conn struct {
 	net.Conn
 	in    arrivalConn     // the socket, below TLS
-	raw   syscall.RawConn // of the socket, nil if there is none
+	raw   syscall.RawConn // the socket; nil if there is none
 	tls   bool
 	clock Clock
 	br    *bufio.Reader
 	buf   []byte
-	at    time.Time // when bytes came last
-	last  time.Time // and before that
-	end   error     // of the last read
-	reads int       // so far
-	bytes int       // read since the last request
-	// responses that it has carried whole: a server may close what it has kept between two
+	at    time.Time // when the last bytes arrived
+	last  time.Time // when the bytes before them arrived
+	end   error     // error of the last read
+	reads int       // number of reads so far
+	bytes int       // bytes read since the last request
+	// number of responses received: a server may close a kept connection between two
 	answers int
-	budget  int // bytes that may still come
-	room    int // bytes that a write is sure not to wait for
+	budget  int // bytes that may still be received
+	room    int // bytes that can be written without waiting
 }
 
-// newConn makes a connection of c, which is in itself or TLS over it; raw is of the socket, if there is one.
+// newConn makes a connection of c, which is in itself or TLS over it. raw is the socket, if there is one.
 func newConn(c net.Conn, in arrivalConn, raw syscall.RawConn, clock Clock) *conn {
 	cn := &conn{Conn: c, in: in, raw: raw, tls: c != net.Conn(in), clock: clock, buf: make([]byte, 4096)}
 	cn.br = bufio.NewReaderSize(cn, 4096)
 	return cn
 }
 
-// Read notes when what it gives came.
+// Read also stores when the bytes arrived.
 func (cn *conn) Read(p []byte) (int, error) {
 	if cn.budget <= 0 {
 		return 0, errTooLarge
@@ -75,7 +75,7 @@ func (cn *conn) write(wire []byte, deadline time.Time) error {
 	return err
 }
 
-// quiet says that for d nothing comes over the connection, its end least of all.
+// quiet says whether nothing arrives on the connection for d, and it is not closed.
 func (cn *conn) quiet(d time.Duration) bool {
 	if cn.SetReadDeadline(cn.clock.Now().Add(d)) != nil {
 		return false
@@ -85,7 +85,8 @@ func (cn *conn) quiet(d time.Duration) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) && cn.SetReadDeadline(time.Time{}) == nil
 }
 
-// receive reads the response into r. begun: a response had begun; reusable: the connection can take another request.
+// receive reads the response into r. begun says whether a response had begun, and reusable whether the connection can
+// be used again.
 func (cn *conn) receive(epoch time.Time, q *request, r *evidence.Request) (begun, reusable bool, err error) {
 	resp, err := cn.header()
 	if err != nil {
@@ -94,7 +95,7 @@ func (cn *conn) receive(epoch time.Time, q *request, r *evidence.Request) (begun
 	return cn.answer(resp, epoch, q, r)
 }
 
-// answer reads the body of a response into r.
+// answer reads the body of a response into r. Its results are those of receive.
 func (cn *conn) answer(resp *http.Response, epoch time.Time, q *request,
 	r *evidence.Request) (begun, reusable bool, err error) {
 	defer resp.Body.Close()
@@ -108,10 +109,10 @@ func (cn *conn) answer(resp *http.Response, epoch time.Time, q *request,
 	defer a.record()
 	kind, sse := contentType(resp)
 	location, later := resp.Header.Get("Location"), resp.Header.Get("Retry-After")
-	resp.Header = nil // of many answers under way they would take more than their texts
+	resp.Header = nil // for many answers under way, headers would use more memory than texts
 	var ended bool
 	switch {
-	case resp.StatusCode/100 != 2: // some gateways say 201
+	case resp.StatusCode/100 != 2: // some gateways answer 201
 		ended, err = cn.refused(resp, location, later)
 	case sse && !q.stream:
 		err = fmt.Errorf("%w: a stream that was not asked for", ErrProtocol)
@@ -131,8 +132,8 @@ func (cn *conn) answer(resp *http.Response, epoch time.Time, q *request,
 	return true, ended && !resp.Close && (cn.br == nil || cn.br.Buffered() == 0), err
 }
 
-// contentType is what a response says that it is. One that says nothing, or only that it is text or bytes, is what was
-// asked for: some servers and gateways do not label their streams.
+// contentType is the media type of a response. kind is empty for a response without a type or with a generic one,
+// which is taken for what was asked for, because some servers and gateways do not label their streams.
 func contentType(resp *http.Response) (kind string, sse bool) {
 	kind, _, _ = strings.Cut(resp.Header.Get("Content-Type"), ";")
 	switch kind = strings.ToLower(strings.TrimSpace(kind)); kind {
@@ -142,13 +143,13 @@ func contentType(resp *http.Response) (kind string, sse bool) {
 	return kind, kind == "text/event-stream"
 }
 
-// header reads the response's head, interim responses left out.
+// header reads the response's head. It skips interim responses.
 func (cn *conn) header() (*http.Response, error) {
 	cn.budget = maxHeader
 	for {
 		resp, err := http.ReadResponse(cn.br, nil)
 		if err != nil && cn.end != nil {
-			return nil, cn.end // a head cut short reads like a malformed one
+			return nil, cn.end // ReadResponse reports an incomplete head like a malformed one
 		}
 		if err != nil || resp.StatusCode >= 200 {
 			return resp, err
@@ -159,9 +160,9 @@ func (cn *conn) header() (*http.Response, error) {
 	}
 }
 
-// stream reads events to the end of the body. ended says that the body is complete, so that nothing of it is left on
-// the connection. What the body is shows its first byte, since labels are wrong at times: an event or a comment, or
-// the brace of a whole answer.
+// stream reads events to the end of the body. ended says that the body is complete, so nothing of it is left on the
+// connection. Because the media type may be wrong, the first byte decides what the body is: with a brace it is an
+// unstreamed answer, otherwise a stream.
 func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, err error) {
 	ev := events{share: a.share}
 	joins := newJoins(cn)
@@ -175,7 +176,7 @@ func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, 
 	}
 	for total := 0; ; {
 		n, readErr := body.Read(cn.buf)
-		if total += n; total > maxStream { // once decompressed
+		if total += n; total > maxStream { // after decompression
 			return false, errTooLarge
 		}
 		if total == n && n > 0 && bytes.HasPrefix(bytes.TrimLeft(cn.buf[:n], " \t\r\n"), []byte("{")) {
@@ -192,7 +193,7 @@ func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, 
 			if err := ev.feed(cn.buf[:n], each); err != nil {
 				return false, err
 			}
-			if a.done { // the answer is complete; what follows only decides about the connection
+			if a.done { // the answer is complete; what follows only matters for reusing the connection
 				cn.budget = maxTail
 				if err := cn.SetReadDeadline(cn.clock.Now().Add(tailWait)); err != nil {
 					return false, nil
@@ -201,7 +202,7 @@ func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, 
 		}
 		switch {
 		case readErr == nil:
-		case errors.Is(readErr, io.EOF): // a stream that gave its finish_reason is whole without [DONE] too
+		case errors.Is(readErr, io.EOF): // a stream with a finish_reason is complete even without [DONE]
 			err := ev.finish(each)
 			if a.r.Done == 0 && err == nil {
 				a.r.Done = int64(cn.at.Sub(epoch))
@@ -215,7 +216,7 @@ func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, 
 	}
 }
 
-// whole reads a response that is not a stream, of which begun was read already.
+// whole reads an unstreamed response. begun is the part that was already read.
 func (cn *conn) whole(body io.Reader, begun []byte, epoch time.Time, a *answer) (ended bool, err error) {
 	data, err := cn.readWhole(body, begun, a.share)
 	if err != nil {
@@ -224,7 +225,7 @@ func (cn *conn) whole(body io.Reader, begun []byte, epoch time.Time, a *answer) 
 	return true, a.whole(data, int64(cn.at.Sub(epoch)))
 }
 
-// readWhole reads the rest of a body that must not be large.
+// readWhole reads the rest of a body, up to maxWhole bytes in all.
 func (cn *conn) readWhole(body io.Reader, data []byte, held *share) ([]byte, error) {
 	for {
 		n, err := body.Read(cn.buf)
@@ -242,20 +243,20 @@ func (cn *conn) readWhole(body io.Reader, data []byte, held *share) ([]byte, err
 	}
 }
 
-// refused makes the error of a response that is not a success; location is where it sends the client instead,
-// and later when it may come again.
+// refused returns the error of a response that is not a success. location and later are the values of the headers
+// Location and Retry-After.
 func (cn *conn) refused(resp *http.Response, location, later string) (ended bool, err error) {
 	if err := cn.SetReadDeadline(cn.clock.Now().Add(errorWait)); err != nil {
 		return false, err
 	}
-	body, readErr := io.ReadAll(io.LimitReader(resp.Body, maxError)) // as much as comes
+	body, readErr := io.ReadAll(io.LimitReader(resp.Body, maxError)) // a part of the body is enough
 	p, err := slowPiece(body, "message")
 	text := p.fault
 	if err != nil || text == "" {
 		text = string(bytes.TrimSpace(body))
 	}
 	if location != "" {
-		text = "to " + bounded.Short(location, evidence.MaxName) // a page of HTML says no more
+		text = "to " + bounded.Short(location, evidence.MaxName) // the body of a redirect says no more
 	}
 	if later != "" {
 		text = bounded.Short(text, evidence.MaxDetail-60) + retryAfter + bounded.Short(later, 32) + ")"

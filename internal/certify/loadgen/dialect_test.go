@@ -10,7 +10,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 )
 
-// otherwise is how an answer of a strange server ends that is not read like any other.
+// otherwise is the expected result for strange servers whose answers are not read like those of others.
 var otherwise = map[faults.Strange]struct {
 	fail   evidence.Failure
 	detail string
@@ -26,8 +26,8 @@ var otherwise = map[faults.Strange]struct {
 	faults.LimitedFirst: {evidence.FailStatus, "status 429: try again later (Retry-After: 1)"},
 }
 
-// TestStreamsInOtherWords: however a server writes its stream, its answer is the one that was written. Three requests
-// in turn, since some servers do something to the connection between two.
+// TestStreamsInOtherWords: however a server formats its stream, the recorded answer is the one that it sent. Each
+// server gets three requests in turn, because some do something to the connection between two.
 func TestStreamsInOtherWords(t *testing.T) {
 	t.Parallel()
 	job := Job{Body: []byte(`{"model":"` + faults.ModelID + `","stream":true,"stream_options":{"include_usage":true},` +

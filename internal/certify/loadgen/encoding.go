@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// decompress undoes the encoding of a body that was compressed although nobody asked for it, as gateways do. A chunk's
-// time is that of the packet with which it became readable.
+// decompress decodes a body that was compressed although the request did not ask for it, as some gateways do. A chunk
+// has the time of the packet with which it could be decoded. The error for an unknown encoding matches ErrProtocol.
 func decompress(resp *http.Response) error {
 	switch encoding := strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding"))); encoding {
 	case "", "identity":
@@ -30,7 +30,7 @@ func decompress(resp *http.Response) error {
 type inflated struct {
 	wire io.ReadCloser
 	zlib bool
-	in   io.Reader // nil before the first read, which waits for the first bytes
+	in   io.Reader // nil before the first read, because creating it waits for bytes
 }
 
 func (b *inflated) Read(p []byte) (int, error) {
@@ -47,7 +47,7 @@ func (b *inflated) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := b.in.Read(p)
-	if n == 0 && err == io.EOF { // what lies behind the compressed data decides about the connection
+	if n == 0 && err == io.EOF { // read what follows the compressed data, so that the connection can be reused
 		_, err = io.Copy(io.Discard, io.LimitReader(b.wire, maxTail))
 		if err == nil {
 			err = io.EOF
@@ -56,14 +56,14 @@ func (b *inflated) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// deflated reads "deflate", which is zlib's format by the standard and the bare one by some servers.
+// deflated reads the encoding "deflate": the zlib format by the standard, but bare deflate data from some servers.
 func deflated(wire io.Reader) (io.Reader, error) {
 	in := bufio.NewReader(wire)
 	head, err := in.Peek(2)
 	if err != nil {
 		return nil, err
 	}
-	if head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 { // as zlib's header is made
+	if head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 { // the header of the zlib format
 		return zlib.NewReader(in)
 	}
 	return flate.NewReader(in), nil

@@ -15,7 +15,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// failure is an error with its class in evidence.
+// failure is an error with its class of failure.
 type failure struct {
 	class evidence.Failure
 	err   error
@@ -24,8 +24,9 @@ type failure struct {
 func (f failure) Error() string { return f.err.Error() }
 func (f failure) Unwrap() error { return f.err }
 
-// Classify gives the class of a request's error. Until a response has begun a lost connection is evidence.FailConnect,
-// then evidence.FailTruncated. ctx is what can break the request off from outside, and no timeout.
+// Classify returns the class of a request's error. A lost connection is evidence.FailConnect until a response has
+// begun, and evidence.FailTruncated afterwards. ctx must be the context by which a caller cancels requests, without
+// the request's own timeout.
 func Classify(ctx context.Context, err error, begun bool) evidence.Failure {
 	var own failure
 	var dns *net.DNSError
@@ -48,19 +49,19 @@ func Classify(ctx context.Context, err error, begun bool) evidence.Failure {
 	return evidence.FailProtocol
 }
 
-// ownLimits are errors of a machine that has no more of something, by name.
+// ownLimits are the names of errors that mean that this machine ran out of a resource.
 var ownLimits = map[syscall.Errno]string{
 	syscall.EMFILE: "EMFILE", syscall.ENFILE: "ENFILE", syscall.EADDRNOTAVAIL: "EADDRNOTAVAIL",
 	syscall.ENOBUFS: "ENOBUFS", syscall.ENOMEM: "ENOMEM",
 }
 
-// exhausted says that this machine, and not the server, had no more files, ports or memory.
+// exhausted says whether this machine, and not the server, ran out of files, ports or memory.
 func exhausted(err error) bool {
 	var errno syscall.Errno
 	return errors.As(err, &errno) && ownLimits[errno] != ""
 }
 
-// lost says whether the connection, and not what came over it, is at fault.
+// lost says whether the connection was lost, as opposed to a bad response.
 func lost(err error) bool {
 	var op *net.OpError
 	var errno syscall.Errno
@@ -68,7 +69,7 @@ func lost(err error) bool {
 		errors.Is(err, net.ErrClosed) || errors.As(err, &op) || errors.As(err, &errno)
 }
 
-// Detail is an error's text on one line, shortened to what a record may carry.
+// Detail is an error's text on one line, shortened to evidence.MaxDetail bytes.
 func Detail(err error) string {
 	var errno syscall.Errno
 	if errors.As(err, &errno) && ownLimits[errno] != "" {
@@ -77,10 +78,10 @@ func Detail(err error) string {
 	return bounded.Short(err.Error(), evidence.MaxDetail)
 }
 
-// retryAfter begins what a failure's detail says of the header Retry-After.
+// retryAfter is how a failure's detail begins the value of the header Retry-After.
 const retryAfter = " (Retry-After: "
 
-// RetryAfter is how long a server asks its client to wait, by the detail of a failure; 0 where it does not say.
+// RetryAfter is how long a server asks its client to wait, according to the detail of a failure; 0 if it does not say.
 func RetryAfter(detail string) time.Duration {
 	i := strings.LastIndex(detail, retryAfter)
 	if i < 0 {

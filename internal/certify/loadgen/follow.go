@@ -8,14 +8,14 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// follow is a turn of a conversation that is to be sent: what came before it has been answered.
+// follow is the next turn of a conversation whose previous turn has been answered.
 type follow struct {
 	due     time.Duration
 	job     Job
-	request *request // of the job, ready to be sent
+	request *request // the job as a request that is ready to be sent
 }
 
-// follow makes the turn after an answered request, if there is one.
+// follow makes the turn after an answered request; nil if there is none.
 func (r *runner) follow(rec *evidence.Request) *follow {
 	if r.plan.Then == nil || !rec.OK() {
 		return nil
@@ -27,11 +27,12 @@ func (r *runner) follow(rec *evidence.Request) *follow {
 	return &follow{due: time.Duration(rec.End()) + after, job: job, request: r.client.prepare(job)}
 }
 
-// napBefore is how long before a request is due the loop stops listening for conversations that go on, to sleep
-// exactly: a turn that is due at once may be so late.
+// napBefore is how long before a request is due the loop stops waiting for conversations to continue, and sleeps
+// exactly. A turn that is due at once may be late by this time.
 const napBefore = time.Millisecond
 
-// nap waits until shortly before due; false says that a request has ended meanwhile, so that another may be due first.
+// nap waits until shortly before due. It returns false if a request has ended meanwhile, because another turn may be
+// due first, or if ctx has ended.
 func (r *runner) nap(due time.Duration) bool {
 	left := due - r.now() - napBefore
 	if left <= 0 {
@@ -49,7 +50,7 @@ func (r *runner) nap(due time.Duration) bool {
 	}
 }
 
-// later holds turns by the time at which they are due.
+// later is a heap of turns, sorted by the time at which they are due.
 type later []*follow
 
 // Len, Less, Swap, Push and Pop make it a heap.Interface.
@@ -65,7 +66,7 @@ func (l *later) Pop() any {
 
 func (l *later) push(f *follow) { heap.Push(l, f) }
 
-// first is the turn that is due first; nil: there is none.
+// first is the turn that is due first; nil if there is none.
 func (l later) first() *follow {
 	if len(l) == 0 {
 		return nil
@@ -73,12 +74,13 @@ func (l later) first() *follow {
 	return l[0]
 }
 
-// talking says that a conversation of a schedule may go on.
+// talking says whether a conversation may still continue.
 func (m *pacer) talking() bool {
 	return m.plan.Then != nil && (len(m.later) > 0 || m.inFlight > 0)
 }
 
-// fresh is when the next request is due that begins something; ok is false where all have been sent.
+// fresh is when the next request is due that is not a later turn of a conversation. ok is false if all of these have
+// been sent.
 func (m *pacer) fresh() (due time.Duration, ok bool) {
 	n := m.issued - m.followed
 	if m.plan.Kind == testcases.KindBatch {
@@ -90,7 +92,7 @@ func (m *pacer) fresh() (due time.Duration, ok bool) {
 	return m.start + m.plan.Offsets[n], true
 }
 
-// goOn issues the turn that is due first.
+// goOn sends the turn that is due first.
 func (m *pacer) goOn() decision {
 	f := heap.Pop(&m.later).(*follow)
 	m.followed++

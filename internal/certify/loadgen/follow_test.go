@@ -10,8 +10,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// Conversations of three turns with 30 ms to think, in both loops: each turn is sent when it is due after the answer
-// before it, and none is left out in the open loop.
+// Conversations of three turns with pauses of 30 ms, in both kinds of loop: each turn is sent when it is due after the
+// previous answer, and in the open loop none is omitted.
 func TestConversationsGoOnAfterTheirAnswers(t *testing.T) {
 	s, err := NewNullServer(NullOptions{Tokens: 3, Interval: 2 * time.Millisecond})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// authorization is the header's value: the key's, or that of user:password@ in the address.
+// authorization is the value of the header Authorization: for the key, or for user:password@ in the URL.
 func authorization(u *url.URL, key string) string {
 	if key != "" {
 		return "Bearer " + key
@@ -22,10 +22,11 @@ func authorization(u *url.URL, key string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
 }
 
-// tokenLetters are the letters of a header's name, by RFC 9110.
+// tokenLetters are the characters that RFC 9110 allows in a header's name.
 const tokenLetters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-// CheckHeader keeps a header from becoming another request.
+// CheckHeader returns an error for a header that the load generator sets itself, or that could be read as the
+// beginning of another request.
 func CheckHeader(h http.Header) error {
 	for name, values := range h {
 		if name == "" || strings.Trim(name, tokenLetters) != "" {
@@ -44,7 +45,7 @@ func CheckHeader(h http.Header) error {
 	return nil
 }
 
-// requestHead is the path of a request, and its headers in their order.
+// requestHead returns the path of a request, and its headers in order.
 func requestHead(u *url.URL, o ClientOptions) (path string, header [][2]string) {
 	path = o.Route
 	if path == "" {
@@ -77,7 +78,7 @@ func requestHead(u *url.URL, o ClientOptions) (path string, header [][2]string) 
 	return path, header
 }
 
-// headBytes is what each request of HTTP/1.1 begins with, up to the value of Content-Length.
+// headBytes is the beginning of each HTTP/1.1 request, up to the value of Content-Length.
 func headBytes(path string, header [][2]string) []byte {
 	var head strings.Builder
 	head.WriteString("POST " + path + " HTTP/1.1\r\n")

@@ -15,15 +15,15 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// http2 makes requests over HTTP/2, for servers that speak nothing else. Requests share connections, and times are
-// those at which reads return: frames of many answers come in one packet, so that the kernel's stamps say little.
+// http2 sends requests over HTTP/2, for servers that speak nothing else. Requests share connections. Times are those
+// at which reads return: one packet has frames of many answers, so the kernel's stamps would be of little use.
 type http2 struct {
 	transport *http.Transport
 	url       string
 	header    http.Header
 }
 
-// newHTTP2 speaks HTTP/2 to a URL, over TLS or, by prior knowledge, without.
+// newHTTP2 sends requests to a URL, with TLS or, by prior knowledge, without it.
 func newHTTP2(url string, secure bool, header http.Header, o ClientOptions) *http2 {
 	var only http.Protocols
 	only.SetHTTP2(secure)
@@ -36,7 +36,7 @@ func newHTTP2(url string, secure bool, header http.Header, o ClientOptions) *htt
 	return &http2{transport: t, url: url, header: header}
 }
 
-// warm opens a connection, by a request that asks for nothing.
+// warm opens a connection with a HEAD request.
 func (h *http2) warm(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, raceWait)
 	defer cancel()
@@ -52,7 +52,7 @@ func (h *http2) warm(ctx context.Context) error {
 	return resp.Body.Close()
 }
 
-// finish makes a request and fills its record.
+// finish sends a request and fills its record.
 func (h *http2) finish(ctx context.Context, c *Client, epoch time.Time, q *request, r *evidence.Request) {
 	if q.trace.On() {
 		defer c.record(epoch, q, r)
@@ -88,7 +88,7 @@ func (h *http2) exchange(ctx context.Context, cancel context.CancelFunc, c *Clie
 	return true, err
 }
 
-// stampedBody tells its connection when what it gives was read.
+// stampedBody stores the time of each read in its connection.
 type stampedBody struct {
 	io.ReadCloser
 	cn *conn
@@ -100,19 +100,20 @@ func (b *stampedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// deadlines makes a request's context of the deadlines of a connection that is its own in HTTP/1.1.
+// deadlines cancels a request's context when a read deadline passes. In HTTP/1.1 the deadlines are those of the
+// request's own connection.
 type deadlines struct {
 	net.Conn
 	cancel context.CancelFunc
 }
 
-// SetReadDeadline ends the request when t comes.
+// SetReadDeadline cancels the request at t.
 func (d *deadlines) SetReadDeadline(t time.Time) error {
 	time.AfterFunc(time.Until(t), d.cancel)
 	return nil
 }
 
-// inHTTP2 gives an error of HTTP/2 the form that Classify knows: the package's own types are not exported.
+// inHTTP2 converts an error of HTTP/2 to one that Classify knows, because net/http does not export the types.
 func inHTTP2(ctx context.Context, err error) error {
 	switch text := err.Error(); {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):

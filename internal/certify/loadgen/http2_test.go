@@ -12,7 +12,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// h2 serves an answer over HTTP/2 alone, with TLS or without.
+// h2 serves an answer only over HTTP/2, with or without TLS.
 func h2(t *testing.T, secure bool, answer http.HandlerFunc) (string, *tls.Config) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(answer)
@@ -90,7 +90,7 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
-// TestHTTP2IsCanceled: the end of a run breaks off its requests.
+// TestHTTP2IsCanceled: the end of a run cancels its requests.
 func TestHTTP2IsCanceled(t *testing.T) {
 	url, _ := h2(t, false, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	c, err := NewClient(url, ClientOptions{HTTP2: true})

@@ -2,21 +2,21 @@ package loadgen
 
 import "time"
 
-// lateRead is how long bytes wait for their reader before their times are in doubt: where several chunks are read at
-// once after a shorter wait, they came together.
+// lateRead is how long bytes must have waited to be read before their times are in doubt. Several chunks that are read
+// at once after a shorter wait arrived together.
 const lateRead = time.Millisecond
 
-// joins finds the chunks of an answer that were read together and had not come together. The kernel tells the time of
-// the last packet of a read alone, so a reader that was away for long, and came back just behind a packet, looks like
-// one in time. It shows by what it reads: several chunks, in several packets, since a read that is longer ago, where
-// the answer's other chunks came one by one.
+// joins finds the chunks of an answer that were read together but did not arrive together. The kernel only reports the
+// time of the last packet of a read. So a reader that is late, but reads just after a packet arrived, seems to be in
+// time. It is recognised by what it reads: several chunks in several packets, some time after its last read, while the
+// answer's other chunks came one by one.
 type joins struct {
 	cn              *conn
-	read            int  // in which the last chunk came
-	blurred         bool // several came in it, at different times
-	several         bool // came in it
-	singles, groups int  // reads with one chunk, and with more
-	packets, reads  int  // at the last look
+	read            int  // number of the read with the last chunk
+	blurred         bool // that read had several chunks, which arrived at different times
+	several         bool // that read had several chunks
+	singles, groups int  // numbers of reads with one chunk, and with more
+	packets, reads  int  // counts when they were last compared
 	known           bool
 }
 
@@ -28,7 +28,7 @@ func newJoins(cn *conn) *joins {
 	return j
 }
 
-// chunk takes note of a chunk, and says whether its time is in doubt: the one before it came in the same read.
+// chunk counts a chunk, and says whether the time of the one before it in the same read is in doubt.
 func (j *joins) chunk() (doubtful bool) {
 	cn := j.cn
 	if cn.in == nil {
@@ -48,13 +48,13 @@ func (j *joins) chunk() (doubtful bool) {
 	return j.blurred
 }
 
-// apart says that what was read came in several packets over more than a moment.
+// apart says whether the chunks of a read came in several packets at different times.
 func (j *joins) apart() bool {
 	if !j.known || j.cn.at.Sub(j.cn.last) <= lateRead || j.singles <= j.groups {
 		return false
 	}
 	packets, ok := j.cn.in.packets()
-	others := j.cn.reads - j.reads - 1 // reads since the last look, of a packet each at least
+	others := j.cn.reads - j.reads - 1 // reads since the last comparison, each of at least one packet
 	here := packets - j.packets - others
 	j.packets, j.reads = packets, j.cn.reads
 	return ok && here > 1

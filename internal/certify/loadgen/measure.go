@@ -14,24 +14,25 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// ErrMeasure is matched when the client's own error could not be measured.
+// ErrMeasure matches errors of MeasureClient.
 var ErrMeasure = errors.New("client error not measured")
 
-// MeasureOptions say under which load the client's own error is measured. At least one of Streams and RPS is needed.
+// MeasureOptions say under which load the client's own error is measured. At least one of Streams and RPS must be set.
 type MeasureOptions struct {
-	Streams       int           // streams held open at all times, by a closed loop that starts at once
-	RPS           float64       // arrivals a second beside them, Poisson
-	TokenInterval time.Duration // between the tokens of an answer; 0: none
-	Tokens        int           // of an answer; 0: 16
-	TTFT          time.Duration // mean of the true time to the first token, ±20 %; 0: at once
-	Duration      time.Duration // issuing ends after it; 0: 1 s
+	Streams       int           // streams in flight at all times, in a closed loop that starts at once
+	RPS           float64       // Poisson arrivals per second, in addition to the streams
+	TokenInterval time.Duration // time between the tokens of an answer; 0: none
+	Tokens        int           // tokens per answer; 0: 16
+	TTFT          time.Duration // mean of the true times to the first token, which vary by ±20 %; 0: at once
+	Duration      time.Duration // no request is sent after it; 0: 1 s
 	Seed          uint64
 }
 
-// MeasureClient measures the generator's own error on this machine: the same Client and Run send requests to an
-// in-process server that remembers its true times. The error of a TTFT is |(first − issued) − (sent − received)|,
-// that of a gap |measured − true|. Both hold the loopback's network stack, and what the server waits for a processor
-// between noting a time and writing: the figures are upper bounds. Connections are opened before.
+// MeasureClient measures the client's own error on this machine: Client and Run send requests to a server in the same
+// process that keeps its true times. The error of a TTFT is |(first − issued) − (sent − received)|, and that of a gap
+// |measured − true|. Both include the network stack of the loopback, and the time for which the server waits for a
+// processor between taking a time and writing. So the figures are upper bounds. Connections are opened before. Errors
+// match ErrMeasure.
 func MeasureClient(ctx context.Context, o MeasureOptions) (evidence.Client, error) {
 	out := evidence.Client{Streams: o.Streams, RPS: o.RPS}
 	if o.Streams <= 0 && !(o.RPS > 0) {
@@ -63,7 +64,7 @@ func MeasureClient(ctx context.Context, o MeasureOptions) (evidence.Client, erro
 	return clientError(out, s, records, epoch)
 }
 
-// spread gives times within ±20 % of mean, evenly and without a generator's state.
+// spread returns a function whose times are spread evenly within ±20 % of mean. It has no state.
 func spread(mean time.Duration) func(int) time.Duration {
 	return func(n int) time.Duration {
 		_, f := math.Modf(float64(n) * math.Phi) // the golden ratio fills an interval evenly
@@ -71,7 +72,7 @@ func spread(mean time.Duration) func(int) time.Duration {
 	}
 }
 
-// measureLoad runs the closed and the open part beside each other.
+// measureLoad runs the closed and the open loop at the same time.
 func measureLoad(ctx context.Context, c *Client, o MeasureOptions) (records []evidence.Request, epoch time.Time,
 	err error) {
 	var mu sync.Mutex
@@ -98,7 +99,8 @@ func measureLoad(ctx context.Context, c *Client, o MeasureOptions) (records []ev
 	if o.RPS > 0 {
 		p := plan("schedule")
 		p.Kind, p.Offsets = testcases.KindOpen, Poisson(o.Seed, o.RPS, o.Duration, 1)
-		// Little's law gives the mean in flight; four deviations and a few are enough to open none on the way.
+		// Little's law gives the mean number in flight. With four standard deviations and eight more, no connection
+		// needs to be opened during the measurement.
 		mean := o.RPS * (o.TTFT + time.Duration(o.Tokens)*o.TokenInterval + settle).Seconds()
 		plans, conns = append(plans, p), conns+int(mean+4*math.Sqrt(mean))+8
 	}
@@ -115,7 +117,7 @@ func measureLoad(ctx context.Context, c *Client, o MeasureOptions) (records []ev
 	return records, epoch, errors.Join(errs...)
 }
 
-// clientError compares records with the server's truth.
+// clientError compares records with the server's true times.
 func clientError(out evidence.Client, s *NullServer, records []evidence.Request, epoch time.Time) (evidence.Client,
 	error) {
 	var delay, ttft, gap []float64
@@ -145,7 +147,7 @@ func clientError(out evidence.Client, s *NullServer, records []evidence.Request,
 	return out, nil
 }
 
-// p50p99 sorts x; of an empty sample both are 0.
+// p50p99 sorts x and returns two percentiles. Both are 0 for an empty sample.
 func p50p99(x []float64) (int64, int64) {
 	if len(x) == 0 {
 		return 0, 0

@@ -16,32 +16,32 @@ import (
 
 // NullOptions say how a NullServer answers.
 type NullOptions struct {
-	// TTFT is the time from request n's arrival to its first token; nil: at once.
+	// TTFT returns the time from the arrival of request n to its first token; nil: at once.
 	TTFT func(n int) time.Duration
-	// Interval is between tokens; the times of tokens are set by the first, so that late ones do not add up.
+	// Interval is the time between tokens. All tokens are timed from the first, so delays do not add up.
 	Interval time.Duration
-	// Tokens of an answer, if the request's max_tokens does not ask for fewer; 0: 16.
+	// Tokens is the number of tokens in an answer, unless the request's max_tokens is lower; 0: 16.
 	Tokens int
 }
 
-// NullServer is an OpenAI-compatible server without a model, on a loopback port of its own. It does nothing but answer
-// at known times and remember when it truly did, so that a client's error can be measured. Its answers have correct
-// usage, one token a chunk.
+// NullServer is an OpenAI-compatible server without a model, on a loopback port. It answers at known times and keeps
+// the times at which it really did, so that a client's error can be measured. Its answers have one token per chunk,
+// and correct usage.
 type NullServer struct {
 	o        NullOptions
 	listener net.Listener
 	wg       sync.WaitGroup
 
 	mu    sync.Mutex
-	conns map[net.Conn]bool // nil once closed
+	conns map[net.Conn]bool // nil after Close
 	n     int
 	truth map[string]Truth
 }
 
-// Truth is when a NullServer did what, by the system's monotonic clock.
+// Truth has the true times of one request to a NullServer, on the system's monotonic clock.
 type Truth struct {
-	Received time.Time   // the request was complete, as the kernel saw it where it tells
-	Sent     []time.Time // each token, just before it was written
+	Received time.Time   // when the request was complete, by the kernel's stamp if there is one
+	Sent     []time.Time // when each token was sent: just before the write
 }
 
 // NewNullServer starts a server.
@@ -61,8 +61,8 @@ func NewNullServer(o NullOptions) (*NullServer, error) {
 // URL is the server's address.
 func (s *NullServer) URL() string { return "http://" + s.listener.Addr().String() }
 
-// Truth returns what the server did for the request whose field "user" was user; nothing is kept for requests without.
-// It is complete once the client has the whole answer.
+// Truth returns the true times of the request whose field "user" was user. Times of requests without that field are
+// not kept. They are available once the client has received the whole answer.
 func (s *NullServer) Truth(user string) (Truth, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *NullServer) Truth(user string) (Truth, bool) {
 	return t, ok
 }
 
-// publish makes a request's truth known.
+// publish makes the true times of a request available.
 func (s *NullServer) publish(user string, t *Truth) {
 	if user == "" {
 		return
@@ -80,7 +80,7 @@ func (s *NullServer) publish(user string, t *Truth) {
 	s.truth[user] = *t
 }
 
-// Close stops the server and breaks its connections off.
+// Close stops the server and closes its connections.
 func (s *NullServer) Close() {
 	s.listener.Close()
 	s.mu.Lock()
@@ -99,7 +99,7 @@ func (s *NullServer) accept() {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			time.Sleep(time.Millisecond) // out of file descriptors, most likely: it passes
+			time.Sleep(time.Millisecond) // probably out of file descriptors, which passes
 			continue
 		}
 		s.mu.Lock()
@@ -115,7 +115,7 @@ func (s *NullServer) accept() {
 	}
 }
 
-// nullRequest is what the server looks at.
+// nullRequest has the fields of a request that the server reads.
 type nullRequest struct {
 	User          string `json:"user"`
 	Stream        bool   `json:"stream"`
@@ -192,7 +192,7 @@ func (s *NullServer) answer(c net.Conn, req *http.Request, body []byte, received
 
 const (
 	nullToken  = "word "
-	nullPrompt = 8 // tokens, whatever the prompt
+	nullPrompt = 8 // prompt tokens in usage, whatever the prompt
 	nullChunk  = `{"id":"null","object":"chat.completion.chunk","created":1,"model":"null","choices":[`
 )
 
@@ -201,13 +201,13 @@ func nullUsage(tokens int) string {
 		nullPrompt+tokens)
 }
 
-// event frames one event as one HTTP chunk.
+// event encodes one event as one HTTP chunk.
 func event(data string) string {
 	data = "data: " + data + "\n\n"
 	return strconv.FormatInt(int64(len(data)), 16) + "\r\n" + data + "\r\n"
 }
 
-// Parts of a stream that never change, framed once.
+// Parts of a stream that never change, encoded once.
 var (
 	nullHead = []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" +
 		event(nullChunk+`{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}`))

@@ -121,7 +121,7 @@ func TestRunOverTheNetwork(t *testing.T) {
 	}
 }
 
-// readTeller tells of what is read from a connection.
+// readTeller calls a function when something was read from a connection.
 type readTeller struct {
 	net.Conn
 	tell func(n int)
@@ -135,9 +135,9 @@ func (c *readTeller) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestServerDiesWithinARun: what is in flight breaks off, the rest is refused, and every arrival is accounted for.
+// TestServerDiesWithinARun: requests in flight are truncated, later ones are refused, and every arrival has a record.
 func TestServerDiesWithinARun(t *testing.T) {
-	// Answers last much longer than the test.
+	// Answers take much longer than the test.
 	s, err := NewNullServer(NullOptions{Tokens: 5000, Interval: 2 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func TestServerDiesWithinARun(t *testing.T) {
 		return &readTeller{conn, func(int) { once.Do(func() { go func() { s.Close(); close(died) }() }) }}, err
 	}})
 	classes := map[evidence.Failure]int{}
-	const last = 39 // it is made when the server is gone, which is when an answer has begun
+	const last = 39 // this request is made when the server is gone, which is after an answer has begun
 	phase, err := Run(t.Context(), c, time.Now(), Plan{
 		Kind: testcases.KindOpen, Offsets: Constant(100, 400*time.Millisecond, 0),
 		Make: func(n int) Job {
@@ -198,7 +198,7 @@ func TestMeasureClient(t *testing.T) {
 	}
 }
 
-// TestMemoryIsFlat: what the generator holds depends on the requests in flight, not on those that have been.
+// TestMemoryIsFlat: the client's memory depends on the requests in flight, and not on those that have ended.
 func TestMemoryIsFlat(t *testing.T) {
 	s, err := NewNullServer(NullOptions{Tokens: 20})
 	if err != nil {
@@ -231,7 +231,7 @@ func TestMemoryIsFlat(t *testing.T) {
 	}
 }
 
-// TestProcsAreGivenBack: the last Run to end restores GOMAXPROCS, unless somebody else has set it.
+// TestProcsAreGivenBack: the last Run to end restores GOMAXPROCS, unless other code has set it.
 func TestProcsAreGivenBack(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(before)
@@ -255,7 +255,7 @@ func TestProcsAreGivenBack(t *testing.T) {
 	}
 }
 
-// TestSleepUntil: never early, and over when the context is.
+// TestSleepUntil: a sleep never ends early, except when the context ends.
 func TestSleepUntil(t *testing.T) {
 	for _, c := range []Clock{SystemClock(), TimerClock{}} {
 		for _, d := range []time.Duration{-time.Second, 0, 300 * time.Microsecond, 30 * time.Millisecond} {

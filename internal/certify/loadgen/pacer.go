@@ -7,21 +7,21 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// A server that refuses connections is asked again after backoff, and given up as lost after lostAfter and lostCount
-// refusals without anything else between them: a crashed server can restart, a wrong address never answers.
+// After a refused connection, a slot of a closed loop waits for backoff. A server counts as lost after lostAfter and
+// lostCount refusals in a row: a crashed server can restart within that time, and a wrong address never answers.
 const (
-	backoff   = 200 * time.Millisecond // closed loop only: it would spin
+	backoff   = 200 * time.Millisecond // closed loop only, which would otherwise spin
 	lostAfter = 10 * time.Second
 	lostCount = 20
 )
 
-// verb is what a pacer decides.
+// verb is a decision of a pacer.
 type verb uint8
 
 const (
 	issue verb = iota // send request n now; it was due at due
-	wait              // ask again at due
-	hold              // ask again when a request has ended
+	wait              // call next again at due
+	hold              // call next again when a request has ended
 	stop              // nothing more to send
 )
 
@@ -29,11 +29,11 @@ type decision struct {
 	do  verb
 	n   int
 	due time.Duration
-	// the turn to send; nil: the next request that Make gives
+	// the turn to send; nil: the next request from Make
 	follow *follow
 }
 
-// pacer runs one plan, as a state machine: events and the time go in, decisions come out. Times count from the
+// pacer runs one plan as a state machine: its input is events and the time, its output decisions. Times count from the
 // record's epoch.
 type pacer struct {
 	plan  *Plan
@@ -44,14 +44,14 @@ type pacer struct {
 	most     int
 	capHit   bool
 	cut      evidence.CutReason
-	stopped  time.Duration // when issuing ended; valid with ended
+	stopped  time.Duration // when sending ended; valid if ended is set
 	ended    bool
 
-	free    []time.Duration // closed: slots that can issue, since when
-	cooling []time.Duration // closed: slots that can issue later, when; rising
+	free    []time.Duration // closed: since when each free slot can send
+	cooling []time.Duration // closed: when each waiting slot can send; sorted
 
-	later    later // turns of conversations that are to come
-	followed int   // such turns among issued
+	later    later // turns of conversations that are not sent yet
+	followed int   // number of such turns among issued
 
 	refused   int // refusals in a row
 	refusedAt time.Duration
@@ -72,7 +72,7 @@ func (m *pacer) closedLoop() bool {
 	return m.plan.Kind != testcases.KindOpen && m.plan.Kind != testcases.KindBatch
 }
 
-// planned is how many requests the plan asks for.
+// planned is the number of requests that the plan asks for.
 func (m *pacer) planned() int {
 	switch m.plan.Kind {
 	case testcases.KindOpen:
@@ -118,12 +118,13 @@ func (m *pacer) end(now time.Duration, cut evidence.CutReason) decision {
 	return decision{do: stop}
 }
 
-// nextOpen follows the schedule whatever the server does. A late arrival is sent at once, and stays due when it was.
+// nextOpen follows the schedule, whatever the server does. A late arrival is sent at once, and keeps its scheduled
+// time.
 func (m *pacer) nextOpen(now time.Duration) decision {
 	f := m.later.first()
 	due, fresh := m.fresh()
 	if !fresh && f == nil {
-		return decision{do: hold} // until a conversation goes on, or has ended
+		return decision{do: hold} // until a conversation continues or ends
 	}
 	if f != nil && (!fresh || f.due <= due) {
 		due = f.due
@@ -143,7 +144,7 @@ func (m *pacer) nextOpen(now time.Duration) decision {
 	return m.issue(due)
 }
 
-// nextClosed issues on a free slot; the request was due when the slot became free.
+// nextClosed sends a request for a free slot. The request was due when the slot became free.
 func (m *pacer) nextClosed(now time.Duration) decision {
 	for len(m.cooling) > 0 && m.cooling[0] <= now {
 		m.free = append(m.free, m.cooling[0])
@@ -175,7 +176,8 @@ func (m *pacer) issue(due time.Duration) decision {
 	return d
 }
 
-// done notes that a request has ended, with its failure class or "", and the turn that comes after it, or nil.
+// done tells the pacer that a request has ended. class is "" if it was answered, and next is the turn that follows it,
+// or nil.
 func (m *pacer) done(now time.Duration, class evidence.Failure, next *follow) {
 	m.inFlight--
 	if class != evidence.FailConnect {
@@ -194,14 +196,14 @@ func (m *pacer) done(now time.Duration, class evidence.Failure, next *follow) {
 	}
 }
 
-// interrupt ends the plan early.
+// interrupt stops the plan before it is complete.
 func (m *pacer) interrupt(now time.Duration) {
 	if !m.ended {
 		m.end(now, evidence.CutInterrupted)
 	}
 }
 
-// phase is the plan's record, when all its requests have ended at time end.
+// phase is the record of the plan. end is when its last request had ended.
 func (m *pacer) phase(end time.Duration) evidence.Phase {
 	p := evidence.Phase{
 		ID: m.plan.ID, Kind: m.plan.Kind, Start: int64(m.start), End: int64(end), Planned: m.planned(),

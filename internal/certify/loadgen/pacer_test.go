@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestPacerTraces replays the traces of testdata/pacer: what a pacer decided must be what stands there.
+// TestPacerTraces replays the traces of testdata/pacer: a pacer must make the decisions that are recorded there.
 func TestPacerTraces(t *testing.T) {
 	files, err := filepath.Glob("testdata/pacer/*.txt")
 	if err != nil || len(files) == 0 {
@@ -87,7 +87,7 @@ func parsePlan(t *testing.T, text string) *pacer {
 	return newPacer(p, start)
 }
 
-// replay gives an event to the pacer, and writes it down with what the pacer decided.
+// replay passes an event to the pacer, and returns a line with the event and the pacer's decisions.
 func replay(t *testing.T, m *pacer, event string) string {
 	t.Helper()
 	words := strings.Fields(event)
@@ -154,7 +154,7 @@ func TestLostTargetEndsAPhase(t *testing.T) {
 	}
 }
 
-// TestMachineKeepsItsPlan plays a server with random latencies and failures against random plans, in simulated time.
+// TestMachineKeepsItsPlan runs random plans against a server with random latencies and failures, in simulated time.
 func TestMachineKeepsItsPlan(t *testing.T) {
 	ms := func(t *rapid.T, name string, most int) time.Duration {
 		return time.Duration(rapid.IntRange(0, most).Draw(t, name)) * time.Millisecond
@@ -172,7 +172,7 @@ func TestMachineKeepsItsPlan(t *testing.T) {
 		}
 		start := ms(t, "start", 1000)
 		m := newPacer(p, start)
-		var ends []time.Duration // of requests in flight
+		var ends []time.Duration // when the requests in flight end
 		now, due := start, make([]time.Duration, 0)
 		finish := func() { // the earliest request in flight ends
 			first := 0

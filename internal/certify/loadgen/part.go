@@ -8,11 +8,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// Part is the load of generator i, from 0, of n that share the plan. The parts together are the plan: each arrival,
-// request and slot of a closed loop belongs to one of them, with its number and its time. Arrivals and requests that
-// are sent at once go round the generators. Slots do too, and each takes with it the requests that a loop without
-// chance would give it, so that all slots end together. A conversation stays on the generator that began it. some is
-// false where nothing is left for the generator. An error says that a phase of this kind cannot be divided.
+// Part is the load of generator i, counted from 0, of n that share the plan. The parts together are the plan: each
+// arrival, request and slot of a closed loop belongs to one of them, and keeps its number and its time. Arrivals and
+// requests that are sent at once are dealt out to the generators in turn. So are slots. Each slot gets an equal share
+// of the requests, so that all slots end at about the same time. A conversation stays on the generator that began it.
+// some is false if there is nothing for the generator. The error matches ErrPlan if the kind of phase cannot be
+// divided.
 func (p Plan) Part(i, n int) (part Plan, some bool, err error) {
 	if err := Divisible(p.Kind); err != nil {
 		return p, false, fmt.Errorf("%w: phase %q: %w", ErrPlan, p.ID, err)
@@ -51,7 +52,7 @@ func (p Plan) Part(i, n int) (part Plan, some bool, err error) {
 	}
 	part.Make = func(k int) Job { return p.Make(number(k)) }
 	part.Sink = func(q evidence.Request) {
-		if p.Then != nil { // turns count too, so that a request's number is not that of its conversation
+		if p.Then != nil { // turns have numbers too, so a request's number is not that of its conversation
 			q.N = q.N*n + i
 		} else {
 			q.N = number(q.N)
@@ -63,7 +64,7 @@ func (p Plan) Part(i, n int) (part Plan, some bool, err error) {
 	return part, some, nil
 }
 
-// Divisible says why phases of a kind cannot be divided among generators; nil: they can.
+// Divisible returns an error that says why phases of a kind cannot be divided among generators; nil if they can.
 func Divisible(kind testcases.Kind) error {
 	switch kind {
 	case testcases.KindIdle:
@@ -77,5 +78,5 @@ func Divisible(kind testcases.Kind) error {
 	return nil
 }
 
-// divide is how many of total things generator i of n gets where they go round.
+// divide is how many of total things generator i of n gets if they are dealt out in turn.
 func divide(total, i, n int) int { return (total - i + n - 1) / n }

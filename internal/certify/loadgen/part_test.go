@@ -14,8 +14,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// TestThePartsAreThePlan: whatever the kind and however many the generators, each request belongs to one
-// of them, under its own number and at its own time.
+// TestThePartsAreThePlan: for any kind of plan and any number of generators, each request belongs to exactly one
+// generator, and keeps its number and its time.
 func TestThePartsAreThePlan(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		kind := rapid.SampledFrom([]testcases.Kind{testcases.KindOpen, testcases.KindClosed, testcases.KindBatch,
@@ -80,7 +80,7 @@ func TestThePartsAreThePlan(t *testing.T) {
 	})
 }
 
-// TestSlotsOfALoopThatLasts: a loop that is bounded by time alone goes on with requests that no other part makes.
+// TestSlotsOfALoopThatLasts: in a loop that is only bounded by time, no two parts make the same request.
 func TestSlotsOfALoopThatLasts(t *testing.T) {
 	plan := Plan{ID: "p", Kind: testcases.KindClosed, Concurrency: 5, MinDuration: time.Second,
 		Make: func(k int) Job { return Job{Prompt: fmt.Sprint(k)} }}
@@ -104,7 +104,7 @@ func TestSlotsOfALoopThatLasts(t *testing.T) {
 	}
 }
 
-// TestTurnsHaveNumbersOfTheirOwn: the turns of conversations get numbers too, and no two generators the same.
+// TestTurnsHaveNumbersOfTheirOwn: the turns of conversations have numbers too, which are unique over all generators.
 func TestTurnsHaveNumbersOfTheirOwn(t *testing.T) {
 	seen := map[int]bool{}
 	for i := range 3 {
@@ -127,7 +127,7 @@ func TestTurnsHaveNumbersOfTheirOwn(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeDivided: such kinds are refused by name.
+// TestWhatCannotBeDivided: the error names a kind that cannot be divided.
 func TestWhatCannotBeDivided(t *testing.T) {
 	for _, kind := range []testcases.Kind{testcases.KindAudit, testcases.KindIdle, testcases.KindSweep} {
 		_, _, err := Plan{ID: "x", Kind: kind}.Part(0, 2)
@@ -140,7 +140,7 @@ func TestWhatCannotBeDivided(t *testing.T) {
 	}
 }
 
-// TestAPlanBeginsWhenItSays: nothing is sent before Start, whatever the kind.
+// TestAPlanBeginsWhenItSays: nothing is sent before Start, for any kind of plan.
 func TestAPlanBeginsWhenItSays(t *testing.T) {
 	for _, kind := range []testcases.Kind{testcases.KindOpen, testcases.KindClosed, testcases.KindBatch} {
 		m := newPacer(&Plan{Kind: kind, Offsets: []time.Duration{0}, Concurrency: 1, Requests: 1}, 100)

@@ -12,37 +12,38 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// ErrPlan is matched by errors about a plan that cannot be run; the message names the field.
+// ErrPlan matches errors about a plan that cannot be run. The message names the field.
 var ErrPlan = errors.New("invalid load plan")
 
-// Plan is one phase of load. Kind decides its shape: testcases.KindOpen follows Offsets, testcases.KindBatch sends
-// Requests at once, every other kind is a closed loop.
+// Plan is one phase of load. Its shape depends on Kind: testcases.KindOpen follows Offsets, testcases.KindBatch sends
+// Requests at once, and every other kind is a closed loop.
 type Plan struct {
 	ID   string
 	Kind testcases.Kind
 
-	Offsets []time.Duration // open: arrivals after the phase's start, rising; see Poisson and Constant
+	Offsets []time.Duration // open: times of arrivals after the phase's start, sorted; see Poisson and Constant
 
 	Concurrency int           // closed: requests in flight
 	Requests    int           // closed: at least this many …; batch: this many
 	MinDuration time.Duration // … and at least this long. Open: the schedule's length, for the offered rate
 
-	Start time.Duration // when the phase begins, counted from the epoch; 0: at once
+	Start time.Duration // when the phase begins, since the epoch; 0: at once
 
-	MaxDuration time.Duration // issuing ends here even if the plan is not done, as CutShort "max_s"; 0: no bound
-	Ramp        time.Duration // left out of the steady window at its start
-	Cap         int           // most in flight; at it arrivals wait, and CapHit tells; 0: no bound
+	MaxDuration time.Duration // no request is sent after it, and CutShort is "max_s"; 0: no bound
+	Ramp        time.Duration // length of the start that is not part of the steady window
+	Cap         int           // most requests in flight; arrivals beyond it wait, and CapHit is set; 0: no bound
 
-	// Make gives request n of the phase. It is called in order by one goroutine, up to a hundred requests ahead of
-	// their time; the last ones made may go unused.
+	// Make returns request n of the phase. One goroutine calls it in order, up to a hundred requests before they are
+	// due. The last requests may not be sent.
 	Make func(n int) Job
-	// Then gives the turn of a conversation that comes after an answered request: the request, and how long after the
-	// answer. It is called for each answer, by many goroutines. nil: no request depends on another. A closed loop's
-	// slot goes on with its conversation; a phase in the open loop ends when all conversations have.
+	// Then returns the next turn of a conversation after an answered request, and how long after the answer it is due.
+	// It is called for each answer, by many goroutines. nil: no request depends on another. In a closed loop the slot
+	// continues with its conversation; an open loop ends when all conversations have ended.
 	Then func(answered *evidence.Request) (job Job, after time.Duration, more bool)
-	// Sink takes each request's record when it has ended, one at a time, in no order. nil: records are dropped.
+	// Sink is called with the record of each request that has ended, one at a time and in no particular order. nil:
+	// records are dropped.
 	Sink func(evidence.Request)
-	// InFlight is kept at the requests in flight, for those who sample resources. nil: it is not kept.
+	// InFlight is set to the number of requests in flight, for the samples of resources. nil: it is not set.
 	InFlight *atomic.Int64
 }
 
@@ -73,23 +74,24 @@ func (p *Plan) validate() error {
 	return nil
 }
 
-// Poisson draws the arrivals of a Poisson process of rps a second over at least d and at least atLeast arrivals: gaps
-// are exponential. The same seed gives the same arrivals.
+// Poisson draws the arrivals of a Poisson process with a rate of rps per second. They cover at least d and are at
+// least atLeast. The same seed gives the same arrivals. The result is nil unless rps is positive.
 func Poisson(seed uint64, rps float64, d time.Duration, atLeast int) []time.Duration {
 	rng := rand.New(rand.NewPCG(seed, 0x6172726976616c73))
-	at := 0.0 // in mean gaps
+	at := 0.0 // in units of the mean gap
 	return arrivals(rps, d, atLeast, func(int) float64 {
 		at += rng.ExpFloat64()
 		return at
 	})
 }
 
-// Constant gives evenly spaced arrivals from 0, over at least d and at least atLeast of them.
+// Constant returns evenly spaced arrivals from 0. They cover at least d and are at least atLeast. The result is nil
+// unless rps is positive.
 func Constant(rps float64, d time.Duration, atLeast int) []time.Duration {
 	return arrivals(rps, d, atLeast, func(i int) float64 { return float64(i) })
 }
 
-// arrivals collects the arrivals that at gives in mean gaps.
+// arrivals collects the arrivals that at returns in units of the mean gap.
 func arrivals(rps float64, d time.Duration, atLeast int, at func(i int) float64) []time.Duration {
 	if !(rps > 0) {
 		return nil

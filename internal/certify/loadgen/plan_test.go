@@ -19,7 +19,7 @@ func TestPoissonIsAPoissonProcess(t *testing.T) {
 	if math.Abs(n-100000) > 4*math.Sqrt(100000) {
 		t.Errorf("%g arrivals in 2,000 s at %g/s", n, rps)
 	}
-	// Exponential gaps: mean and deviation 1/λ, and e^−1 of them longer than the mean.
+	// Gaps are exponential: their mean and standard deviation are 1/λ, and a share of e^−1 is longer than the mean.
 	var sum, squares, longer float64
 	last := time.Duration(0)
 	for _, o := range offsets {

@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// spareProcs is by how much Run raises GOMAXPROCS. The generator's goroutines are short and many, and wait for one of
-// Go's processors only if something else holds them all: the thread that reads, the thread that sends, or a service
-// that computes in the same process. With two to spare the kernel shares out the time instead, and the errors of
-// gaps fall to a third.
+// spareProcs is by how much Run raises GOMAXPROCS. The client's goroutines are many and short. They wait for one of
+// Go's processors only if others hold all of them: the thread that reads, the thread that sends, or a service that
+// computes in the same process. With two more processors the kernel divides the time instead, and the errors of gaps
+// fall to a third.
 const spareProcs = 2
 
 var procs struct {
@@ -17,7 +17,8 @@ var procs struct {
 	before int
 }
 
-// raiseProcs raises GOMAXPROCS while any Run is under way; the returned function ends that.
+// raiseProcs raises GOMAXPROCS while any Run is under way. The returned function must be called at the end of that
+// Run.
 func raiseProcs() (restore func()) {
 	procs.Lock()
 	defer procs.Unlock()
@@ -30,7 +31,7 @@ func raiseProcs() (restore func()) {
 		procs.Lock()
 		defer procs.Unlock()
 		if procs.users--; procs.users == 0 && runtime.GOMAXPROCS(0) == procs.before+spareProcs {
-			runtime.GOMAXPROCS(procs.before) // unless somebody else has set it meanwhile
+			runtime.GOMAXPROCS(procs.before) // unless other code has set it meanwhile
 		}
 	}
 }

@@ -7,11 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sendBuffer is what is asked for; the system gives up to net.core.wmem_max, doubled for its own overhead.
+// sendBuffer is the requested size of send buffers, in bytes. The system grants up to net.core.wmem_max, and doubles
+// that for its own overhead.
 const sendBuffer = 512 << 10
 
-// writeRoom makes a socket's send buffer large enough for inlineWrite, and says how many bytes a write is sure not to
-// wait for while nothing else is under way.
+// writeRoom makes a socket's send buffer large enough for inlineWrite. It returns the number of bytes that can be
+// written without waiting while nothing else is in the buffer.
 func writeRoom(socket net.Conn, raw syscall.RawConn) int {
 	tcp, ok := socket.(*net.TCPConn)
 	if !ok || raw == nil || tcp.SetWriteBuffer(sendBuffer) != nil {
@@ -23,7 +24,7 @@ func writeRoom(socket net.Conn, raw syscall.RawConn) int {
 	}) != nil {
 		return smallWrite
 	}
-	if size >= 3*inlineWrite { // a packet takes up to twice its bytes
+	if size >= 3*inlineWrite { // a packet needs up to twice its size
 		return inlineWrite
 	}
 	return smallWrite

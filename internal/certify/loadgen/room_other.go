@@ -7,5 +7,5 @@ import (
 	"syscall"
 )
 
-// writeRoom says how many bytes a write is sure not to wait for.
+// writeRoom is the number of bytes that can be written without waiting.
 func writeRoom(net.Conn, syscall.RawConn) int { return smallWrite }

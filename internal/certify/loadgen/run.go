@@ -9,13 +9,14 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// lead is between the call of Run and an open phase's start: the first arrival must not be late for lack of a thread.
+// lead is the time between the call of Run and the start of an open phase, so that the first arrival is not late
+// because a thread must start first.
 const lead = 5 * time.Millisecond
 
-// Run brings a plan to its end and returns its record; each request's goes to the plan's Sink. Times count from epoch.
-// If ctx ends, requests in flight are broken off and recorded as evidence.FailCanceled, and the phase says
-// "interrupted"; that is not an error of Run. An error means that nothing was sent. GOMAXPROCS is two higher while
-// Run is under way.
+// Run carries out a plan and returns the record of its phase. The record of each request is passed to the plan's Sink.
+// Times count from epoch. If ctx ends, requests in flight are canceled and recorded as evidence.FailCanceled, and the
+// phase is recorded as interrupted; Run returns no error then. An error matches ErrPlan and means that nothing was
+// sent. While Run is under way, GOMAXPROCS is higher by two.
 func Run(ctx context.Context, c *Client, epoch time.Time, p Plan) (evidence.Phase, error) {
 	if err := p.validate(); err != nil {
 		return evidence.Phase{}, err
@@ -26,7 +27,7 @@ func Run(ctx context.Context, c *Client, epoch time.Time, p Plan) (evidence.Phas
 	start := time.Duration(c.since(epoch))
 	switch {
 	case p.Start > 0:
-		start = p.Start // a time that is past makes arrivals late, and the record shows it
+		start = p.Start // if it is past, arrivals are late, which the record shows
 	case p.Kind == testcases.KindOpen:
 		start += lead
 	}
@@ -54,28 +55,28 @@ type runner struct {
 	epoch  time.Time
 	plan   *Plan
 
-	pacer    *pacer // of the loop alone
+	pacer    *pacer // used by the loop only
 	ended    stack[ending]
-	wake     chan struct{} // there is something new in ended
+	wake     chan struct{} // signals that ended has new entries
 	requests sync.WaitGroup
-	resting  sync.WaitGroup // connections
+	resting  sync.WaitGroup // connections that rest after an answer
 	records  chan ended
 }
 
-// ended is a request that has ended, with what its record holds of the client's memory.
+// ended is a request that has ended, with its share of the client's memory.
 type ended struct {
 	record *evidence.Request
 	share  *share
 }
 
-// ending is what the pacer learns of a request that has ended.
+// ending tells the pacer that a request has ended.
 type ending struct {
 	at    time.Duration
 	class evidence.Failure
 	next  *follow
 }
 
-// sink hands records on, one at a time.
+// sink passes records to the plan's Sink, one at a time.
 func (r *runner) sink(done chan<- struct{}) {
 	defer close(done)
 	for x := range r.records {
@@ -86,9 +87,9 @@ func (r *runner) sink(done chan<- struct{}) {
 	}
 }
 
-// loop asks the pacer and does as it says. A schedule has a thread of its own, to sleep exactly; in a closed loop
-// that would only make each hand-over slower. The thread is never unlocked: it is not fit for anything else
-// afterwards, and ends with this goroutine.
+// loop asks the pacer what to do, and does it. A schedule has a thread of its own, so that sleeps are exact; in a
+// closed loop that would only make each handover slower. The thread is never unlocked, because its changed settings
+// make it unfit for other goroutines. It ends with this goroutine.
 func (r *runner) loop() {
 	if r.plan.Kind == testcases.KindOpen {
 		r.client.takeThread(sendFirst)
@@ -146,7 +147,7 @@ func (r *runner) issue(d decision, job *Job, q *request) {
 	})
 }
 
-// receive brings a request to its end and tells of it.
+// receive completes a request and reports its end. It returns the connection if it can be used again.
 func (r *runner) receive(q *request, rec *evidence.Request, cn *conn, err error, forget bool) (rest *conn) {
 	defer r.requests.Done()
 	rest = r.client.finish(r.ctx, r.epoch, q, rec, cn, err)
@@ -160,7 +161,7 @@ func (r *runner) receive(q *request, rec *evidence.Request, cn *conn, err error,
 	r.ended.push(ending{r.now(), rec.Fail, next})
 	select {
 	case r.wake <- struct{}{}:
-	default: // the loop has not looked since the last one
+	default: // the loop has not read the last signal yet
 	}
 	r.records <- ended{rec, &q.share}
 	return rest

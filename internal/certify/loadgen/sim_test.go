@@ -19,13 +19,13 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// simulated is a server inside a synctest bubble, where time is exact: its answers come at times that a test knows.
+// simulated is a server inside a synctest bubble, where time is exact, so the test knows when its answers come.
 type simulated struct {
-	plan func(n int, now time.Time) []time.Duration // when each token of request n is sent, after its arrival
+	plan func(n int, now time.Time) []time.Duration // returns when each token of request n is sent, after its arrival
 
 	mu    sync.Mutex
 	start time.Time
-	sent  map[int][]time.Duration // by request, since start
+	sent  map[int][]time.Duration // times of tokens by request, since start
 	dials int
 }
 
@@ -47,7 +47,7 @@ func (s *simulated) client(t *testing.T) *Client {
 	}
 	t.Cleanup(func() {
 		c.Close()
-		time.Sleep(time.Minute) // connections broken off: the server notices when it writes
+		time.Sleep(time.Minute) // the server notices closed connections when it writes
 	})
 	return c
 }
@@ -86,7 +86,8 @@ func simJob(n int) Job {
 	return Job{Prompt: "p", Body: fmt.Appendf(nil, `{"stream":true,"n":%d}`, n)}
 }
 
-// TestMeasuresASimulatedServerToTheSample: with exact time every figure of every record must be what the server did.
+// TestMeasuresASimulatedServerToTheSample: with exact time, every figure of every record must equal what the server
+// did.
 func TestMeasuresASimulatedServerToTheSample(t *testing.T) {
 	for _, kind := range []testcases.Kind{testcases.KindOpen, testcases.KindClosed, testcases.KindBatch} {
 		synctest.Test(t, func(t *testing.T) {
@@ -109,7 +110,7 @@ func TestMeasuresASimulatedServerToTheSample(t *testing.T) {
 				InFlight: &inFlight,
 				Sink:     func(r evidence.Request) { records = append(records, r) },
 			}
-			p.Make = func(i int) Job { return simJob(i % n) } // the one request too many is never sent
+			p.Make = func(i int) Job { return simJob(i % n) } // the one request that is made in excess is never sent
 			phase, err := Run(t.Context(), c, s.start, p)
 			if err != nil {
 				t.Fatal(err)
@@ -128,7 +129,7 @@ func TestMeasuresASimulatedServerToTheSample(t *testing.T) {
 	}
 }
 
-// checkSimulated holds a record to what the server planned and did.
+// checkSimulated compares a record with what the server planned and did.
 func checkSimulated(t *testing.T, kind testcases.Kind, r *evidence.Request, plan, sent []time.Duration) {
 	t.Helper()
 	last := len(plan) - 1
@@ -153,7 +154,7 @@ func checkSimulated(t *testing.T, kind testcases.Kind, r *evidence.Request, plan
 	}
 }
 
-// stalling answers in 20 ms, but nothing at all for 1.4 s every 10 s.
+// stalling answers in 20 ms, except that it sends nothing for 1.4 s every 10 s.
 func stalling(start time.Time) func(int, time.Time) []time.Duration {
 	return func(_ int, now time.Time) []time.Duration {
 		in := (now.Sub(start) + 5*time.Second) % (10 * time.Second) // the first stall begins at 5 s
@@ -164,8 +165,8 @@ func stalling(start time.Time) func(int, time.Time) []time.Duration {
 	}
 }
 
-// TestNoCoordinatedOmission: the open loop sees a stall as its users would, each from the moment it wanted an answer.
-// The closed loop waits with the server and sees it twice.
+// TestNoCoordinatedOmission: in the open loop a stall counts for every request that should have been sent in it, as
+// for users. The closed loop waits with the server, and only one of its requests sees each stall.
 func TestNoCoordinatedOmission(t *testing.T) {
 	slow := func(kind testcases.Kind) (n, slow int, worst time.Duration) {
 		synctest.Test(t, func(t *testing.T) {
@@ -190,8 +191,8 @@ func TestNoCoordinatedOmission(t *testing.T) {
 		})
 		return n, slow, worst
 	}
-	// Of the arrivals, 20 ms apart from 5 ms into a stall, those more than 220 ms before its end wait over 200 ms: 61
-	// in each of three stalls. The first of them waits longest.
+	// Arrivals are 20 ms apart, the first 5 ms after the beginning of a stall. Those more than 220 ms before its end
+	// wait for over 200 ms: 61 in each of three stalls. The first of them waits longest.
 	if n, over, worst := slow(testcases.KindOpen); n != 1500 || over != 3*61 || worst != 1415*time.Millisecond {
 		t.Errorf("open loop: %d of %d requests slow, the worst %v", over, n, worst)
 	}
@@ -207,10 +208,10 @@ func TestWarmConnectionsAreUsed(t *testing.T) {
 		if err := c.Warm(t.Context(), 30); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Warm(t.Context(), 20); err != nil { // enough are open
+		if err := c.Warm(t.Context(), 20); err != nil { // opens none, because enough are open
 			t.Fatal(err)
 		}
-		const open = 30 + 7 + 2 // with the spare ones
+		const open = 30 + 7 + 2 // including the spare ones
 		batch := func(n int) {
 			t.Helper()
 			if _, err := Run(t.Context(), c, s.start, Plan{Kind: testcases.KindBatch, Requests: n,
@@ -224,7 +225,7 @@ func TestWarmConnectionsAreUsed(t *testing.T) {
 		if batch(open + 5); s.dials != open+5 {
 			t.Errorf("%d connections for %d at once", s.dials, open+5)
 		}
-		// One after the other: a connection rests while the next request takes another.
+		// One request after the other: a connection rests while the next request uses another.
 		if _, err := Run(t.Context(), c, s.start, Plan{Kind: testcases.KindClosed, Concurrency: 40, Requests: 120,
 			Make: simJob}); err != nil {
 			t.Fatal(err)

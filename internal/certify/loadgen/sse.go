@@ -5,29 +5,29 @@ import (
 	"errors"
 )
 
-// maxLine bounds a line of a stream: a thousand times a usual chunk.
+// maxLine bounds a line of a stream, in bytes. It is a thousand times as long as a usual chunk.
 const maxLine = 1 << 20
 
-// maxName is more than the names that decide anything.
+// maxName is longer than the event names that matter.
 const maxName = 16
 
 var errLongLine = errors.New("a line of the stream is longer than 1 MiB")
 
-// events cuts a stream into events as it comes, by the rules of the WHATWG's HTML standard. It keeps bytes only while
-// an event is incomplete; whole ones are handed on from the read buffer.
+// events splits a stream into events as it is read, by the rules of the WHATWG's HTML standard. It stores bytes only
+// while an event is incomplete; complete ones are passed on from the read buffer.
 type events struct {
 	line    []byte // an incomplete line
 	data    []byte // data lines of an incomplete event, joined by LF
-	name    []byte // of the event, cut to maxName
+	name    []byte // name of the event, cut to maxName
 	hasData bool
-	skipLF  bool // the last byte was CR: an LF now belongs to it
+	skipLF  bool // the last byte was CR, so an LF that follows belongs to it
 	started bool
-	share   *share // of memory, that line and data take
-	most    int    // bytes of line and data together so far
+	share   *share // memory that line and data use
+	most    int    // largest size of line and data so far
 }
 
-// feed takes what came and calls each for the data of every event that it completes. "[DONE]" counts as complete
-// without the empty line behind it.
+// feed takes the next bytes and calls each for the data of every event that they complete. "[DONE]" counts as complete
+// without the empty line after it.
 func (e *events) feed(b []byte, each func(data []byte) error) error {
 	for len(b) > 0 {
 		if e.skipLF && b[0] == '\n' {
@@ -51,7 +51,7 @@ func (e *events) feed(b []byte, each func(data []byte) error) error {
 			}
 			e.most = held
 		}
-		if end == len(b) { // no end of the line yet
+		if end == len(b) { // the line has no end yet
 			e.line = append(e.line, b...)
 			return nil
 		}
@@ -69,7 +69,7 @@ func (e *events) feed(b []byte, each func(data []byte) error) error {
 	return nil
 }
 
-// take handles a whole line; next is what follows it in the buffer.
+// take handles a complete line. next is what follows it in the buffer.
 func (e *events) take(line, next []byte, each func(data []byte) error) error {
 	if !e.started {
 		e.started = true
@@ -85,14 +85,14 @@ func (e *events) take(line, next []byte, each func(data []byte) error) error {
 		return nil
 	}
 	if !ok && string(line) != "data" {
-		return nil // a comment, or a field that decides nothing here
+		return nil // a comment, or a field that is not used here
 	}
 	if !ok {
-		data = nil // a field's name alone: an empty value
+		data = nil // a field's name without a colon has an empty value
 	}
 	data = bytes.TrimPrefix(data, []byte(" "))
 	if !e.hasData && len(next) > 0 && next[0] == '\n' && !e.skipLF || isDone(data) {
-		return each(data) // one line of data with the empty line right behind it, which then has nothing to dispatch
+		return each(data) // one line of data followed by an empty line, which then has nothing left to dispatch
 	}
 	if e.hasData {
 		e.data = append(e.data, '\n')
@@ -113,7 +113,8 @@ func (e *events) dispatch(each func(data []byte) error) error {
 	return err
 }
 
-// finish is called at the stream's regular end: an event of whole lines counts even without the empty line.
+// finish must be called at the regular end of the stream. An event of complete lines counts even without the empty
+// line.
 func (e *events) finish(each func(data []byte) error) error {
 	if len(e.line) > 0 {
 		line := e.line

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// cut reads a stream given in pieces.
+// cut reads a stream that arrives in pieces.
 func cut(pieces ...string) (all []string, err error) {
 	var e events
 	each := func(data []byte) error {
@@ -69,7 +69,8 @@ func TestEventsAreBounded(t *testing.T) {
 	}
 }
 
-// TestEventsLikeTheReader holds the hot path to the plain reader of package openai, however the stream is cut.
+// TestEventsLikeTheReader compares this reader with the simple one of package openai, however the stream is cut into
+// pieces.
 func TestEventsLikeTheReader(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		parts := rapid.SliceOf(rapid.SampledFrom([]string{"data: ", "data:", "data", "a", "{}", "\n", "\n\n", "\r",

@@ -5,13 +5,13 @@ import (
 	"sync/atomic"
 )
 
-// stack is a last-in-first-out list without a lock: the real-time thread of a schedule must never wait for a goroutine
-// that holds one and has lost its processor.
+// stack is a last-in-first-out list without a lock. With a lock, the real-time thread of a schedule could wait for a
+// goroutine that holds it and has lost its processor.
 type stack[T any] struct {
 	top atomic.Pointer[node[T]]
 }
 
-// node is never used twice, so that a pop cannot mistake a new one for an old one at the same place.
+// A node is never reused, so that pop cannot mistake a new one for an old one at the same address.
 type node[T any] struct {
 	value T
 	below *node[T]
@@ -39,7 +39,7 @@ func (s *stack[T]) pop() (v T, ok bool) {
 	}
 }
 
-// takeAll empties the stack, and returns its values in the order of their coming.
+// takeAll empties the stack, and returns its values in the order in which they were pushed.
 func (s *stack[T]) takeAll() []T {
 	var all []T
 	for n := s.top.Swap(nil); n != nil; n = n.below {

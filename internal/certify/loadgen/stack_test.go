@@ -25,7 +25,7 @@ func TestStackOrder(t *testing.T) {
 	}
 }
 
-// TestStackLosesNothing: whatever many goroutines push comes out exactly once, by pop or by takeAll.
+// TestStackLosesNothing: everything that many goroutines push is returned exactly once, by pop or takeAll.
 func TestStackLosesNothing(t *testing.T) {
 	const workers, each = 8, 2000
 	var s stack[int]

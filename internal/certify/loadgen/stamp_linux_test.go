@@ -55,13 +55,13 @@ func FuzzStamp(f *testing.F) {
 	})
 }
 
-// TestArrivalIsNotTheRead: bytes that wait for their reader keep the time at which they came.
+// TestArrivalIsNotTheRead: bytes that wait to be read keep the time at which they arrived.
 func TestArrivalIsNotTheRead(t *testing.T) {
 	in, out := socketPair(t)
 	a := stampArrivals(in, SystemClock())
 	buf := make([]byte, 16)
-	const slack = time.Millisecond // between the wall clock and the monotonic one
-	for range 50 {                 // stamping begins a little after a socket first asks for it
+	const slack = time.Millisecond // for the difference between the wall clock and the monotonic clock
+	for range 50 {                 // the kernel begins to stamp a little after a socket first asks for it
 		sent := time.Now()
 		if _, err := io.WriteString(out, "x"); err != nil {
 			t.Fatal(err)

@@ -10,12 +10,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/walltest"
 )
 
-// TestSetClockMovesNoArrival: packets come every 100 ms and are read 3 ms later, while the wall clock is set to and
-// fro, at any moment: an arrival is where it was, or at its read, and never anywhere else.
+// TestSetClockMovesNoArrival: packets arrive every 100 ms and are read 3 ms later, while the wall clock is set back
+// and forth at any moment. Each arrival is at its true time or at the time of its read, and never anywhere else.
 func TestSetClockMovesNoArrival(t *testing.T) {
 	for _, step := range []time.Duration{5 * time.Second, -5 * time.Second, time.Hour, -time.Hour,
 		20 * time.Millisecond, -20 * time.Millisecond, 0} {
-		// as a packet comes, waits, is read, and between
+		// as a packet arrives, waits, is read, and between packets
 		for _, at := range []time.Duration{500 * time.Millisecond, 501 * time.Millisecond, 503 * time.Millisecond,
 			550 * time.Millisecond} {
 			start := time.Now()

@@ -21,8 +21,8 @@ import (
 
 var streamed = Job{Prompt: "p", Body: []byte(`{"stream":true}`), KeepText: true}
 
-// TestTheKeepAliveRaceIsNoFailure: a server that closes a kept connection as the next request comes never had it. One
-// that closes a new connection had it, and so had one that closes late.
+// TestTheKeepAliveRaceIsNoFailure: a server that closes a kept connection just as the next request arrives never
+// received the request. A server that closes a new connection, or closes later, did receive it.
 func TestTheKeepAliveRaceIsNoFailure(t *testing.T) {
 	var requests atomic.Int64
 	fails := func(n int64) bool { return n == 2 }
@@ -77,8 +77,8 @@ func TestTheClientsOwnLimitsAreItsOwn(t *testing.T) {
 	}
 }
 
-// inStep serves an answer to a client that reads it as it comes: step waits until the client has read what was
-// written. Else a client that gets no processor for a while would read several parts at once.
+// inStep serves an answer whose parts the client reads one by one: step waits until the client has read what was
+// written. Otherwise a client that gets no processor for a while would read several parts at once.
 func inStep(t *testing.T, answer func(w http.ResponseWriter, step func())) *Client {
 	t.Helper()
 	var written, read atomic.Int64
@@ -122,7 +122,7 @@ func (c *countingConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// TestCompressedStreamsAreTimed: each chunk has the time at which it could be read.
+// TestCompressedStreamsAreTimed: each chunk has the time at which it could be decoded.
 func TestCompressedStreamsAreTimed(t *testing.T) {
 	const pause = 60 * time.Millisecond
 	c := inStep(t, func(w http.ResponseWriter, step func()) {

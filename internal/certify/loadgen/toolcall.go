@@ -9,23 +9,23 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// Bounds of the calls of one answer: OpenAI allows 128 tools, and names of 64 bytes.
+// maxCalls bounds the tool calls of one answer. OpenAI allows 128 tools.
 const maxCalls = 128
 
-// callPiece is what a chunk, or a whole answer, says of one call of a tool.
+// callPiece is the part of a tool call in one chunk or in an unstreamed answer.
 type callPiece struct {
-	index     int // which call it belongs to; −1: the server does not say
+	index     int // number of the call; −1 if the server does not give it
 	id        string
 	name      string
 	arguments string
 }
 
-// noCalls moves over a member tool_calls that holds none; whatever it holds is for the slow path to read.
+// noCalls skips a value of tool_calls that has no calls. Calls are read by the slow path.
 func (s *scanner) noCalls() bool {
 	return s.null() || s.take('[') && s.take(']')
 }
 
-// callsOf reads the calls of a message.
+// callsOf reads the tool calls of a message.
 func callsOf(message map[string]json.RawMessage) ([]callPiece, error) {
 	raw := message["tool_calls"]
 	if !given(raw) {
@@ -49,10 +49,10 @@ func callsOf(message map[string]json.RawMessage) ([]callPiece, error) {
 	return out, nil
 }
 
-// calls are the calls of an answer as they come.
+// calls collects the tool calls of an answer as they are received.
 type calls struct {
 	all  []*openCall
-	kept int // bytes of their arguments
+	kept int // bytes of arguments kept
 }
 
 type openCall struct {
@@ -61,8 +61,9 @@ type openCall struct {
 	arguments strings.Builder
 }
 
-// of finds the call that a piece belongs to, or begins one. Some servers give no index; there a new id, or a name
-// without one, begins a call. A whole answer has neither index nor pieces.
+// of finds the call to which a piece belongs, or begins a new one. If a server gives no index, a call begins with a
+// new id, or with a name if there are no ids. An unstreamed answer has no index, and each of its pieces is a whole
+// call.
 func (c *calls) of(p callPiece) (*openCall, error) {
 	for _, x := range c.all {
 		if p.index >= 0 && x.index == p.index {
@@ -81,7 +82,7 @@ func (c *calls) of(p callPiece) (*openCall, error) {
 	return x, nil
 }
 
-// call takes what a chunk says of calls. Names and arguments are content: tokens that the model wrote.
+// call adds the tool calls of a chunk. Names and arguments count as content, because the model generated them.
 func (a *answer) call(pieces []callPiece) error {
 	for _, p := range pieces {
 		x, err := a.calls.of(p)
@@ -90,7 +91,7 @@ func (a *answer) call(pieces []callPiece) error {
 		}
 		name := bounded.Short(p.name, evidence.MaxName)
 		if x.name == name {
-			name = "" // some servers say it with each piece
+			name = "" // some servers repeat it in each piece
 		}
 		x.name = bounded.Short(x.name+name, evidence.MaxName)
 		a.r.TextBytes += len(name) + len(p.arguments)
@@ -111,7 +112,7 @@ func (a *answer) call(pieces []callPiece) error {
 	return nil
 }
 
-// record writes the calls into a request's record.
+// record writes the number of calls into a request's record, and with whole also the calls.
 func (c *calls) record(r *evidence.Request, whole bool) {
 	if r.ToolCalls = len(c.all); !whole {
 		return

@@ -9,13 +9,13 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// delta is a chunk whose delta has these calls.
+// delta is a chunk whose delta has these tool calls.
 func delta(calls string) string {
 	return `{"choices":[{"index":0,"delta":{"tool_calls":[` + calls + `]}}]}`
 }
 
-// TestCallsAreJoined: calls of tools come in pieces, by index, without one, with the name again and again, or whole.
-// The first piece is the first token.
+// TestCallsAreJoined: tool calls come whole or in pieces, with an index, without one, or with the name repeated in
+// each piece. The first piece is the first token.
 func TestCallsAreJoined(t *testing.T) {
 	for name, c := range map[string]struct {
 		chunks []string
@@ -64,7 +64,7 @@ func TestCallsAreJoined(t *testing.T) {
 	}
 }
 
-// TestCallsAreBounded: a server that calls without end fills neither memory nor the record.
+// TestCallsAreBounded: a server that never stops calling tools fills neither memory nor the record.
 func TestCallsAreBounded(t *testing.T) {
 	r := &evidence.Request{}
 	a := newAnswer(r, &request{keepText: true, tools: true, bounds: boundsOf(4)})
@@ -86,7 +86,7 @@ func TestCallsAreBounded(t *testing.T) {
 	}
 }
 
-// TestCallsAreNotKeptWhereTextsAreNot: the record counts them all the same.
+// TestCallsAreNotKeptWhereTextsAreNot: a phase that keeps no texts only counts tool calls.
 func TestCallsAreNotKeptWhereTextsAreNot(t *testing.T) {
 	r := &evidence.Request{}
 	a := newAnswer(r, &request{tools: true, bounds: boundsOf(64)})

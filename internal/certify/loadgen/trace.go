@@ -9,8 +9,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// record makes the span of a request that has ended, under the ids that its server was told: from when it was sent to
-// its last byte. Until then a traced request costs what the header's bytes cost.
+// record creates the span of a request that has ended, from when it was sent to its last byte, with the ids that were
+// sent to the server. Before that a traced request only costs the bytes of its header.
 func (c *Client) record(epoch time.Time, q *request, r *evidence.Request) {
 	s := c.o.Tracer.Record(q.trace, telemetry.OperationChat+" "+q.model, epoch.Add(time.Duration(r.Issued)))
 	s.Text(telemetry.AttrOperation, telemetry.OperationChat)

@@ -14,8 +14,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
-// TestTrace: a traced request tells its server of the span that the collector gets; an untraced one has no such
-// header.
+// TestTrace: a traced request sends its server the ids of the span that the collector gets. An untraced one has no
+// such header.
 func TestTrace(t *testing.T) {
 	var collected bytes.Buffer
 	var mu sync.Mutex

@@ -13,8 +13,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// BenchmarkTraffic measures the generator's own error for each kind of traffic, with about a thousand answers in
-// flight: 650 requests a second that take 1.5 s each. Errors are in milliseconds.
+// BenchmarkTraffic measures the client's own error for each kind of traffic, with about a thousand answers in flight:
+// 650 requests/s that take 1.5 s each. Errors are in milliseconds.
 func BenchmarkTraffic(b *testing.B) {
 	const rate, length = 650.0, 4.0
 	to := 2 * rate

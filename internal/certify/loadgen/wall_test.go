@@ -10,7 +10,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// jumpingClock is a clock whose wall part jumps by hours at every look.
+// jumpingClock is a clock whose wall clock jumps by hours at every reading.
 type jumpingClock struct {
 	TimerClock
 	now func() time.Time
@@ -18,8 +18,8 @@ type jumpingClock struct {
 
 func (c *jumpingClock) Now() time.Time { return c.now() }
 
-// TestSetClockChangesNoFigure: a load is measured while the wall clock jumps by hours at every look. All its times are
-// those of the monotonic clock: none before the run, none after its end, none long.
+// TestSetClockChangesNoFigure: a load is measured while the wall clock jumps by hours at every reading. All its times
+// come from the monotonic clock, so none is before the run, after its end or too long.
 func TestSetClockChangesNoFigure(t *testing.T) {
 	s, err := NewNullServer(NullOptions{Tokens: 5, Interval: time.Millisecond,
 		TTFT: func(int) time.Duration { return time.Millisecond }})

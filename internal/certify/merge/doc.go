@@ -1,4 +1,4 @@
-// Package merge joins the records that generators keep for themselves with the record of their coordinator.
+// Package merge joins the records that generators keep on their own machines with the record of their coordinator.
 //
-// merge.go is all of it. Start reading at Files.
+// All of it is in merge.go. Start reading at Files.
 package merge

@@ -11,20 +11,21 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/remote"
 )
 
-// ErrPlan is matched by records that do not belong together.
+// ErrPlan matches errors about records that do not belong together.
 var ErrPlan = errors.New("these are not records of one run")
 
-// Result says what was joined.
+// Result says what was added. Its JSON is what mixtral report merge --json prints.
 type Result struct {
-	Record     string      `json:"record"`     // the coordinator's
-	Added      int         `json:"added"`      // events that it did not have
-	Requests   int         `json:"requests"`   // of them
+	Record     string      `json:"record"`     // file of the coordinator's record
+	Added      int         `json:"added"`      // number of events that it did not have
+	Requests   int         `json:"requests"`   // how many of them are requests
 	Generators map[int]int `json:"generators"` // requests added, by generator
 }
 
-// Files joins records of one run: that of the coordinator, which may be cut, and those of any of its generators. What
-// the coordinator's has already is left as it is; the rest comes to its clock by the comparisons in it. write is given
-// all events in the order of the new record.
+// Files joins records of one run: that of the coordinator, which may be incomplete, and those of any of its
+// generators. Events that the coordinator's record already has stay unchanged. Times of the others are converted to
+// its clock by the comparisons in it. write is called with all events in the order of the new record. Errors match
+// ErrPlan, or are those of evidence.ScanFile, ctx and write.
 func Files(ctx context.Context, paths []string, write func(*evidence.Event) error) (*Result, error) {
 	m := &merger{ctx: ctx, have: map[key]bool{}, parts: map[key]bool{}, from: map[int]string{},
 		result: &Result{Generators: map[int]int{}}}
@@ -46,7 +47,7 @@ func Files(ctx context.Context, paths []string, write func(*evidence.Event) erro
 	return m.result, m.write(write)
 }
 
-// key names an event of a generator: a request by its phase and number, anything else by its kind and time.
+// key identifies an event of a generator: a request by its phase and number, other events by their kind and time.
 type key struct {
 	generator int
 	what      string
@@ -57,7 +58,7 @@ type merger struct {
 	ctx    context.Context
 	header *evidence.Header
 	from   map[int]string // the file of each generator
-	have   map[key]bool   // in the coordinator's record
+	have   map[key]bool   // events in the coordinator's record
 	parts  map[key]bool
 	folds  []*remote.Fold
 	added  []evidence.Event
@@ -67,10 +68,10 @@ type merger struct {
 	result *Result
 }
 
-// errEnough ends the reading of a record whose first line is all that is wanted.
+// errEnough stops the reading of a record after its first line.
 var errEnough = errors.New("enough")
 
-// sort finds the coordinator's record among the files, and looks whether all belong to one run.
+// sort finds the coordinator's record among the files, and checks that all belong to one run.
 func (m *merger) sort(paths []string) (own []string, err error) {
 	headers := map[string]*evidence.Header{}
 	for _, path := range paths {
@@ -105,7 +106,7 @@ func (m *merger) sort(paths []string) (own []string, err error) {
 	return own, nil
 }
 
-// belongs looks whether a generator's record is of the coordinator's run.
+// belongs checks that a generator's record belongs to the coordinator's run.
 func (m *merger) belongs(path string, h *evidence.Header) error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s: %s", ErrPlan, path, fmt.Sprintf(format, args...))
@@ -126,7 +127,7 @@ func (m *merger) belongs(path string, h *evidence.Header) error {
 	return nil
 }
 
-// read notes what the coordinator's record has, and its comparisons of clocks.
+// read collects which events the coordinator's record has, and its comparisons of clocks.
 func (m *merger) read() error {
 	for i := range m.header.Generators {
 		m.folds = append(m.folds, remote.NewFold(i+1, m.keep))
@@ -158,12 +159,12 @@ func (m *merger) read() error {
 		return cmp.Or(cmp.Compare(a.Generator, b.Generator), cmp.Compare(a.There, b.There))
 	})
 	for _, c := range comparisons {
-		_ = m.folds[c.Generator-1].Compare(c) // one that says the same again is left out
+		_ = m.folds[c.Generator-1].Compare(c) // Compare refuses a repeated comparison, which changes nothing
 	}
 	return nil
 }
 
-// add takes from a generator's record what the coordinator's does not have.
+// add adds the events of a generator's record that the coordinator's does not have.
 func (m *merger) add(path string) error {
 	var fold *remote.Fold
 	number := 0
@@ -189,14 +190,14 @@ func (m *merger) add(path string) error {
 	return err
 }
 
-// keep takes an event that is on the coordinator's clock.
+// keep adds an event whose times are on the coordinator's clock, unless the coordinator's record has it.
 func (m *merger) keep(e evidence.Event) {
 	k, ok := keyOf(&e)
 	if !ok || m.have[k] {
 		return
 	}
-	// A generator looks at its machine from before the run until the coordinator lets it go. What it saw outside of
-	// the run is not missing.
+	// A generator observes its machine from before the run until the coordinator releases it. Observations outside the
+	// run are not missing.
 	if m.ended && e.Request == nil && (e.At < m.begun || e.At > m.over) {
 		return
 	}
@@ -209,7 +210,7 @@ func (m *merger) keep(e evidence.Event) {
 	}
 }
 
-// write gives the coordinator's events, with those that were added before its end.
+// write passes on the coordinator's events, with the added ones before its end.
 func (m *merger) write(write func(*evidence.Event) error) error {
 	rest := func() error {
 		for i := range m.added {
@@ -236,7 +237,7 @@ func generatorOf(e *evidence.Event) int {
 	return k.generator
 }
 
-// keyOf names an event that a generator recorded.
+// keyOf returns the key of an event. ok is false unless a generator recorded it.
 func keyOf(e *evidence.Event) (k key, ok bool) {
 	switch {
 	case e.Request != nil:

@@ -1,6 +1,6 @@
-// Package offset compares the clocks of two machines: how far one is ahead of the other, with a bound that holds
+// Package offset measures how far the clock of one machine is ahead of another's, with a bound of the error that holds
 // whatever the network did.
 //
-// exchange.go computes an offset from the times of one message and its answer (Cristian 1989, as NTP does), and
-// track.go follows the offset through many of them. Start reading at Track.
+// exchange.go computes the offset from the times of one message and its answer (Cristian 1989), as NTP does. track.go
+// combines many such readings over time. Start reading at Track.
 package offset

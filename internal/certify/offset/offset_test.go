@@ -9,13 +9,13 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
-// far is a clock that runs at another rate and from another zero, and wanders within MaxRate.
+// far is a clock with another zero and a varying rate, which differs by at most MaxRate.
 type far struct {
 	zero  int64
-	rates []float64 // parts of a million by which it is faster, each for a second
+	rates []float64 // by how many parts per million it is faster, each for one second
 }
 
-// at is what it shows at a moment of the near clock, which is the true time here.
+// at is the far clock's time at a moment of the near clock, which is the true time here.
 func (f far) at(ns int64) int64 {
 	shown := float64(ns)
 	for i, ppm := range f.rates {
@@ -31,8 +31,8 @@ func (f far) at(ns int64) int64 {
 	return f.zero + int64(shown)
 }
 
-// TestTheBoundHolds: whatever the delays are, each way by itself, and however a clock wanders within MaxRate, the true
-// offset lies within the bound at every moment, and never where the track says that clocks contradict.
+// TestTheBoundHolds: for any delays in both directions, and any rate within MaxRate, the true offset is within the
+// bound at every moment, and the track never reports a contradiction.
 func TestTheBoundHolds(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
@@ -77,8 +77,8 @@ func TestTheBoundHolds(t *testing.T) {
 	})
 }
 
-// TestALongRoundTripCostsNothing: a reading that the network held up for a second leaves the bound as good as those
-// around it allow.
+// TestALongRoundTripCostsNothing: a reading that the network delayed by a second does not widen the bound that the
+// readings around it give.
 func TestALongRoundTripCostsNothing(t *testing.T) {
 	var track Track
 	for i := range int64(10) {
@@ -99,7 +99,8 @@ func TestALongRoundTripCostsNothing(t *testing.T) {
 	}
 }
 
-// TestAClockThatIsSet: a step shows as a contradiction, with its size, and what comes after counts by itself.
+// TestAClockThatIsSet: a step of a clock is reported as a contradiction with its size, and later readings give the new
+// offset.
 func TestAClockThatIsSet(t *testing.T) {
 	var track Track
 	for i := range int64(6) {

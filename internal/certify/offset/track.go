@@ -2,32 +2,33 @@ package offset
 
 import "fmt"
 
-// MaxRate is by how much two clocks may differ in their rates, in parts of a million. NTP slews a clock by 500 at most
-// and quartzes differ by 100; chrony may be told to slew faster, and then comparisons contradict each other, which
-// shows.
+// MaxRate is the largest assumed difference between the rates of two clocks, in parts per million. NTP slews a clock
+// by at most 500, and quartz oscillators differ by 100. chrony may be configured to slew faster; then readings
+// contradict each other, which Broken reports.
 const MaxRate = 1000
 
-// wander is by how much an offset can have changed in so many nanoseconds.
+// wander is by how much an offset can change in ns nanoseconds.
 func wander(ns int64) int64 {
 	if ns < 0 {
 		ns = -ns
 	}
-	return ns*MaxRate/1e6 + 1 // a hundred days are not overflow
+	return ns*MaxRate/1e6 + 1 // does not overflow for a hundred days
 }
 
-// Track follows the offset of a clock. Each reading bounds it at one moment, and MaxRate how fast it can leave these
-// bounds: the offset lies where all of them overlap. So a reading that the network delayed costs nothing while others
-// are good, and no assumption is made about the delays. The zero value knows nothing.
+// Track combines readings of a clock's offset. Each reading bounds the offset at one moment, and MaxRate bounds how
+// fast it can change from there. The offset is where all these bounds overlap. So a reading that the network delayed
+// does no harm if others are good, and no assumption about delays is needed. The zero value is a Track without
+// readings.
 type Track struct {
 	first, last Reading
 	n           int
-	// the readings from which the narrowest bounds follow, each narrowed by those before it
+	// the readings, each narrowed by those before it
 	points   []Reading
-	broken   int   // times that readings contradicted those before them
-	brokenBy int64 // at most, in nanoseconds
+	broken   int   // how often a reading contradicted those before it
+	brokenBy int64 // by how many nanoseconds at most
 }
 
-// Add takes in a reading. They must come in the order of the far clock.
+// Add adds a reading. It returns an error unless There is later than in the last one.
 func (t *Track) Add(r Reading) error {
 	if t.n > 0 && r.There <= t.last.There {
 		return fmt.Errorf("a comparison of clocks at %d ns comes after one at %d ns", r.There, t.last.There)
@@ -52,14 +53,14 @@ func (t *Track) Add(r Reading) error {
 	return nil
 }
 
-// from is what a point says of another moment.
+// from is the offset at another moment, as bounded by point i.
 func (t *Track) from(i int, there int64) (offset, bound int64) {
 	p := t.points[i]
 	return p.Offset, p.Error + wander(there-p.There)
 }
 
-// At is the offset when the far clock showed there, and its bound. It reads the last reading before that moment, which
-// holds what those before it say, and the first one after it. ok is false where there is no reading.
+// At is the offset when the far clock showed there, and the bound of its error. It uses the last reading before that
+// moment, which is narrowed by all earlier ones, and the first one after it. ok is false if there are no readings.
 func (t *Track) At(there int64) (offset, bound int64, ok bool) {
 	n := len(t.points)
 	if n == 0 {
@@ -77,7 +78,7 @@ func (t *Track) At(there int64) (offset, bound int64, ok bool) {
 	a, b := t.points[next-1], t.points[next]
 	ea, eb := a.Error+wander(there-a.There), b.Error+wander(b.There-there)
 	lo, hi := max(a.Offset-ea, b.Offset-eb), min(a.Offset+ea, b.Offset+eb)
-	if lo > hi { // they contradict each other: Broken says so
+	if lo > hi { // the two contradict each other, which Broken reports
 		if there-a.There <= b.There-there {
 			return a.Offset, ea, true
 		}
@@ -86,7 +87,7 @@ func (t *Track) At(there int64) (offset, bound int64, ok bool) {
 	return lo + (hi-lo)/2, (hi - lo + 1) / 2, true
 }
 
-// after is the place of the first point later than there.
+// after is the index of the first point later than there.
 func (t *Track) after(there int64) int {
 	lo, hi := 0, len(t.points)
 	for lo < hi {
@@ -99,10 +100,10 @@ func (t *Track) after(there int64) int {
 	return lo
 }
 
-// Known says that a reading has come from after a moment of the far clock: At will not change for it any more.
+// Known says whether there is a reading later than there, so that At will not change for that moment any more.
 func (t *Track) Known(there int64) bool { return t.n > 0 && t.last.There > there }
 
-// Worst is the largest bound between two moments of the far clock, where anything is known.
+// Worst is the largest bound of At between two moments of the far clock; 0 without readings.
 func (t *Track) Worst(from, to int64) int64 {
 	var worst int64
 	look := func(there int64) {
@@ -126,8 +127,8 @@ func (t *Track) Worst(from, to int64) int64 {
 	return worst
 }
 
-// widest are moments between two readings of which one has the widest bound: where the bounds that grow
-// after the first meet those that grow before the second, above and below.
+// widest lists moments between two readings, at one of which the bound is widest: where the upper bounds of the two
+// readings meet, where the lower ones do, and the middle and the ends.
 func widest(a, b Reading) []int64 {
 	middle := a.There + (b.There-a.There)/2
 	above := middle + (b.Offset+b.Error-a.Offset-a.Error)*1e6/(2*MaxRate)
@@ -136,8 +137,8 @@ func widest(a, b Reading) []int64 {
 	return []int64{keep(above), keep(below), middle, a.There + 1, b.There - 1}
 }
 
-// Drift is by how many parts of a million the near clock gains on the far one, with its bound. ok is false with fewer
-// than two readings.
+// Drift is the rate at which the near clock gains on the far one, in parts per million, with the bound of its error.
+// ok is false with fewer than two readings.
 func (t *Track) Drift() (ppm, bound float64, ok bool) {
 	if t.n < 2 {
 		return 0, 0, false
@@ -147,8 +148,8 @@ func (t *Track) Drift() (ppm, bound float64, ok bool) {
 		float64(t.last.Error+t.first.Error) / span * 1e6, true
 }
 
-// Broken is how often readings contradicted those before them, and by how many nanoseconds at most: the clock was set,
-// or is slewed faster than MaxRate.
+// Broken is how often a reading contradicted those before it, and by how many nanoseconds at most. Then a clock was
+// set, or was slewed faster than MaxRate.
 func (t *Track) Broken() (times int, by int64) { return t.broken, t.brokenBy }
 
 // Len is the number of readings.

@@ -13,7 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// repeat writes format with rising numbers until it has written so many bytes, or the client has gone.
+// repeat writes format with rising numbers until it has written the given number of bytes, or the client has gone.
 func repeat(w io.Writer, bytes int, format string) {
 	for n, i := 0, 0; n < bytes; i++ {
 		written, err := fmt.Fprintf(w, format, i)
@@ -24,8 +24,8 @@ func repeat(w io.Writer, bytes int, format string) {
 	}
 }
 
-// TestMetricsOfAServerThatFloods: whatever a server sends in place of metrics takes little memory and time, and what
-// is recorded of it fits a record.
+// TestMetricsOfAServerThatFloods: whatever a server sends instead of metrics takes little memory and time, and the
+// result fits a record.
 func TestMetricsOfAServerThatFloods(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it measures cost, which the race detector multiplies")
@@ -82,7 +82,7 @@ func TestMetricsOfAServerThatFloods(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := NewScraper(serve(t, func(w http.ResponseWriter, _ *http.Request) { tt.send(w) }), "", "", "m")
-			s.Client.Timeout = time.Minute // what a busy machine takes is not tried here
+			s.Client.Timeout = time.Minute // this test is not about slow machines
 			var got evidence.Scrape
 			cost.Within(t, 300<<20, 10*time.Second, func() { got = scrape(t, s) })
 			line, err := evidence.Encode(&evidence.Event{Scrape: &got})
@@ -93,7 +93,8 @@ func TestMetricsOfAServerThatFloods(t *testing.T) {
 	}
 }
 
-// TestASilentServerHoldsNoScrape: nor does one that sends a byte at a time, or sends its clients round in circles.
+// TestASilentServerHoldsNoScrape: a scrape ends in time for a server that is silent, sends a byte at a time, or
+// redirects in circles.
 func TestASilentServerHoldsNoScrape(t *testing.T) {
 	t.Parallel()
 	stop := make(chan struct{})
@@ -136,7 +137,7 @@ func TestASilentServerHoldsNoScrape(t *testing.T) {
 	t.Cleanup(func() { close(stop) })
 }
 
-// TestARedirectToAnotherHostIsNotFollowed: it would see the key.
+// TestARedirectToAnotherHostIsNotFollowed: the other host would see the key.
 func TestARedirectToAnotherHostIsNotFollowed(t *testing.T) {
 	asked := false
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))

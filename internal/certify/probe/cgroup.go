@@ -15,9 +15,9 @@ import (
 
 const cgroupRoot = "/sys/fs/cgroup"
 
-// cgroupSource samples a control group. Memory is the working set: what the kernel charges, less the file pages that
-// it would give back first (as Kubernetes computes it), so that a page cache full of read files is not the server's
-// use.
+// cgroupSource samples a control group. Memory is the working set as Kubernetes computes it: the memory that the
+// kernel charges, without the file pages that it would free first. So a page cache full of files that were read does
+// not count.
 type cgroupSource struct {
 	name   string
 	memory string // folder with the memory files
@@ -25,7 +25,8 @@ type cgroupSource struct {
 	v2     bool
 }
 
-// Cgroup samples the control group at path: absolute, or below /sys/fs/cgroup (v2) or its memory controller (v1).
+// Cgroup samples the control group at path, which is absolute or relative to /sys/fs/cgroup (v2) or its memory
+// controller (v1). The error matches ErrUnavailable if there is no such group.
 func Cgroup(path string) (Source, error) { return newCgroup(cgroupRoot, path) }
 
 func newCgroup(root, path string) (Source, error) {
@@ -95,13 +96,13 @@ func (s *cgroupSource) read() (sample evidence.Sample, err error) {
 		}
 		sample.CPUSeconds = float64(ns) / 1e9
 	}
-	if n, err := readNumber(filepath.Join(s.memory, "pids.current")); err == nil { // where the controller is on
+	if n, err := readNumber(filepath.Join(s.memory, "pids.current")); err == nil { // only if the controller is enabled
 		sample.Threads = int(n)
 	}
 	return sample, nil
 }
 
-// pids are the group's processes, those of groups below it left out.
+// pids lists the group's processes, without those of its child groups.
 func (s *cgroupSource) pids() []int {
 	data, err := os.ReadFile(filepath.Join(s.memory, "cgroup.procs"))
 	if err != nil {

@@ -13,42 +13,43 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// series is one line of a scrape: a histogram comes as name_bucket, name_sum and name_count.
+// series is one line of a scrape. A histogram has the lines name_bucket, name_sum and name_count.
 type series struct {
 	name   string
 	labels map[string]string
 	value  float64
 }
 
-// dialect says how a server names its metrics. Where there are several names the first that the server offers counts:
-// newer first, then what older versions called it. A name may select series by one label, as name{label=value}.
+// dialect says how a server names its metrics. Of several names the first that the server has counts; names of newer
+// versions come first. A name may select series by one label, as name{label=value}.
 type dialect struct {
 	name       string
-	prefix     string              // of its metric names; how it is recognised
-	marks      []string            // names that recognise it, where it has no prefix
+	prefix     string              // prefix of its metric names, by which it is recognised
+	marks      []string            // names by which it is recognised if it has no prefix
 	finish     []string            // labels of the request counter that hold the finish reason
 	values     map[string][]string // canonical name → own names
-	failed     []string            // counter of the failed requests that its counter of requests includes
-	inner      string              // prefix of metrics that name a model within the one that is asked
+	failed     []string            // counter of failed requests, which its counter of requests includes
+	inner      string              // prefix of metrics that are about a model within the one that the client asked
 	histograms map[string][]string
 }
 
 // Unknown is the dialect of a server whose metrics have none of the known prefixes.
 const Unknown = "unknown"
 
-// process metrics have the same names everywhere; GPU memory comes from an exporter beside the server.
+// Metrics of processes have the same names for all servers. GPU memory comes from an exporter beside the server.
 var (
 	processValues = map[string][]string{
 		evidence.MetricRSS:        {"process_resident_memory_bytes"},
 		evidence.MetricCPUSeconds: {"process_cpu_seconds_total"},
-		// of Go, of the JVM by two libraries, of Node and of .NET. CPython's frees little that its counts would not.
+		// Collections of Go, of the JVM by two libraries, of Node and of .NET. CPython's are left out, because
+		// reference counting frees nearly all memory there.
 		evidence.MetricCollections: {"go_gc_duration_seconds_count", "jvm_gc_pause_seconds_count",
 			"jvm_gc_collection_seconds_count", "nodejs_gc_duration_seconds_count", "dotnet_collection_count_total"},
-		// A server of any dialect may declare a cache that it fills as this service does.
+		// A server of any dialect may declare a cache under this service's names.
 		evidence.MetricCacheUsed:     {telemetry.KVCacheResident},
 		evidence.MetricCacheCapacity: {telemetry.KVCacheBytes},
 	}
-	// → bytes
+	// Factors that convert the metrics to bytes.
 	gpuMemory = map[string]float64{"DCGM_FI_DEV_FB_USED": 1 << 20, "nvidia_smi_memory_used_bytes": 1,
 		"nvidia_gpu_memory_used_bytes": 1}
 )
@@ -56,18 +57,19 @@ var (
 // MetricGPU is the canonical name of used GPU memory in bytes.
 const MetricGPU = "gpu_memory_bytes"
 
-// maxValue is above every count of tokens or bytes; JSON has no infinity.
+// maxValue bounds the values that are used, because JSON has no infinity. Counts of tokens and bytes are far below it.
 const maxValue = 1e300
 
-// told is what a server's metrics say, in canonical names.
+// told is what a server's metrics report, under canonical names.
 type told struct {
 	dialect    string
 	values     map[string]float64
 	histograms map[string]evidence.Histogram
-	cut        []string // what was too much to be kept
+	cut        []string // which metrics were too many to be kept
 }
 
-// translate turns a server's own series into canonical names. model narrows the series of a server of several models.
+// translate converts a server's own series to canonical names. model selects the series of one model if the server has
+// several. taught are names from the case.
 func translate(all []series, model string, taught map[string]string) told {
 	out := told{values: map[string]float64{}, histograms: map[string]evidence.Histogram{}}
 	all = colons(all)
@@ -79,7 +81,7 @@ func translate(all []series, model string, taught map[string]string) told {
 		all = out.oneModel(all, d)
 	}
 	for _, s := range all {
-		if math.Abs(s.value) <= maxValue { // no NaN, and no sum of them is infinite
+		if math.Abs(s.value) <= maxValue { // excludes NaN, and infinite sums
 			t.byName[s.name] = append(t.byName[s.name], s)
 		}
 	}
@@ -117,7 +119,7 @@ func translate(all []series, model string, taught map[string]string) told {
 	return out
 }
 
-// recognise finds the dialect that most series speak.
+// recognise finds the dialect to which most series belong.
 func recognise(all []series) (best dialect) {
 	most := 0
 	for _, d := range dialects {
@@ -137,15 +139,16 @@ func recognise(all []series) (best dialect) {
 	return best
 }
 
-// fewestMarks recognise a server whose names have no prefix: one or two of them others have too.
+// fewestMarks is how many of a dialect's marks must be present to recognise a server whose names have no prefix. Other
+// servers have one or two of them too.
 const fewestMarks = 4
 
-// owns says that a metric is one of this dialect's.
+// owns says whether a metric belongs to this dialect.
 func (d dialect) owns(name string) bool {
 	return d.prefix != "" && strings.HasPrefix(name, d.prefix) || slices.Contains(d.marks, name)
 }
 
-// knownName says that a metric may be one of a dialect's, or of those that all servers have.
+// knownName says whether a metric may belong to a dialect, or is one that all servers have.
 func knownName(name string) bool {
 	for _, d := range dialects {
 		if d.owns(name) {
@@ -165,7 +168,7 @@ func knownName(name string) bool {
 	if _, gpu := gpuMemory[name]; gpu {
 		return true
 	}
-	if _, gpu := gpuMetrics[name]; gpu || strings.HasSuffix(name, "_info") { // for GPUs and Infos
+	if _, gpu := gpuMetrics[name]; gpu || strings.HasSuffix(name, "_info") { // used by GPUs and Infos
 		return true
 	}
 	for _, names := range processValues {
@@ -176,8 +179,8 @@ func knownName(name string) bool {
 	return false
 }
 
-// oneModel leaves out what is told of several models that work for one, since nobody knows which of them the client
-// asked.
+// oneModel removes the counts of requests if several models have them and none has the name that was asked for. Then
+// it is not known which of the models the client used.
 func (t *told) oneModel(all []series, d dialect) []series {
 	outer := func(s series) bool {
 		return d.owns(s.name) && !strings.HasPrefix(s.name, d.inner) && s.labels["model"] != ""
@@ -200,8 +203,8 @@ func (t *told) oneModel(all []series, d dialect) []series {
 // modelLabels are the labels that name the model of a series.
 var modelLabels = []string{"model_name", "requested_model", "model"}
 
-// narrow keeps one server's series: those of the model where a label is there and matches something, and of the
-// process metrics those of the same Prometheus instances.
+// narrow keeps one server's series. If some series have the model as a label, those of other models are left out. Of
+// the process metrics it keeps those of the same Prometheus instances.
 func narrow(all []series, d dialect, model string) []series {
 	label := ""
 	for _, l := range modelLabels {
@@ -233,10 +236,10 @@ func narrow(all []series, d dialect, model string) []series {
 	})
 }
 
-// table is a scrape by names of metrics.
+// table has the series of a scrape by the metric's name.
 type table struct{ byName map[string][]series }
 
-// first gives the series of the first name that the server offers.
+// first returns the series of the first name that the server has.
 func (t table) first(names []string) []series {
 	for _, n := range names {
 		if found := t.find(n); len(found) > 0 {
@@ -246,7 +249,7 @@ func (t table) first(names []string) []series {
 	return nil
 }
 
-// find gives the series of a name, or of name{label=value}.
+// find returns the series of a name, or of name{label=value}.
 func (t table) find(n string) []series {
 	name, selector, ok := strings.Cut(n, "{")
 	if !ok {
@@ -262,7 +265,7 @@ func (t table) find(n string) []series {
 	return out
 }
 
-// combine adds a metric's series; of shares it takes the largest.
+// combine adds a metric's series. Of shares it takes the largest.
 func combine(canonical string, found []series) float64 {
 	var sum, top float64
 	for _, s := range found {
@@ -278,7 +281,8 @@ func combine(canonical string, found []series) float64 {
 	return sum
 }
 
-// byReason splits the request counter. Aborted and failed requests are told apart, and not among the successful.
+// byReason splits the request counter by finish reason. Aborted and failed requests are subtracted from the total,
+// which counts successful ones.
 func (t *told) byReason(found []series, labels []string) {
 	for _, label := range labels {
 		for _, s := range found {
@@ -294,8 +298,8 @@ func (t *told) byReason(found []series, labels []string) {
 	}
 }
 
-// bound takes out what is too much for a record, and says so: reasons by which nobody would sort requests, and
-// buckets that no histogram has. The sums stay.
+// bound removes what is too much for a record, and notes it in cut: finish reasons if there are too many, and the
+// buckets of histograms with too many. The sums stay.
 func (t *told) bound() {
 	reasons := 0
 	for k := range t.values {
@@ -323,7 +327,7 @@ func (t *told) bound() {
 	}
 }
 
-// histogram adds the series of a classic histogram over all its labels. One in milliseconds becomes one in seconds.
+// histogram adds the series of a classic histogram over all labels. Milliseconds are converted to seconds.
 func (t table) histogram(name string) (evidence.Histogram, bool) {
 	counts := t.byName[name+"_count"]
 	if len(counts) == 0 {

@@ -5,7 +5,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// dialects are the servers whose metrics are understood.
+// dialects are the names of metrics of all known servers.
 var dialects = []dialect{
 	{name: "mixtral", prefix: "mixtral_", finish: []string{telemetry.LabelFinishReason},
 		values: map[string][]string{
@@ -49,7 +49,7 @@ var dialects = []dialect{
 			evidence.HistE2E:  {"sglang:e2e_request_latency_seconds"},
 			evidence.HistITL:  {"sglang:inter_token_latency_seconds", "sglang:time_per_output_token_seconds"},
 		}},
-	{name: "llamacpp", prefix: "llamacpp:", // counts no requests, and of a prompt what it computed
+	{name: "llamacpp", prefix: "llamacpp:", // counts no requests, and only the prompt tokens that it computed
 		values: map[string][]string{
 			evidence.MetricPromptComputed:   {"llamacpp:prompt_tokens_total"},
 			evidence.MetricGenerationTokens: {"llamacpp:tokens_predicted_total"},
@@ -57,7 +57,7 @@ var dialects = []dialect{
 			evidence.MetricWaiting:          {"llamacpp:requests_deferred"},
 			evidence.MetricKVUsage:          {"llamacpp:kv_cache_usage_ratio"},
 		}},
-	{name: "tgi", prefix: "tgi_", // token counts are the sums of histograms over requests
+	{name: "tgi", prefix: "tgi_", // token counts are sums of histograms
 		values: map[string][]string{
 			evidence.MetricRequests:         {"tgi_request_success", "tgi_request_success_total"},
 			evidence.MetricPromptTokens:     {"tgi_request_input_length_sum"},
@@ -69,7 +69,7 @@ var dialects = []dialect{
 			evidence.HistE2E: {"tgi_request_duration"},
 			evidence.HistITL: {"tgi_request_mean_time_per_token_duration"},
 		}},
-	{name: "lmdeploy", prefix: "lmdeploy:", // its reasons are names of its own responses
+	{name: "lmdeploy", prefix: "lmdeploy:", // its reasons are names of its own
 		values: map[string][]string{
 			evidence.MetricRequests:         {"lmdeploy:request_success_total"},
 			evidence.MetricPromptTokens:     {"lmdeploy:prompt_tokens_total"},
@@ -83,7 +83,8 @@ var dialects = []dialect{
 			evidence.HistE2E:  {"lmdeploy:e2e_request_latency_seconds"},
 			evidence.HistITL:  {"lmdeploy:iter_token_latency", "lmdeploy:time_per_output_token_seconds"},
 		}},
-	{name: "tensorrt-llm", prefix: "trtllm_", finish: []string{"finished_reason"}, // at /prometheus/metrics
+	// its metrics are at /prometheus/metrics
+	{name: "tensorrt-llm", prefix: "trtllm_", finish: []string{"finished_reason"},
 		values: map[string][]string{
 			evidence.MetricRequests:         {"trtllm_request_success_total", "trtllm_num_requests_completed_total"},
 			evidence.MetricPromptTokens:     {"trtllm_prompt_tokens_total"},
@@ -97,14 +98,16 @@ var dialects = []dialect{
 			evidence.HistE2E:  {"trtllm_e2e_request_latency_seconds"},
 			evidence.HistITL:  {"trtllm_time_per_output_token_seconds"},
 		}},
-	{name: "triton", prefix: "nv_", inner: "nv_llm_", // an ensemble's parts count its requests too, each by its name
+	// the models within an ensemble count its requests too, under their own names
+	{name: "triton", prefix: "nv_", inner: "nv_llm_",
 		values: map[string][]string{
 			evidence.MetricRequests:         {"nv_inference_request_success"},
 			evidence.MetricPromptTokens:     {"nv_llm_input_token_len_sum"},
 			evidence.MetricGenerationTokens: {"nv_llm_output_token_len_sum"},
 		},
 		histograms: map[string][]string{evidence.HistTTFT: {"nv_inference_first_response_histogram_ms"}}},
-	{name: "nim", finish: []string{"finished_reason", "finish_reason"}, // at /v1/metrics, and without a prefix
+	// its metrics are at /v1/metrics, without a prefix
+	{name: "nim", finish: []string{"finished_reason", "finish_reason"},
 		marks: []string{"num_requests_running", "num_requests_waiting", "num_request_max", "prompt_tokens_total",
 			"generation_tokens_total", "request_success_total", "request_finish_total", "request_failure_total",
 			"gpu_cache_usage_perc", "time_to_first_token_seconds", "e2e_request_latency_seconds",
@@ -122,7 +125,7 @@ var dialects = []dialect{
 			evidence.HistE2E:  {"e2e_request_latency_seconds"},
 			evidence.HistITL:  {"time_per_output_token_seconds"},
 		}},
-	{name: "dynamo", prefix: "dynamo_frontend_", // its requests in flight include those that wait
+	{name: "dynamo", prefix: "dynamo_frontend_", // its requests in flight include waiting ones
 		values: map[string][]string{
 			evidence.MetricRequests:         {"dynamo_frontend_requests_total{status=success}"},
 			evidence.MetricPromptTokens:     {"dynamo_frontend_input_sequence_tokens_sum"},

@@ -9,8 +9,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// TestServersOfOthersTellTheSameStory: ten requests, 120 and 80 tokens, three at work and one that waits, in the names
-// that each server's documentation or source publishes. What a server does not tell is left out of its row.
+// TestServersOfOthersTellTheSameStory: every dialect translates to ten requests, 120 and 80 tokens, three running
+// requests and a waiting one. The names are those of each server's documentation or source. Metrics that a server does
+// not have are left out of its row.
 func TestServersOfOthersTellTheSameStory(t *testing.T) {
 	for _, tt := range []struct {
 		dialect, text string
@@ -105,8 +106,8 @@ litellm_llm_api_time_to_first_token_metric_count{model="m"} 10`,
 	}
 }
 
-// TestModelsOfTritonThatNobodyAsked: an ensemble's parts count each request once more, so that a sum over them is none
-// of the client's.
+// TestModelsOfTritonThatNobodyAsked: the models within an ensemble count each request again, so a sum over them is not
+// the client's count.
 func TestModelsOfTritonThatNobodyAsked(t *testing.T) {
 	got := translate(parsed(t, `
 nv_inference_request_success{model="a"} 10

@@ -15,24 +15,24 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// replicaTimeout bounds the scrape of one replica: one that hangs must not hide the others.
+// replicaTimeout is the time limit for one replica, so that a replica that hangs does not hide the others.
 const replicaTimeout = 3 * time.Second
 
-// dnsPrefix before a metrics URL asks for every address of its host, as a headless Service of Kubernetes has one for
-// each pod: "dns+http://vllm:8000/metrics".
+// dnsPrefix before a metrics URL stands for every address of its host: "dns+http://vllm:8000/metrics". A headless
+// Service of Kubernetes has an address for each pod.
 const dnsPrefix = "dns+"
 
-// errStale is what is said of a replica that a Prometheus server has lost.
+// errStale is the error of a replica that a Prometheus server has lost.
 var errStale = errors.New("no fresh samples of it are in Prometheus")
 
-// errGone is what is said of a replica whose address is none of the fleet's any more.
+// errGone is the error of a replica whose address no longer belongs to the fleet.
 var errGone = errors.New("it is not an address of the fleet any more")
 
-// ErrFleet is matched by errors about a list of metrics URLs.
+// ErrFleet matches errors about a list of metrics URLs.
 var ErrFleet = errors.New("invalid metrics URL")
 
-// ParseMetricsURLs reads the metrics URLs of a server or of the replicas of one: several with commas between, or one
-// with dns+ before it, which stands for each address of its host, or pods+, for each pod of a selector.
+// ParseMetricsURLs parses the metrics URLs of a server or of its replicas, separated by commas. A URL with the prefix
+// dns+ stands for each address of its host, and one with pods+ for each pod of a selector. Its errors match ErrFleet.
 func ParseMetricsURLs(text string) ([]string, error) {
 	var list []string
 	for item := range strings.SplitSeq(text, ",") {
@@ -56,19 +56,19 @@ func ParseMetricsURLs(text string) ([]string, error) {
 	return list, nil
 }
 
-// isFleet says that metrics URLs are those of replicas, and not of one server.
+// isFleet says whether metrics URLs are those of several replicas and not of one server.
 func isFleet(list []string) bool {
 	return len(list) > 1 || len(list) == 1 && (strings.HasPrefix(list[0], dnsPrefix) ||
 		strings.HasPrefix(list[0], podsPrefix))
 }
 
-// reading is what one scrape of a replica gave.
+// reading is the result of one scrape of a replica.
 type reading struct {
 	name       string
 	dialect    string
 	values     map[string]float64
 	histograms map[string]evidence.Histogram
-	cut        []string // what of the metrics was not kept, since it was too much
+	cut        []string // which metrics were not kept because there were too many
 	err        error
 }
 
@@ -76,14 +76,14 @@ func (r *reading) take(t told) {
 	r.dialect, r.values, r.histograms, r.cut = t.dialect, t.values, t.histograms, t.cut
 }
 
-// fleet adds up the metrics of replicas. It is a state machine without a clock: what a replica counted stays counted
-// when the replica is lost or begins anew, so that the sums of counters never fall.
+// fleet adds up the metrics of replicas. It is a state machine without a clock. What a replica counted stays in the
+// sums when the replica is lost or restarts, so that sums of counters never fall.
 type fleet struct {
-	past map[string]*reading // of each replica: what its former lives had counted
-	last map[string]*reading // its latest good reading
+	past map[string]*reading // by replica, what it had counted before its last restart
+	last map[string]*reading // by replica, the latest good reading
 }
 
-// isGauge tells the values that a lost replica has no more of.
+// isGauge says whether a value does not count for a replica that was lost.
 func isGauge(name string) bool {
 	switch name {
 	case evidence.MetricRunning, evidence.MetricWaiting, evidence.MetricKVUsage, evidence.MetricCacheUsed,
@@ -93,7 +93,7 @@ func isGauge(name string) bool {
 	return false
 }
 
-// begunAnew says that a replica counts from the beginning again.
+// begunAnew says whether a replica has restarted, so that its counters began at zero again.
 func begunAnew(before, now *reading) bool {
 	for _, name := range []string{evidence.MetricCPUSeconds, evidence.MetricRequests,
 		evidence.MetricGenerationTokens} {
@@ -104,7 +104,7 @@ func begunAnew(before, now *reading) bool {
 	return false
 }
 
-// add takes in the readings of one moment, and gives those of all replicas together.
+// add adds the readings of one moment, and returns the sums over all replicas.
 func (f *fleet) add(readings []*reading) (all reading) {
 	if f.last == nil {
 		f.past, f.last = map[string]*reading{}, map[string]*reading{}
@@ -140,8 +140,8 @@ func newReading(name string) *reading {
 	return &reading{name: name, values: map[string]float64{}, histograms: map[string]evidence.Histogram{}}
 }
 
-// plus adds another reading by kind: counters and histograms in any case, gauges where the replica is there; of shares
-// the largest counts.
+// plus adds another reading. Counters and histograms are always added, gauges only if gauges is set. Of shares the
+// largest counts.
 func (r *reading) plus(o *reading, gauges bool) {
 	for name, v := range o.values {
 		switch {
@@ -159,8 +159,8 @@ func (r *reading) plus(o *reading, gauges bool) {
 	}
 }
 
-// merge adds two histograms. Where their bounds differ, the sum has those that both have, for only there is it known
-// how much lies below.
+// merge adds two histograms. If their bounds differ, the sum has only the common ones, because only for these both
+// cumulative counts are known.
 func merge(a, b evidence.Histogram) evidence.Histogram {
 	if a.Count == 0 && a.Buckets == nil {
 		b.Buckets = slices.Clone(b.Buckets)
@@ -182,20 +182,43 @@ func merge(a, b evidence.Histogram) evidence.Histogram {
 // fleetScraper reads the metrics of replicas.
 type fleetScraper struct {
 	urls    []string
-	resolve func(ctx context.Context, host string) ([]string, error) // addresses of a name
+	resolve func(ctx context.Context, host string) ([]string, error) // returns the addresses of a host name
 	pods    *podLister
+	found   map[string][]string // by host of a dns+ URL: the addresses of the last lookup that worked
+	failing map[string]bool     // hosts whose last lookup failed
+	note    func(text string)   // what somebody who watches should know; nil: nobody watches
 
-	mu    sync.Mutex // one scrape at a time: a reading that comes late would look like a replica that began anew
+	mu    sync.Mutex // one scrape at a time, because a late reading would look like a restarted replica
 	state fleet
-	seen  []string // names of all replicas that were ever there, in the order of their coming
+	seen  []string // names of all replicas so far, in the order in which they appeared
 	begun bool
 }
 
 func newFleetScraper(urls []string) *fleetScraper {
-	return &fleetScraper{urls: urls, resolve: net.DefaultResolver.LookupHost, pods: newPodLister()}
+	return &fleetScraper{urls: urls, resolve: net.DefaultResolver.LookupHost, pods: newPodLister(),
+		found: map[string][]string{}, failing: map[string]bool{}}
 }
 
-// addresses gives the metrics URL of each replica by its name.
+// hosts looks up the addresses of a name. While that fails, the replicas are where they were: a DNS server that does
+// not answer says nothing about them, and those that are really gone do not answer either. Only a name that was never
+// found is an error.
+func (f *fleetScraper) hosts(ctx context.Context, name string) ([]string, error) {
+	hosts, err := f.resolve(ctx, name)
+	switch {
+	case err == nil:
+		f.found[name], f.failing[name] = hosts, false
+	case len(f.found[name]) == 0:
+		return nil, err
+	case !f.failing[name] && ctx.Err() == nil:
+		f.failing[name] = true
+		if f.note != nil {
+			f.note(fmt.Sprintf("the addresses of %s cannot be looked up; the last known ones are used: %v", name, err))
+		}
+	}
+	return f.found[name], nil
+}
+
+// addresses returns the metrics URL of each replica by its name.
 func (f *fleetScraper) addresses(ctx context.Context) (map[string]string, error) {
 	out := map[string]string{}
 	for _, item := range f.urls {
@@ -218,7 +241,7 @@ func (f *fleetScraper) addresses(ctx context.Context) (map[string]string, error)
 			out[replicaName(u, f.urls)] = raw
 			continue
 		}
-		hosts, err := f.resolve(ctx, u.Hostname())
+		hosts, err := f.hosts(ctx, u.Hostname())
 		if err != nil {
 			return nil, err
 		}
@@ -236,7 +259,7 @@ func (f *fleetScraper) addresses(ctx context.Context) (map[string]string, error)
 	return out, nil
 }
 
-// replicaName is host and port, or the whole address where another replica has the same.
+// replicaName is host and port, or the whole URL if another replica has the same host and port.
 func replicaName(u *url.URL, all []string) string {
 	same := 0
 	for _, item := range all {
@@ -250,8 +273,8 @@ func replicaName(u *url.URL, all []string) string {
 	return u.Host
 }
 
-// scrapeFleet reads all replicas now. The first time each has to answer; later one that does not is lost, and only
-// where none does is the scrape itself a failure.
+// scrapeFleet reads all replicas now. The first time every replica must answer. Later a replica that does not answer
+// is lost, and the scrape only fails if none answers.
 func (s *Scraper) scrapeFleet(ctx context.Context, out *evidence.Scrape) error {
 	f := s.fleet
 	f.mu.Lock()
@@ -267,7 +290,7 @@ func (s *Scraper) scrapeFleet(ctx context.Context, out *evidence.Scrape) error {
 		group.Go(func() { readings[i] = s.replica(ctx, name, addresses[name]) })
 	}
 	group.Wait()
-	for _, name := range f.seen { // an address that DNS has no more
+	for _, name := range f.seen { // addresses that DNS or Kubernetes no longer list
 		if addresses[name] == "" {
 			readings = append(readings, &reading{name: name, err: errGone})
 		}
@@ -293,7 +316,7 @@ func (s *Scraper) replica(ctx context.Context, name, address string) *reading {
 	return r
 }
 
-// take puts readings into a scrape.
+// take adds the readings to the fleet's state, and puts the sums into a scrape.
 func (f *fleetScraper) take(readings []*reading, out *evidence.Scrape) error {
 	answered := 0
 	var failed error
@@ -327,8 +350,8 @@ func (f *fleetScraper) take(readings []*reading, out *evidence.Scrape) error {
 	return nil
 }
 
-// byInstance splits the series of a Prometheus server into those of each replica that speaks the dialect; nil where
-// there is only one. What has another instance, such as an exporter of GPUs, is nobody's.
+// byInstance splits the series of a Prometheus server into those of each replica, by their label instance; nil if
+// there is only one. Series of other instances, such as an exporter of GPUs, are left out.
 func byInstance(all []series) map[string][]series {
 	d := recognise(all)
 	out := map[string][]series{}
@@ -348,7 +371,7 @@ func byInstance(all []series) map[string][]series {
 	return out
 }
 
-// instances reads the replicas of a Prometheus server's answer; false where there is but one server.
+// instances reads the replicas from a Prometheus server's answer. It returns false if there is only one server.
 func (s *Scraper) instances(all []series, out *evidence.Scrape) (bool, error) {
 	f := s.fleet
 	f.mu.Lock()
@@ -357,7 +380,7 @@ func (s *Scraper) instances(all []series, out *evidence.Scrape) (bool, error) {
 	if parts == nil && len(f.seen) == 0 {
 		return false, nil
 	}
-	if parts == nil { // all but one are lost
+	if parts == nil { // all replicas but one are lost
 		parts = map[string][]series{}
 		for _, x := range all {
 			if name := x.labels["instance"]; slices.Contains(f.seen, name) {
@@ -380,7 +403,7 @@ func (s *Scraper) instances(all []series, out *evidence.Scrape) (bool, error) {
 		return true, err
 	}
 	if all := translate(all, s.Model, s.Taught); all.values[MetricGPU] > 0 {
-		out.Values[MetricGPU] = all.values[MetricGPU] // of exporters beside the servers
+		out.Values[MetricGPU] = all.values[MetricGPU] // from exporters beside the servers
 	}
 	return true, nil
 }

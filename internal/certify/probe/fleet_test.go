@@ -30,7 +30,7 @@ func TestMetricsURLs(t *testing.T) {
 	}
 }
 
-// replicaServer is a replica that counts what it is told to.
+// replicaServer is a replica whose metrics the test sets.
 type replicaServer struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -70,8 +70,8 @@ func (r *replicaServer) set(change func(*replicaServer)) {
 	change(r)
 }
 
-// TestAFleetIsScraped: counters and histograms are added up, gauges by their meaning; what a replica had counted stays
-// when it is lost, and when it begins anew.
+// TestAFleetIsScraped: counters and histograms are added up, and gauges by their meaning. What a replica had counted
+// stays in the sums when it is lost, and when it restarts.
 func TestAFleetIsScraped(t *testing.T) {
 	a, b := newReplica(t), newReplica(t)
 	a.set(func(r *replicaServer) { r.requests, r.running = 10, 3 })
@@ -115,7 +115,7 @@ func TestAFleetIsScraped(t *testing.T) {
 	if x := s.Scrape(t.Context(), ""); x.Err == "" || !strings.Contains(x.Err, "replica") || len(x.Replicas) != 2 {
 		t.Errorf("all are lost: %+v", x)
 	}
-	// At the beginning each has to answer: who is missing then is a mistake of the list.
+	// At the beginning every replica must answer: one that does not is a mistake in the list.
 	b.set(func(r *replicaServer) { r.dead = false })
 	first := NewScraper(a.URL+"/metrics,"+b.URL+"/metrics", "", "", "")
 	defer first.Close()
@@ -124,7 +124,8 @@ func TestAFleetIsScraped(t *testing.T) {
 	}
 }
 
-// TestAFleetBehindAName: each address of the name is a replica; one that comes is new, and one that goes is lost.
+// TestAFleetBehindAName: each address of the name is a replica. A new address is a new replica, and one that
+// disappears is lost.
 func TestAFleetBehindAName(t *testing.T) {
 	a := newReplica(t)
 	a.set(func(r *replicaServer) { r.requests = 4 })
@@ -171,6 +172,45 @@ func TestAFleetBehindAName(t *testing.T) {
 	}
 }
 
+// TestAFleetOutlivesItsDNS: while the name cannot be looked up the replicas are read where they were, and that is said
+// once for each failure. A name that was never found is an error.
+func TestAFleetOutlivesItsDNS(t *testing.T) {
+	a := newReplica(t)
+	a.set(func(r *replicaServer) { r.requests = 4 })
+	u, _ := url.Parse(a.URL)
+	s := NewScraper("dns+http://fleet.example:"+u.Port()+"/metrics", "", "", "")
+	defer s.Close()
+	var notes []string
+	s.Notes(func(text string) { notes = append(notes, text) })
+	broken := &net.DNSError{Err: "server misbehaving", Name: "fleet.example"}
+	var fails error = broken
+	s.fleet.resolve = func(context.Context, string) ([]string, error) {
+		if fails != nil {
+			return nil, fails
+		}
+		return []string{"127.0.0.1"}, nil
+	}
+	if x := s.Scrape(t.Context(), ""); !strings.Contains(x.Err, "server misbehaving") || len(notes) != 0 {
+		t.Errorf("never found: %+v, notes %q", x, notes)
+	}
+	for i, step := range []struct {
+		err   error
+		notes int
+	}{{nil, 0}, {broken, 1}, {broken, 1}, {nil, 1}, {broken, 2}} {
+		fails = step.err
+		x := s.Scrape(t.Context(), "")
+		if x.Err != "" || len(x.Replicas) != 1 || x.Replicas[0].Err != "" || x.Values[evidence.MetricRequests] != 4 {
+			t.Errorf("step %d: %+v", i, x)
+		}
+		if len(notes) != step.notes {
+			t.Errorf("step %d: notes %q, want %d", i, notes, step.notes)
+		}
+	}
+	if len(notes) > 0 && (!strings.Contains(notes[0], "fleet.example") || !strings.Contains(notes[0], "misbehaving")) {
+		t.Errorf("note %q", notes[0])
+	}
+}
+
 // TestAFleetInPrometheus: the series of each instance are one replica.
 func TestAFleetInPrometheus(t *testing.T) {
 	mixtral := func(instance string, n float64) []series {
@@ -203,8 +243,8 @@ func TestAFleetInPrometheus(t *testing.T) {
 	}
 }
 
-// TestFleetCounts: whatever replicas do, the sum of their counters never falls, and is never more than all their lives
-// have counted; with nobody lost or begun anew it is exactly that.
+// TestFleetCounts: whatever replicas do, the sum of their counters never falls, and never exceeds what they have
+// counted in all. If no replica was lost or restarted, it is equal to that.
 func TestFleetCounts(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		var f fleet

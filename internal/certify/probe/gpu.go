@@ -13,26 +13,26 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// GPUInterval is between two readings of accelerators. Exporters read them once in one to thirty seconds, so a shorter
-// one would read the same again.
+// GPUInterval is the time between two readings of accelerators. Exporters refresh their figures every 1 to 30 seconds,
+// so a shorter interval would only repeat them.
 const GPUInterval = time.Second
 
-// GPUs reads what accelerators use: from an exporter in the text format, such as DCGM's, or from a Prometheus server
-// that scrapes one. It is for one goroutine.
+// GPUs reads memory, utilization and power of accelerators from an exporter in the text format, such as DCGM's, or
+// from a Prometheus server that scrapes one. It is not safe for concurrent use.
 type GPUs struct {
-	match   map[string]string // labels that a series must have
+	match   map[string]string // labels and values that a series must have
 	scraper *Scraper
-	remote  bool // a Prometheus server, as the first reading has shown
+	remote  bool // the address is a Prometheus server, as the first reading has shown
 	known   bool
 }
 
-// NewGPUs reads from address: an exporter's metrics, or a Prometheus server's root. Only series with all labels of
-// match count; so one host's cards are told from another's.
+// NewGPUs reads from address, which is that of an exporter's metrics, or the root of a Prometheus server. Only series
+// with all labels of match count, which selects for example the cards of one host.
 func NewGPUs(address string, match map[string]string) *GPUs {
 	return &GPUs{match: match, scraper: NewScraper(address, "", "", "")}
 }
 
-// Name says where the readings come from; "" where there are none.
+// Name says where the readings come from, without passwords; "" for a nil GPUs.
 func (g *GPUs) Name() string {
 	if g == nil {
 		return ""
@@ -40,10 +40,10 @@ func (g *GPUs) Name() string {
 	return redact(g.scraper.MetricsURL)
 }
 
-// Close lets go of idle connections.
+// Close closes idle connections.
 func (g *GPUs) Close() { g.scraper.Close() }
 
-// quantity is what a metric of an exporter says of a card.
+// quantity is what a metric of an exporter measures.
 type quantity int
 
 const (
@@ -55,14 +55,14 @@ const (
 	gpuJoules
 )
 
-// gpuMetric says what a metric means, and by what it is multiplied to be in bytes, shares, watts or joules.
+// gpuMetric says what a metric means, and the factor that converts it to bytes, shares, watts or joules.
 type gpuMetric struct {
 	of    quantity
 	times float64
 }
 
-// gpuMetrics are those of NVIDIA's DCGM exporter, of nvidia_gpu_exporter, and of AMD's device metrics exporter. Where
-// a card has two of one quantity, the first by name counts.
+// gpuMetrics are the metrics of NVIDIA's DCGM exporter, of nvidia_gpu_exporter, and of AMD's device metrics exporter.
+// If a card has two metrics of one quantity, the first in the order of names counts.
 var gpuMetrics = map[string]gpuMetric{
 	"DCGM_FI_DEV_FB_USED":                  {gpuUsed, 1 << 20},
 	"DCGM_FI_DEV_FB_FREE":                  {gpuFree, 1 << 20},
@@ -81,16 +81,16 @@ var gpuMetrics = map[string]gpuMetric{
 	"gpu_package_power":                    {gpuWatts, 1},
 }
 
-// gpuIDs are the labels that name a card, best first: a number is what people know it by, where it has one.
+// gpuIDs are the labels that identify a card, best first: people know a card by its number, if it has one.
 var gpuIDs = []string{"gpu", "gpu_id", "UUID", "uuid", "device"}
 
-// gpuModels are the labels that name its model.
+// gpuModels are the labels that name a card's model.
 var gpuModels = []string{"modelName", "card_model", "card_series", "name"}
 
-// mostCards bounds a reading.
+// mostCards bounds the cards of a reading.
 const mostCards = 256
 
-// Read takes one reading. What goes wrong stands in Err.
+// Read takes one reading. An error is recorded in Err of the result.
 func (g *GPUs) Read(ctx context.Context) evidence.GPU {
 	begin := time.Now()
 	all, err := g.series(ctx)
@@ -108,7 +108,8 @@ func (g *GPUs) Read(ctx context.Context) evidence.GPU {
 	return out
 }
 
-// series reads the metrics. An address that has no text format is tried as a Prometheus server once.
+// series reads the metrics. Until a reading has succeeded, an address that does not return metrics is also tried as a
+// Prometheus server.
 func (g *GPUs) series(ctx context.Context) ([]series, error) {
 	if !g.remote {
 		all, err := g.scraper.text(ctx)
@@ -126,7 +127,7 @@ func (g *GPUs) series(ctx context.Context) ([]series, error) {
 	return g.query(ctx)
 }
 
-// query reads them from a Prometheus server.
+// query reads the metrics from a Prometheus server.
 func (g *GPUs) query(ctx context.Context) ([]series, error) {
 	s := *NewScraper("", strings.TrimRight(g.scraper.MetricsURL, "/"), "", "")
 	s.Client = g.scraper.Client
@@ -137,7 +138,7 @@ func (g *GPUs) query(ctx context.Context) ([]series, error) {
 	return s.instant(ctx, "{"+strings.Join(selector, ",")+"}", time.Now())
 }
 
-// cards joins the series of each card.
+// cards joins the series of each card into one value.
 func cards(all []series, match map[string]string) []evidence.GPUCard {
 	slices.SortStableFunc(all, func(a, b series) int { return strings.Compare(a.name, b.name) })
 	type card struct {
@@ -147,7 +148,8 @@ func cards(all []series, match map[string]string) []evidence.GPUCard {
 	byID := map[string]*card{}
 	for _, x := range all {
 		m, ok := gpuMetrics[x.name]
-		if !ok || !matches(x.labels, match) || x.labels["GPU_I_ID"] != "" { // parts of a card are in the whole
+		// partitions of a card are included in the whole card
+		if !ok || !matches(x.labels, match) || x.labels["GPU_I_ID"] != "" {
 			continue
 		}
 		id := firstLabel(x.labels, gpuIDs)
@@ -163,7 +165,7 @@ func cards(all []series, match map[string]string) []evidence.GPUCard {
 			byID[id] = c
 		}
 		v := x.value * m.times
-		if !(v >= 0) { // DCGM gives negative or huge numbers for what a card does not measure
+		if !(v >= 0) { // DCGM reports negative or huge numbers for what a card does not measure
 			continue
 		}
 		into := map[quantity]**float64{gpuUsed: &c.Memory, gpuFree: &c.free, gpuTotal: &c.Total, gpuBusy: &c.Busy,
@@ -202,11 +204,11 @@ func firstLabel(labels map[string]string, names []string) string {
 	return ""
 }
 
-// CheckGPUs says whether an address can be asked.
+// CheckGPUs returns an error unless address is an http or https URL with a host.
 func CheckGPUs(address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("must begin with http:// or https:// and name a host, is %q", address)
+		return fmt.Errorf("must begin with http:// or https:// and name a host, got %q", address)
 	}
 	return nil
 }

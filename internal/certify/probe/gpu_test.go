@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// dcgm is the shape of what DCGM's exporter gives: two cards, one of them cut into parts, and a value that is not
-// measured.
+// dcgm has the format of DCGM's exporter: two cards, one of them partitioned, and a value that is not measured.
 const dcgm = `# HELP DCGM_FI_DEV_FB_USED Framebuffer memory used (in MiB).
 # TYPE DCGM_FI_DEV_FB_USED gauge
 DCGM_FI_DEV_FB_USED{gpu="0",UUID="GPU-a",device="nvidia0",modelName="NVIDIA H200",Hostname="node1"} 1024

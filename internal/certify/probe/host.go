@@ -18,26 +18,28 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// HostInterval is how often the use of the machine is read: ticks of 10 ms are a hundredth of it.
+// HostInterval is the time between two readings of the use of the machine. The counters' resolution of 10 ms is a
+// hundredth of it.
 const HostInterval = errorEvery
 
-// Host reads who uses this machine: its processors' counters, and the share of them that belongs to the certifier and
-// the server. Not safe for concurrent use.
+// Host reads who uses this machine: the counters of its processors, and how much of them the certifier and the server
+// used. It is not safe for concurrent use.
 type Host struct {
 	fs     procfs.FS
 	server evidence.HostServer
-	roots  func() []int // of the processes that are not others
+	roots  func() []int // the processes of the certifier and of the server
 	cpu    map[int]float64
-	queues map[int]procfs.ProcSchedstat // by thread
-	waited uint64                       // ns
-	held   uint64                       // ns, of threads that compute
+	queues map[int]procfs.ProcSchedstat // by thread id
+	waited uint64                       // time that threads waited for a core, in ns
+	held   uint64                       // the same for threads that compute, in ns
 	turns  uint64
 	now    func() time.Time
 	read   time.Time
 }
 
-// NewHost watches the machine for a run against the server at target, whose resources come from source. A server whose
-// processes source does not name, and that answers at an address of this machine, is looked for by its port.
+// NewHost observes the machine for a run against the server at URL target, whose resources come from source. If source
+// does not name the server's processes, and target is an address of this machine, the server is found by its port. The
+// error matches ErrUnavailable on systems without /proc.
 func NewHost(ctx context.Context, source Source, target string) (*Host, error) {
 	fs, err := procfs.NewDefaultFS()
 	if err != nil {
@@ -72,13 +74,13 @@ func newHost(fs procfs.FS) *Host {
 		queues: map[int]procfs.ProcSchedstat{}, now: time.Now}
 }
 
-// Read reads the counters.
+// Read reads the counters. Its errors match ErrUnavailable.
 func (h *Host) Read() (*evidence.Host, error) {
 	stat, err := h.fs.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("use of the machine: %w here: %w", ErrUnavailable, err)
 	}
-	t := stat.CPUTotal // User holds Guest, and Nice GuestNice
+	t := stat.CPUTotal // User includes Guest, and Nice includes GuestNice
 	out := &evidence.Host{Cores: len(stat.CPU), Busy: t.User + t.Nice + t.System, Idle: t.Idle + t.Iowait,
 		Steal: t.Steal, Server: h.server}
 	alive, now := map[int]procfs.ProcSchedstat{}, h.now()
@@ -90,7 +92,7 @@ func (h *Host) Read() (*evidence.Host, error) {
 	for _, pid := range families(h.fs, h.roots()...) {
 		p, err := h.fs.Proc(pid)
 		if err != nil {
-			continue // it has ended since
+			continue // the process has ended since it was listed
 		}
 		if s, err := p.Stat(); err == nil {
 			h.cpu[pid] = s.CPUTime()
@@ -98,7 +100,7 @@ func (h *Host) Read() (*evidence.Host, error) {
 		h.threads(pid, alive, quarter)
 	}
 	h.queues = alive
-	for _, cpu := range h.cpu { // those that ended keep theirs
+	for _, cpu := range h.cpu { // processes that have ended still count
 		out.Own += cpu
 	}
 	out.Waited, out.Held, out.Turns = float64(h.waited)/1e9, float64(h.held)/1e9, int64(h.turns)
@@ -108,8 +110,8 @@ func (h *Host) Read() (*evidence.Host, error) {
 	return out, nil
 }
 
-// threads adds what a process's threads have waited since the last reading. quarter is a quarter of the time since
-// then.
+// threads adds how long a process's threads have waited since the last reading. quarter is a quarter of the time since
+// then, in ns: a thread that ran for longer counts as computing.
 func (h *Host) threads(pid int, alive map[int]procfs.ProcSchedstat, quarter uint64) {
 	threads, err := h.fs.AllThreads(pid)
 	if err != nil {
@@ -123,7 +125,7 @@ func (h *Host) threads(pid int, alive map[int]procfs.ProcSchedstat, quarter uint
 		last := h.queues[t.PID]
 		if s.RunTimeslices < last.RunTimeslices || s.WaitingNanoseconds < last.WaitingNanoseconds ||
 			s.RunningNanoseconds < last.RunningNanoseconds {
-			last = procfs.ProcSchedstat{} // another thread of the same number
+			last = procfs.ProcSchedstat{} // a new thread with the same number
 		}
 		alive[t.PID] = s
 		waited := s.WaitingNanoseconds - last.WaitingNanoseconds
@@ -135,7 +137,7 @@ func (h *Host) threads(pid int, alive map[int]procfs.ProcSchedstat, quarter uint
 	}
 }
 
-// localPort is the port of a target on this machine; here is false where it is elsewhere.
+// localPort is the port of a target. here says whether the target is on this machine.
 func localPort(ctx context.Context, target string) (port int, here bool) {
 	u, err := url.Parse(target)
 	if err != nil {
@@ -154,7 +156,7 @@ func localPort(ctx context.Context, target string) (port int, here bool) {
 	}
 	own, err := net.InterfaceAddrs()
 	if err != nil {
-		own = nil // loopback is known without them
+		own = nil // loopback addresses are known without the interfaces
 	}
 	for _, a := range addresses {
 		if a.IP.IsLoopback() || slices.ContainsFunc(own, func(n net.Addr) bool {
@@ -168,16 +170,17 @@ func localPort(ctx context.Context, target string) (port int, here bool) {
 	return port, false
 }
 
-// forwarders listen for others: their CPU is not the server's.
+// forwarders are programs that listen for another program, so their CPU time is not the server's.
 var forwarders = []string{"docker-proxy", "rootlessport", "kubectl", "ssh", "socat"}
 
-// listener finds the process that listens on a TCP port of this machine.
+// listener finds the process that listens on a TCP port of this machine. ok is false if there is none, if it is not
+// readable, or if it is a forwarder.
 func listener(fs procfs.FS, port int) (pid int, name string, ok bool) {
 	sockets := map[string]bool{}
 	for _, name := range []string{"tcp", "tcp6"} {
 		table, err := os.ReadFile(filepath.Join(procfs.DefaultMountPoint, "net", name))
 		if err != nil {
-			continue // no such protocol here
+			continue // this machine does not have the protocol
 		}
 		for _, socket := range listening(string(table), port) {
 			sockets[socket] = true
@@ -201,10 +204,10 @@ func listener(fs procfs.FS, port int) (pid int, name string, ok bool) {
 	return 0, "", false
 }
 
-// listening lists the sockets of a table of connections (/proc/net/tcp) that listen on a port, as links of descriptors
-// name them.
+// listening lists the sockets that listen on a port, from a table of connections (/proc/net/tcp). Their names are
+// those of the links in /proc/PID/fd.
 func listening(table string, port int) []string {
-	const state, inode = 3, 9 // columns, from 0; local address is column 1
+	const state, inode = 3, 9 // columns, from 0; the local address is column 1
 	var out []string
 	for line := range strings.Lines(table) {
 		f := strings.Fields(line)
@@ -215,7 +218,8 @@ func listening(table string, port int) []string {
 	return out
 }
 
-// ListensAt finds the process of this machine that listens at an address: what a caller may want to name.
+// ListensAt finds the process on this machine that listens at the address of a target, with the program's name. ok is
+// false if there is none, or if the process only forwards.
 func ListensAt(ctx context.Context, target string) (pid int, name string, ok bool) {
 	fs, err := procfs.NewDefaultFS()
 	if err != nil {

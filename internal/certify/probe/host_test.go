@@ -17,8 +17,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// fakeProc writes a machine of two cores with the certifier (10), its server (20) and its child (21), and another
-// process.
+// fakeProc writes the /proc of a machine with two cores, the certifier (process 10), its server (20) and the server's
+// child (21), and another process.
 func fakeProc(t *testing.T, root string, busy, cpu, ran, waited, turns int) procfs.FS {
 	t.Helper()
 	stat := func(pid, parent, ticks int) string {
@@ -67,7 +67,7 @@ func TestTheUseOfTheMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The child that has ended keeps what it had; its thread's waits have been counted, and nothing is taken back.
+	// The child that has ended still counts, and so do the waits of its thread.
 	want = &evidence.Host{Cores: 2, Busy: 5.3, Idle: 10.05, Steal: 0.07, Own: 2.1, Waited: 0.009, Held: 0.006,
 		Turns: 24, Pressure: 2.5, Server: evidence.HostServerCounted}
 	if diff := cmp.Diff(want, second, about); diff != "" {
@@ -122,7 +122,7 @@ func TestWhereTheServerIs(t *testing.T) {
 	}
 }
 
-// closed is an address of this machine at which nobody listens.
+// closed is an address of this machine on which nothing listens.
 func closed(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -10,12 +10,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// mostInfos bounds what is taken of a server's info metrics.
+// mostInfos bounds how many labels of a server's info metrics are kept.
 const mostInfos = 40
 
-// Infos are the labels of the metrics by which a server says how it was started: those whose names end in _info, as
-// vllm:cache_config_info. Keys are "label (metric)". Those of runtimes say nothing about the server. Nothing where the
-// metrics cannot be read.
+// Infos are the labels of metrics in which a server reports how it was started: those whose names end in _info, such
+// as vllm:cache_config_info. Keys are "label (metric)". Metrics of language runtimes are left out, because they say
+// nothing about the server. The result is empty if the metrics cannot be read.
 func (s *Scraper) Infos(ctx context.Context) map[string]string {
 	out := map[string]string{}
 	if s.MetricsURL == "" {

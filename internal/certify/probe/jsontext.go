@@ -11,15 +11,15 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// maxJSON bounds the values of metrics in JSON, and maxPath how deep they lie.
+// maxJSON bounds the number of values of metrics in JSON, and maxPath their depth.
 const (
 	maxJSON = 1 << 16
 	maxPath = 8
 )
 
-// parseJSON makes series of metrics that are JSON: each number is one, named by the path of keys to it with dots
-// between. Of a list the last entry counts, since servers that report by iteration append. No two servers agree on
-// such names, so that only a case can explain them.
+// parseJSON converts metrics in JSON into series. Each number is a series, whose name is the path of keys to it,
+// joined by dots. Of a list the last entry counts, because servers that report each iteration append entries. No two
+// servers agree on such names, so only a case can explain them.
 func parseJSON(body []byte) ([]series, error) {
 	if n := bounded.Values(body); n > maxJSON {
 		return nil, fmt.Errorf("metrics in JSON: %w: %d values", errTooMuch, maxJSON)

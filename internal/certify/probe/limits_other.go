@@ -2,5 +2,6 @@
 
 package probe
 
-// OpenFiles is how many files this process may have open; ok is false where there is no limit or nobody tells.
+// OpenFiles is the number of files that this process may have open; ok is false because this system does not report
+// it.
 func OpenFiles() (n int, ok bool) { return 0, false }

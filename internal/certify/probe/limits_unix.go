@@ -4,7 +4,8 @@ package probe
 
 import "syscall"
 
-// OpenFiles is how many files this process may have open; ok is false where there is no limit or nobody tells.
+// OpenFiles is the number of files that this process may have open. ok is false if there is no limit, or if it is not
+// known.
 func OpenFiles() (n int, ok bool) {
 	var r syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r) != nil || uint64(r.Cur) > 1<<31 {

@@ -9,7 +9,8 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// Machine describes the computer that the certifier runs on, as far as the system tells.
+// Machine describes the computer on which the certifier runs: os, arch, go and cores, and if they are known kernel,
+// cpu and memory_gb.
 func Machine() map[string]string {
 	m := map[string]string{"os": runtime.GOOS, "arch": runtime.GOARCH, "go": runtime.Version(),
 		"cores": strconv.Itoa(runtime.NumCPU())}
@@ -27,7 +28,7 @@ func Machine() map[string]string {
 	return m
 }
 
-// cpuName finds the processor's name where it has one: ARM's have none.
+// cpuName finds the processor's name in /proc/cpuinfo; "" for ARM, which has none there.
 func cpuName(info string) string {
 	for line := range strings.Lines(info) {
 		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
@@ -37,7 +38,7 @@ func cpuName(info string) string {
 	return ""
 }
 
-// Memory is the machine's memory in units of 2³⁰ bytes; ok is false where the system does not tell.
+// Memory is the machine's memory in units of 2³⁰ bytes. ok is false if the system does not report it.
 func Memory() (gb float64, ok bool) {
 	fs, err := procfs.NewDefaultFS()
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// nativeHistogram is a native histogram as the query API of a Prometheus server gives it. A server that stores those
-// has no classic buckets of the same metric, unless it is told to keep both.
+// nativeHistogram is a native histogram as the query API of a Prometheus server returns it. A server that stores
+// native histograms has no classic buckets of the same metric, unless it is configured to keep both.
 type nativeHistogram struct {
 	Count string `json:"count"`
 	Sum   string `json:"sum"`
@@ -17,16 +17,16 @@ type nativeHistogram struct {
 	Buckets [][4]json.RawMessage `json:"buckets"`
 }
 
-// classicFrom and classicTo bound the powers of two that stand for a native histogram's buckets: 61 µs to 17 min in
-// seconds.
+// classicFrom and classicTo are the exponents of the powers of two that bound the buckets converted from a native
+// histogram: 61 µs to 17 min, in seconds.
 const (
 	classicFrom = -14
 	classicTo   = 10
 )
 
-// classic gives the series that a classic histogram has. Native buckets come and go with what they hold, and scrapes
-// that are to be subtracted need the same bounds: powers of two are bounds in every resolution finer than 2. In a
-// coarser one there are only count and sum.
+// classic returns the series of an equivalent classic histogram. Native buckets exist only while they hold something,
+// but scrapes can only be subtracted if they have the same bounds. Powers of two are bounds in every resolution of
+// native histograms up to a factor of 2. For a coarser one the result has only count and sum.
 func (h *nativeHistogram) classic(name string, labels map[string]string) ([]series, error) {
 	count, errC := strconv.ParseFloat(h.Count, 64)
 	sum, errS := strconv.ParseFloat(h.Sum, 64)
@@ -55,7 +55,7 @@ func (h *nativeHistogram) classic(name string, labels map[string]string) ([]seri
 		}
 		buckets[i] = bucket{v[0], v[1], v[2]}
 	}
-	const slack = 1e-9 // bounds are printed with 17 digits, and rounded on their way
+	const slack = 1e-9 // bounds are printed with 17 digits, and may be rounded
 	for e := classicFrom; e <= classicTo; e++ {
 		bound, below := math.Exp2(float64(e)), 0.0
 		for _, b := range buckets {
@@ -63,7 +63,7 @@ func (h *nativeHistogram) classic(name string, labels map[string]string) ([]seri
 			case b.upper <= bound*(1+slack):
 				below += b.count
 			case b.lower < bound*(1-slack):
-				return out[:2], nil // the bound divides it
+				return out[:2], nil // the bound lies within a bucket
 			}
 		}
 		add(strconv.FormatFloat(bound, 'g', -1, 64), below)

@@ -15,7 +15,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// vector is an answer of the query API with native histograms of a metric.
+// vector is a response of the query API with native histograms of a metric.
 func vector(name string, histograms ...string) []byte {
 	var results []string
 	for _, h := range histograms {
@@ -24,7 +24,7 @@ func vector(name string, histograms ...string) []byte {
 	return []byte(`{"status":"success","data":{"resultType":"vector","result":[` + strings.Join(results, ",") + `]}}`)
 }
 
-// buckets gives a metric's histogram as it would be recorded.
+// buckets returns a metric's histogram as it would be recorded.
 func buckets(t interface {
 	Helper()
 	Fatal(...any)
@@ -66,7 +66,7 @@ func TestNativeHistogram(t *testing.T) {
 	if last := h.Buckets[len(h.Buckets)-1]; !last.Inf || last.Count != 10 {
 		t.Errorf("%+v", last)
 	}
-	// A bound of the grid that divides a bucket: only count and sum are sure.
+	// A power of two lies within a bucket, so only count and sum are known.
 	if h := buckets(t, vector("x", `{"count":"2","sum":"1","buckets":[[0,"0.25","4","2"]]}`), "x"); h.Count != 2 ||
 		h.Sum != 1 || len(h.Buckets) != 0 {
 		t.Errorf("%+v", h)
@@ -83,7 +83,8 @@ func TestNativeHistogram(t *testing.T) {
 	}
 }
 
-// TestNativeIsClassic: whatever is observed, the grid that a native histogram gives counts what is at most each bound.
+// TestNativeIsClassic: whatever is observed, the buckets converted from a native histogram count the values up to each
+// bound.
 func TestNativeIsClassic(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", Help: "x",
@@ -114,7 +115,7 @@ func TestNativeIsClassic(t *testing.T) {
 	})
 }
 
-// jsonOf writes a histogram as the query API does; see its documentation.
+// jsonOf writes a histogram as the documentation of the query API describes.
 func jsonOf(h *dto.Histogram) string {
 	var out []string
 	if h.GetZeroCount() > 0 {

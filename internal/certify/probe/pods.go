@@ -20,23 +20,23 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
-// podsPrefix before a metrics URL asks Kubernetes for pods: "pods+http://NAMESPACE:8000/metrics?selector=app=vllm" is
-// each pod of the namespace whose labels keep to the selector. Without a namespace it is that of this pod; several
-// selectors must all hold.
+// podsPrefix before a metrics URL asks Kubernetes for pods: "pods+http://NAMESPACE:8000/metrics?selector=app=vllm"
+// stands for each pod of the namespace whose labels match the selector. The default namespace is that of this pod. If
+// there are several selectors, all must match.
 const podsPrefix = "pods+"
 
 const (
-	podsEvery    = 5 * time.Second // between questions to the API server
+	podsEvery    = 5 * time.Second // time between two requests to the API server
 	podsTimeout  = 5 * time.Second
 	podsPage     = 250
-	mostPods     = 1000     // of a fleet
+	mostPods     = 1000     // pods of a fleet
 	mostPodsText = 16 << 20 // bytes of a page; a pod has about 10 kB
 )
 
-// ErrKubernetes is matched where Kubernetes cannot be asked, or says nothing that helps.
+// ErrKubernetes matches errors that say that pods cannot be listed.
 var ErrKubernetes = errors.New("pods cannot be listed")
 
-// podsURL reads such a URL: the question to the API server, and what is asked of each pod.
+// podsURL parses such a URL: the namespace and selector for the API server, and the URL that is read from each pod.
 func podsURL(raw string) (namespace, selector string, each *url.URL, err error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -53,7 +53,8 @@ func podsURL(raw string) (namespace, selector string, each *url.URL, err error) 
 	return namespace, selector, u, nil
 }
 
-// PodNamespaces gives the namespaces whose pods metrics URLs stand for; "" is that of whoever asks.
+// PodNamespaces lists the namespaces of the pods for which metrics URLs stand; "" is the namespace of this pod. Its
+// errors are those of ParseMetricsURLs.
 func PodNamespaces(metrics string) (list []string, err error) {
 	if metrics == "" {
 		return nil, nil
@@ -75,18 +76,18 @@ func PodNamespaces(metrics string) (list []string, err error) {
 	return slices.Compact(list), nil
 }
 
-// kubernetes asks the API server of the cluster that this process runs in, as a pod does: with the token of its
-// service account. It speaks plain REST, for one list is all that is wanted.
+// kubernetes sends requests to the API server of the cluster in which this process runs, with the token of the pod's
+// service account. It uses plain REST, because it only needs one list.
 type kubernetes struct {
 	base   string // https://HOST:PORT
-	dir    string // of the service account's files; the token in it is renewed every hour
+	dir    string // directory of the service account's files; its token is renewed every hour
 	client *http.Client
 }
 
-// accountDir is where Kubernetes puts the files of a pod's service account.
+// accountDir is the directory in which Kubernetes puts the files of a pod's service account.
 const accountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-// inCluster finds the API server.
+// inCluster finds the API server by the environment that Kubernetes sets in a pod. Its errors match ErrKubernetes.
 func inCluster(getenv func(string) string, dir string) (*kubernetes, error) {
 	host, port := getenv("KUBERNETES_SERVICE_HOST"), getenv("KUBERNETES_SERVICE_PORT")
 	if host == "" || port == "" {
@@ -107,7 +108,7 @@ func inCluster(getenv func(string) string, dir string) (*kubernetes, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
 }
 
-// pod is what is read of one.
+// pod has the fields of a pod that are used.
 type pod struct {
 	Metadata struct {
 		Name string `json:"name"`
@@ -122,7 +123,7 @@ type pod struct {
 	} `json:"status"`
 }
 
-// ready says that a pod takes requests.
+// ready says whether a pod accepts requests.
 func (p *pod) ready() bool {
 	for _, c := range p.Status.Conditions {
 		if c.Type == "Ready" {
@@ -132,7 +133,7 @@ func (p *pod) ready() bool {
 	return false
 }
 
-// pods lists those that run and have an address.
+// pods lists the matching pods that are running and have an address.
 func (k *kubernetes) pods(ctx context.Context, namespace, selector string) (list []pod, err error) {
 	if namespace == "" {
 		own, err := bounded.File(filepath.Join(k.dir, "namespace"), 4<<10)
@@ -166,7 +167,7 @@ func (k *kubernetes) pods(ctx context.Context, namespace, selector string) (list
 	return list, nil
 }
 
-// get reads one page.
+// get reads one page of a list into a value.
 func (k *kubernetes) get(ctx context.Context, address, namespace string, into any) error {
 	token, err := bounded.File(filepath.Join(k.dir, "token"), 64<<10)
 	if err != nil {
@@ -205,13 +206,16 @@ func (k *kubernetes) get(ctx context.Context, address, namespace string, into an
 	return nil
 }
 
-// podLister keeps what Kubernetes said last: it is asked every few seconds, and where it does not answer for a while,
-// the replicas are still there.
+// podLister keeps the last list from Kubernetes. It asks again every podsEvery. If Kubernetes does not answer for a
+// while, the last list stays valid.
 type podLister struct {
-	api  *kubernetes // nil until the first question
+	api  *kubernetes // nil until the first request
 	asks func() (*kubernetes, error)
 	list map[string][]pod // by URL
 	at   map[string]time.Time
+
+	failing bool              // the last question failed
+	note    func(text string) // what somebody who watches should know; nil: nobody watches
 }
 
 func newPodLister() *podLister {
@@ -219,8 +223,8 @@ func newPodLister() *podLister {
 		list: map[string][]pod{}, at: map[string]time.Time{}}
 }
 
-// addresses gives the metrics URL of each pod by the pod's name. A pod that is not ready is none of the fleet's before
-// it was ready once.
+// addresses returns the metrics URL of each pod by the pod's name. A pod belongs to the fleet from the first time that
+// it is ready; seen says whether it has been.
 func (l *podLister) addresses(ctx context.Context, now time.Time, raw string, seen func(name string) bool) (
 	map[string]string, error) {
 	namespace, selector, each, err := podsURL(raw)
@@ -239,7 +243,10 @@ func (l *podLister) addresses(ctx context.Context, now time.Time, raw string, se
 		}
 		if err == nil {
 			l.list[raw] = list
+		} else if !l.failing && l.note != nil && ctx.Err() == nil {
+			l.note(fmt.Sprintf("pods cannot be listed; the last known ones are used: %v", err))
 		}
+		l.failing = err != nil
 		l.at[raw] = now
 	}
 	out := map[string]string{}

@@ -19,7 +19,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// cluster is an API server that knows pods, in pages of two, and the files of a service account that may list those of
+// cluster is an API server that lists pods in pages of two, with the files of a service account that may list pods in
 // the namespace llm.
 type cluster struct {
 	*httptest.Server
@@ -90,16 +90,16 @@ func somePod(name, ip, phase, ready string) map[string]any {
 			"conditions": []any{map[string]any{"type": "Ready", "status": ready}}}}
 }
 
-// scraper reads metrics of pods that the cluster knows.
+// scraper reads metrics of the cluster's pods.
 func (c *cluster) scraper(metrics string) *Scraper {
 	s := NewScraper(metrics, "", "key-of-the-target", "")
 	s.fleet.pods.asks = func() (*kubernetes, error) { return inCluster(c.env, c.dir) }
 	return s
 }
 
-// TestPodsAreAFleet: the pods of a selector are the replicas, by name, whatever comes and goes; those that are not
-// ready yet, that have ended or have no address are not. The API server sees the service account's token as it is now,
-// and not the target's key.
+// TestPodsAreAFleet: the pods of a selector are the replicas, by name, while pods come and go. Pods that are not ready
+// yet, have ended or have no address do not count. The API server is sent the service account's current token, and not
+// the target's key.
 func TestPodsAreAFleet(t *testing.T) {
 	c, a, b := newCluster(t), newReplica(t), newReplica(t)
 	a.set(func(r *replicaServer) { r.requests = 10 })
@@ -122,7 +122,7 @@ func TestPodsAreAFleet(t *testing.T) {
 	if want := "Bearer first app=vllm,tier in (gpu,cpu)"; len(c.asks) != 3 || c.asks[0] != want {
 		t.Errorf("asked %q, want three pages of %q", c.asks, want)
 	}
-	// A pod that was ready stays one of the fleet while it runs, and the cluster may be away for a while.
+	// A pod that was ready once stays in the fleet while it runs, and the API server may be unreachable for a while.
 	c.write(t, "token", "second")
 	c.set(func() {
 		c.pods, c.asks = c.pods[:1], nil
@@ -150,7 +150,7 @@ func TestPodsAreAFleet(t *testing.T) {
 	}
 }
 
-// TestPodsThatCannotBeListed: what is missing is named.
+// TestPodsThatCannotBeListed: the error names what is missing.
 func TestPodsThatCannotBeListed(t *testing.T) {
 	c := newCluster(t)
 	for metrics, want := range map[string]string{

@@ -5,8 +5,8 @@ import (
 	"os"
 )
 
-// Ports is how many connections to one address this machine can have at once, by its range of local ports; ok is false
-// where it does not tell.
+// Ports is the number of connections to one address that this machine can have at once, by its range of local ports.
+// ok is false if the system does not report it.
 func Ports() (n int, ok bool) {
 	data, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
 	if err != nil {

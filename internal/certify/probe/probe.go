@@ -9,23 +9,24 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// ErrUnavailable is matched where this machine or server does not offer what a probe needs.
+// ErrUnavailable matches errors that say that this machine or server does not offer what a probe needs.
 var ErrUnavailable = errors.New("not offered")
 
-// Source reads the resources of one server. Sample fills everything but Load, and is safe for concurrent use.
+// Source reads the memory and CPU time of one server. Sample fills everything except Source, Took and Load. It is safe
+// for concurrent use.
 type Source interface {
-	Name() string // as in evidence.Target.Resources: "self", "pid 42", "cgroup /x", "metrics"
+	Name() string // for evidence.Target.Resources: "self", "pid 42", "cgroup /x", "metrics"
 	Sample(ctx context.Context) (evidence.Sample, error)
 }
 
-// Intervals of sampling. A local reading costs tens of microseconds; a remote one is a request that the server has to
-// answer beside its work, so it is asked less often.
+// Intervals between samples. A local reading takes tens of microseconds. A remote one is a request that the server
+// must answer besides its work, so it is made less often.
 const (
 	LocalInterval  = 100 * time.Millisecond
 	RemoteInterval = 500 * time.Millisecond
 )
 
-// Interval is how often a source is to be read.
+// Interval is the time between two readings of a source.
 func Interval(s Source) time.Duration {
 	if _, remote := s.(*remoteSource); remote {
 		return RemoteInterval
@@ -33,16 +34,16 @@ func Interval(s Source) time.Duration {
 	return LocalInterval
 }
 
-// Pause is how long a remote source rests after a reading that took so long: what it and this client spend on readings
-// is not part of the load, and must stay a sixth of their time. A machine that is busy makes readings longer that cost
-// no more, so that two seconds are the most.
+// Pause is the wait after a reading of a remote source that took the given time. Readings are not part of the load, so
+// the server and this client may spend at most a sixth of the time on them. On a busy machine readings take longer
+// without costing more, so the wait is never longer than two seconds.
 func Pause(took time.Duration) time.Duration { return min(5*took, 2*time.Second) }
 
-// errorEvery bounds how often a failing source is recorded.
+// errorEvery is the least time between two recorded errors of a source.
 const errorEvery = time.Second
 
-// Watch reads source until ctx ends and hands every sample to sink; load gives the requests in flight at that moment.
-// A source that fails is recorded once a second, and read on: it may come back.
+// Watch reads source until ctx ends and passes every sample to sink. load returns the number of requests in flight. A
+// source that fails is recorded at most once per second, and is still read, because it may recover.
 func Watch(ctx context.Context, source Source, load func() int, sink func(evidence.Sample)) {
 	tick := time.NewTicker(Interval(source))
 	defer tick.Stop()

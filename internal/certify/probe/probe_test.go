@@ -36,7 +36,7 @@ func TestSelfSeesItsOwnMemoryAndWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What earlier tests left goes back to the system before the first reading, not between the two.
+	// Memory of earlier tests must be returned to the system before the first reading, and not between the two.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	debug.FreeOSMemory()
 	before, err := s.Sample(t.Context())
@@ -48,7 +48,7 @@ func TestSelfSeesItsOwnMemoryAndWork(t *testing.T) {
 		ballast[i] = byte(i)
 	}
 	after := before
-	// The system counts in ticks of 10 ms, of which a busy machine may give this process none for a while.
+	// The system counts CPU time in ticks of 10 ms, and a busy machine may give this process none for a while.
 	for until := time.Now().Add(time.Minute); after.CPUSeconds <= before.CPUSeconds && time.Now().Before(until); {
 		ballast[0] += byte(math.Sqrt(float64(ballast[1])))
 		if after, err = s.Sample(t.Context()); err != nil {
@@ -67,8 +67,8 @@ func TestSelfSeesItsOwnMemoryAndWork(t *testing.T) {
 	}
 }
 
-// TestOneSourceManyReaders: a run samples on a clock and once more where it states what the server has. (For the race
-// detector.)
+// TestOneSourceManyReaders: a run samples periodically, and also when it describes the server. The race detector
+// checks that this is safe.
 func TestOneSourceManyReaders(t *testing.T) {
 	linux(t)
 	s, err := Self()
@@ -195,7 +195,7 @@ func TestCgroups(t *testing.T) {
 	}
 }
 
-// flaky fails every call until it is mended.
+// flaky fails every call until the test repairs it.
 type flaky struct {
 	calls  atomic.Int64
 	mended atomic.Bool

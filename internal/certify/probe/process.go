@@ -14,11 +14,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// familyAge is how long a process's list of descendants is believed: finding them reads all of /proc.
+// familyAge is how long a process's list of descendants is used before it is read again, which needs all of /proc.
 const familyAge = time.Second
 
-// processSource samples a process and its descendants: servers such as vLLM fork their workers. Memory that they share
-// is counted in each, so their sum is an upper bound; a cgroup counts it once.
+// processSource samples a process and its descendants, because servers such as vLLM fork workers. Memory that they
+// share is counted for each of them, so the sum is an upper bound. A control group counts it once.
 type processSource struct {
 	name string
 	pid  int
@@ -28,13 +28,14 @@ type processSource struct {
 	mu     sync.Mutex
 	family []int
 	found  time.Time
-	cpu    map[int]float64 // the last CPU seconds of every member: those that ended keep theirs
+	cpu    map[int]float64 // the last CPU seconds of every process, including those that have ended
 }
 
-// Self samples the certifier's own process: for a server that runs inside it.
+// Self samples the certifier's own process, for a server that runs inside it. The error matches ErrUnavailable on
+// systems without /proc.
 func Self() (Source, error) { return newProcess("self", os.Getpid(), procfs.DefaultMountPoint) }
 
-// PID samples process pid and its descendants.
+// PID samples process pid and its descendants. It fails if the process cannot be read.
 func PID(pid int) (Source, error) {
 	return newProcess(fmt.Sprintf("pid %d", pid), pid, procfs.DefaultMountPoint)
 }
@@ -53,7 +54,7 @@ func newProcess(name string, pid int, root string) (Source, error) {
 
 func (s *processSource) Name() string { return s.name }
 
-// Sample reads /proc.
+// Sample reads the processes from /proc.
 func (s *processSource) Sample(context.Context) (evidence.Sample, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +73,7 @@ func (s *processSource) Sample(context.Context) (evidence.Sample, error) {
 	return sum, nil
 }
 
-// add adds one process; it may have ended since it was found.
+// add adds one process to the sum. It fails if the process has ended since it was found.
 func (s *processSource) add(sum *evidence.Sample, pid int) error {
 	p, err := s.fs.Proc(pid)
 	if err != nil {
@@ -94,14 +95,14 @@ func (s *processSource) add(sum *evidence.Sample, pid int) error {
 	sum.File += int64(status.RssFile)
 	sum.Shared += int64(status.RssShmem)
 	sum.Threads += stat.NumThreads
-	if n, err := p.FileDescriptorsLen(); err == nil { // another user's are not readable
+	if n, err := p.FileDescriptorsLen(); err == nil { // not readable for another user's process
 		sum.FDs += n
 	}
 	s.cpu[pid] = stat.CPUTime()
 	return nil
 }
 
-// families lists processes and all that they started, however deep, each once.
+// families lists processes and all their descendants, each once.
 func families(fs procfs.FS, roots ...int) []int {
 	slices.Sort(roots)
 	family := slices.Compact(roots)

@@ -21,27 +21,28 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// patience is how long a scrape may take. Servers answer within milliseconds, and within a second where every core
-// computes.
+// patience is the time limit of a scrape. Servers answer within milliseconds, or within a second if all cores are
+// busy.
 const patience = 5 * time.Second
 
-// Scraper reads a server's metrics, from itself or from a Prometheus server that scrapes it. It is safe for concurrent
-// use.
+// Scraper reads a server's metrics, from the server itself or from a Prometheus server that scrapes it. It is safe for
+// concurrent use.
 type Scraper struct {
-	MetricsURL    string            // of the text format; or
-	PrometheusURL string            // of a Prometheus server's root
+	// URL of metrics in the text format or in JSON, or a list of URLs; empty to use PrometheusURL
+	MetricsURL    string
+	PrometheusURL string            // root URL of a Prometheus server
 	APIKey        string            // sent as a bearer token, if any
-	Model         string            // narrows the series of servers of several models
-	Taught        map[string]string // the server's own names by canonical ones, beside those of its dialect
-	Header        http.Header       // sent to MetricsURL too
+	Model         string            // selects the series of this model, if the server has several
+	Taught        map[string]string // canonical names to the server's own, in addition to its dialect
+	Header        http.Header       // additional headers of each request
 	Client        *http.Client
 
-	own   atomic.Value // string: a metric of the server that Prometheus knows
+	own   atomic.Value // string: the name of one of the server's metrics in Prometheus
 	fleet *fleetScraper
 }
 
-// NewScraper reads from metricsURL, which may be several (see ParseMetricsURLs), or from the Prometheus server at
-// prometheusURL.
+// NewScraper reads from metricsURL, which may be a list (see ParseMetricsURLs), or from the Prometheus server at
+// prometheusURL. apiKey and model may be empty.
 func NewScraper(metricsURL, prometheusURL, apiKey, model string) *Scraper {
 	list, _ := ParseMetricsURLs(metricsURL)
 	return &Scraper{MetricsURL: metricsURL, PrometheusURL: prometheusURL, APIKey: apiKey, Model: model,
@@ -50,8 +51,8 @@ func NewScraper(metricsURL, prometheusURL, apiKey, model string) *Scraper {
 			MaxIdleConnsPerHost: 4, MaxResponseHeaderBytes: 64 << 10, Proxy: http.ProxyFromEnvironment}}}
 }
 
-// sameHost follows a redirect to the same host: frameworks send /metrics to /metrics/. Another host must not see the
-// key.
+// sameHost follows redirects to the same host, because some frameworks redirect /metrics to /metrics/. Another host
+// must not see the key.
 func sameHost(req *http.Request, via []*http.Request) error {
 	if len(via) > 3 || req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme {
 		return http.ErrUseLastResponse
@@ -59,7 +60,10 @@ func sameHost(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// Name says where the metrics come from, as in evidence.Target.Metrics.
+// Notes makes the scraper tell what somebody who watches should know, such as that a name cannot be looked up.
+func (s *Scraper) Notes(note func(text string)) { s.fleet.note, s.fleet.pods.note = note, note }
+
+// Name says where the metrics come from, without passwords, for evidence.Target.Metrics.
 func (s *Scraper) Name() string {
 	switch {
 	case s.fleet != nil && isFleet(s.fleet.urls):
@@ -76,7 +80,7 @@ func (s *Scraper) Name() string {
 	return "none"
 }
 
-// redact hides a password: names are recorded and shown.
+// redact hides the password of a URL, because names are recorded and shown.
 func redact(address string) string {
 	if u, err := url.Parse(address); err == nil {
 		return u.Redacted()
@@ -84,7 +88,7 @@ func redact(address string) string {
 	return address
 }
 
-// Close lets go of idle connections.
+// Close closes idle connections.
 func (s *Scraper) Close() {
 	s.Client.CloseIdleConnections()
 	if s.fleet != nil && s.fleet.pods.api != nil {
@@ -92,7 +96,8 @@ func (s *Scraper) Close() {
 	}
 }
 
-// Scrape reads the metrics now. What goes wrong is recorded in Err; a server without metrics reads "not offered".
+// Scrape reads the metrics now. An error is recorded in Err of the result; for a server without metrics it contains
+// "not offered".
 func (s *Scraper) Scrape(ctx context.Context, label evidence.ScrapeLabel) evidence.Scrape {
 	begin := time.Now()
 	out := evidence.Scrape{Label: label, Source: s.Name(), Dialect: Unknown}
@@ -168,7 +173,7 @@ func (s *Scraper) text(ctx context.Context) ([]series, error) {
 	return parseText(body, s.wanted)
 }
 
-// wanted says that a metric may mean something here.
+// wanted says whether a metric may be used here.
 func (s *Scraper) wanted(name string) bool {
 	if knownName(name) {
 		return true
@@ -182,7 +187,8 @@ func (s *Scraper) wanted(name string) bool {
 	return false
 }
 
-// parseText reads the text format, or JSON. Metrics that are not wanted come by name alone.
+// parseText reads metrics in the text format or in JSON. Of metrics that are not wanted it returns only the names,
+// with the value NaN.
 func parseText(body []byte, wanted func(string) bool) ([]series, error) {
 	if text := bytes.TrimSpace(body); len(text) > 0 && (text[0] == '{' && !bytes.HasPrefix(text, []byte(`{"`)) ||
 		text[0] == '[' || text[0] == '{' && json.Valid(text)) {
@@ -231,7 +237,7 @@ func (s *Scraper) query(ctx context.Context) (all []series, age int64, err error
 	return all, int64(math.Max(0, unixSeconds(now)-stamps[0].value) * 1e9), nil
 }
 
-// interesting is the query for all series that mean something here.
+// interesting is the query for all series that are used here.
 func interesting() string {
 	var names []string
 	for _, d := range dialects {
@@ -244,8 +250,8 @@ func interesting() string {
 	return fmt.Sprintf("{__name__=~%q}", strings.Join(names, "|"))
 }
 
-// ownMetric finds a metric of the inference server, under its own name: the parts of a native histogram have none
-// there.
+// ownMetric finds the name of one of the inference server's metrics. It must exist in Prometheus under that name,
+// which the parts of a native histogram do not.
 func ownMetric(all []series) string {
 	prefix := recognise(all).prefix
 	for _, x := range all {
@@ -258,7 +264,7 @@ func ownMetric(all []series) string {
 
 func unixSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }
 
-// answer is what the query API gives for an instant vector.
+// answer is the response of the query API with an instant vector.
 type answer struct {
 	Status string `json:"status"`
 	Error  string `json:"error"`
@@ -266,8 +272,8 @@ type answer struct {
 		ResultType string `json:"resultType"`
 		Result     []struct {
 			Metric    map[string]string  `json:"metric"`
-			Value     [2]json.RawMessage `json:"value"`     // time, value as a string
-			Histogram [2]json.RawMessage `json:"histogram"` // time, nativeHistogram; in place of a value
+			Value     [2]json.RawMessage `json:"value"`     // time, and the value as a string
+			Histogram [2]json.RawMessage `json:"histogram"` // time, and a nativeHistogram instead of a value
 		} `json:"result"`
 	} `json:"data"`
 }
@@ -322,10 +328,11 @@ func parseVector(body []byte) ([]series, error) {
 	return all, nil
 }
 
-// remoteSource samples resources through a server's metrics.
+// remoteSource samples memory and CPU time from a server's metrics.
 type remoteSource struct{ scraper *Scraper }
 
-// Remote samples what the server's own metrics say of its process.
+// Remote samples memory and CPU time from the server's own metrics. Sample fails with ErrUnavailable if they do not
+// contain them.
 func Remote(s *Scraper) Source { return &remoteSource{s} }
 
 func (r *remoteSource) Name() string { return "metrics" }

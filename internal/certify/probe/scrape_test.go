@@ -19,7 +19,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// One scrape in every dialect, shortened from what the servers send. All of them tell the same story.
+// One scrape in every dialect, shortened from what the servers send. All of them describe the same requests.
 var texts = map[string]string{
 	"vllm": `# TYPE vllm:request_success_total counter
 vllm:request_success_total{finished_reason="stop",model_name="m"} 7
@@ -129,7 +129,7 @@ func TestEveryDialectTellsTheSameStory(t *testing.T) {
 	}
 }
 
-// The table of the service and the dialect of the certifier must not drift apart.
+// The service's table of metrics and the certifier's dialect for it must agree.
 func TestTheMixtralDialectIsInTheServicesTable(t *testing.T) {
 	for _, d := range dialects[:1] {
 		for _, table := range []map[string][]string{d.values, d.histograms} {
@@ -228,10 +228,11 @@ func TestAPrometheusServerLiesBetween(t *testing.T) {
 	}
 }
 
-// TestAScrapeBetweenTheQueriesIsNoYounger: a sample has the time at which its scrape began, and can be seen when that
-// has ended. What comes in between the query for the age and that for the values must not make old values look young.
+// TestAScrapeBetweenTheQueriesIsNoYounger: a sample has the time at which its scrape began, and can be queried when
+// the scrape has ended. A sample that arrives between the query for the age and that for the values must not make old
+// values look young.
 func TestAScrapeBetweenTheQueriesIsNoYounger(t *testing.T) {
-	samples := 0 // the i-th is 100-i seconds old and counts i requests
+	samples := 0 // sample i is 100−i seconds old and counts i requests
 	s := NewScraper("", serve(t, func(w http.ResponseWriter, r *http.Request) {
 		value, name := float64(samples), "vllm:request_success_total"
 		if strings.HasPrefix(r.URL.Query().Get("query"), "max(timestamp(") {
@@ -250,7 +251,7 @@ func TestAScrapeBetweenTheQueriesIsNoYounger(t *testing.T) {
 	}
 }
 
-// A real Prometheus server, where there is one: its query language refuses what a fake would take.
+// A real Prometheus server, if one is installed: its query language refuses queries that a fake would accept.
 func TestThroughARealPrometheusServer(t *testing.T) {
 	program, err := exec.LookPath("prometheus")
 	if err != nil {
@@ -334,7 +335,7 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-// FuzzAnswers: the answer of a Prometheus server, and metrics in JSON, are refused or give series that can be
+// FuzzAnswers: any answer of a Prometheus server, and any metrics in JSON, are refused or give series that can be
 // recorded.
 func FuzzAnswers(f *testing.F) {
 	for _, s := range []string{

@@ -8,13 +8,14 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// Taught is the dialect of a server whose metrics only the case's map of names explains.
+// Taught is the dialect of a server whose metrics are only known from the case's map of names.
 const Taught = "case"
 
-// colonised are the prefixes of servers that put a colon behind it.
+// colonised are the prefixes of servers that put a colon after the prefix.
 var colonised = []string{"vllm", "sglang", "llamacpp", "lmdeploy"}
 
-// colons gives the metrics of vLLM and others their colons back: some exporters and collectors write "_" instead.
+// colons restores the colons in the names of vLLM's and other servers' metrics, because some exporters and collectors
+// replace them by "_".
 func colons(all []series) []series {
 	out := slices.Clone(all)
 	for _, prefix := range colonised {
@@ -30,7 +31,7 @@ func colons(all []series) []series {
 	return out
 }
 
-// teach reads the metrics that a case names; ok says that there was one of them at least.
+// teach reads the metrics that a case names. ok says whether the server has at least one of them.
 func (t *told) teach(from table, taught map[string]string) (ok bool) {
 	for canonical, own := range taught {
 		if strings.HasSuffix(canonical, "_seconds") {
@@ -51,8 +52,8 @@ func (t *told) teach(from table, taught map[string]string) (ok bool) {
 	return ok
 }
 
-// overRanks adds a gauge over engines and data ranks, which share the requests. The ranks of one model (tensor and
-// pipeline ranks) each hold all of its requests: of them the largest counts.
+// overRanks adds a gauge over engines and data-parallel ranks, which share the requests. Tensor and pipeline ranks of
+// one model each report all of its requests, so of these the largest counts.
 func overRanks(found []series) float64 {
 	top := map[string]float64{}
 	for _, s := range found {
@@ -73,14 +74,14 @@ func overRanks(found []series) float64 {
 	return sum
 }
 
-// mostNames bounds how many names of unknown metrics are kept.
+// mostNames bounds how many names of unknown metrics are recorded.
 const mostNames = 20
 
-// everybodys are the prefixes of metrics that say nothing of the requests of a model server.
+// everybodys are the prefixes of metrics that do not count the requests of a model server.
 var everybodys = []string{"process_", "go_", "python_", "promhttp_", "prometheus_", "scrape_", "jvm_", "nodejs_",
 	"DCGM_", "nvidia_", "node_", "up"}
 
-// unknownNames lists the metrics of a server that may count its requests under names that nobody here knows.
+// unknownNames lists metrics of a server that may count its requests under names that are not known here.
 func unknownNames(all []series) []string {
 	names := map[string]bool{}
 	for _, s := range all {
@@ -97,7 +98,7 @@ func first(names map[string]bool) []string {
 		if len(n) > 80 {
 			n = strings.ToValidUTF8(n[:80], "")
 		}
-		sorted[i] = strings.Clone(n) // and not the whole scrape with it
+		sorted[i] = strings.Clone(n) // so that the name does not keep the whole scrape in memory
 	}
 	return sorted[:min(len(sorted), mostNames)]
 }

@@ -11,27 +11,27 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// Bounds of a scrape. vLLM's has 50 KB in 500 series, that of a gateway with a thousand keys some megabytes.
+// Bounds of a scrape. One of vLLM has 50 KB in 500 series, and one of a gateway with a thousand keys a few megabytes.
 const (
 	maxBody   = 8 << 20
 	maxSeries = 100_000
-	maxLabels = 400_000 // of all series together
-	maxOthers = 1000    // names of metrics that say nothing here
+	maxLabels = 400_000 // in all series together
+	maxOthers = 1000    // names of metrics that are not used here
 )
 
-// errTooMuch is matched by errors about metrics beyond the bounds. They are offered, and not read.
+// errTooMuch matches errors about metrics that exceed the bounds. The server offers them, but they are not read.
 var errTooMuch = errors.New("more than this client reads")
 
-// textReader reads Prometheus' text format, and OpenMetrics as far as it is the same. It keeps the series whose metric
-// is wanted, and of all others the name.
+// textReader reads Prometheus' text format, and the part of OpenMetrics that is equal to it. It keeps the series of
+// wanted metrics, and only the names of all others.
 type textReader struct {
-	wanted func(name string) bool // nil: all are
+	wanted func(name string) bool // nil: all metrics are wanted
 	all    []series
 	labels int
 	others map[string]bool
 }
 
-// read takes a whole scrape.
+// read reads a whole scrape.
 func (r *textReader) read(text string) error {
 	r.others = map[string]bool{}
 	n := 0
@@ -51,7 +51,7 @@ func (r *textReader) read(text string) error {
 	return nil
 }
 
-// line takes one sample: name{label="value",…} value [time] [# exemplar].
+// line reads one sample: name{label="value",…} value [time] [# exemplar].
 func (r *textReader) line(line string) error {
 	end := strings.IndexAny(line, "{ \t")
 	if end < 0 {
@@ -60,7 +60,7 @@ func (r *textReader) line(line string) error {
 	name, rest := line[:end], line[end:]
 	var labels map[string]string
 	if rest[0] == '{' {
-		wanted := name == "" || r.wants(name) // a name that is not an identifier stands among the labels
+		wanted := name == "" || r.wants(name) // a name that is not an identifier is among the labels
 		var err error
 		if name, labels, rest, err = r.braces(name, rest[1:], wanted); err != nil {
 			return err
@@ -82,7 +82,7 @@ func (r *textReader) line(line string) error {
 		return nil
 	}
 	if _, quantile := labels["quantile"]; quantile {
-		return nil // of a summary: it cannot be subtracted, and has a sum and a count
+		return nil // quantiles of a summary cannot be subtracted; its sum and count are series too
 	}
 	if len(r.all) == maxSeries {
 		return fmt.Errorf("%w: %d series", errTooMuch, maxSeries)
@@ -93,7 +93,8 @@ func (r *textReader) line(line string) error {
 
 func (r *textReader) wants(name string) bool { return r.wanted == nil || r.wanted(name) }
 
-// braces reads what stands in them, and gives what follows. Without keep the labels are checked only.
+// braces reads the labels up to the closing brace, and returns them with the rest of the line. Without keep it only
+// checks them.
 func (r *textReader) braces(name, s string, keep bool) (string, map[string]string, string, error) {
 	labels := map[string]string{}
 	for {
@@ -132,7 +133,7 @@ func (r *textReader) braces(name, s string, keep bool) (string, map[string]strin
 	}
 }
 
-// quoted reads a string in double quotes with \\, \" and \n, and gives what follows.
+// quoted reads a string in double quotes with the escapes \\, \" and \n, and returns it with the rest.
 func quoted(s string) (value, rest string, err error) {
 	if !strings.HasPrefix(s, `"`) {
 		return "", "", fmt.Errorf("no value in quotes at %q", bounded.Short(s, 80))
@@ -155,7 +156,7 @@ func quoted(s string) (value, rest string, err error) {
 
 var unescape = strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\n`, "\n")
 
-// validName says that a name is one by the text format, or one of UTF-8 without anything that ends a name.
+// validName says whether a name is allowed in the text format, or is UTF-8 without any character that ends a name.
 func validName(name string) bool {
 	return name != "" && len(name) <= 4*evidence.MaxName && utf8.ValidString(name) &&
 		!strings.ContainsAny(name, "<>{}()[]=,;\"'\\/ \t\n")

@@ -17,7 +17,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
-// said writes a series so that two readers can be compared.
+// said formats a series, so that two readers can be compared.
 func said(name string, labels map[string]string, v float64) string {
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(labels)) {
@@ -26,7 +26,8 @@ func said(name string, labels map[string]string, v float64) string {
 	return fmt.Sprintf("%s{%s} %v", name, b.String(), v)
 }
 
-// TestTheTextReaderReadsWhatPrometheusDoes: the same series of what a registry writes, whatever its labels hold.
+// TestTheTextReaderReadsWhatPrometheusDoes: it reads the same series as Prometheus' own reader from what a registry
+// writes, whatever its labels contain.
 func TestTheTextReaderReadsWhatPrometheusDoes(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		reg := prometheus.NewRegistry()
@@ -103,7 +104,7 @@ func TestTheTextReaderReadsWhatPrometheusDoes(t *testing.T) {
 	})
 }
 
-// expfmtBound is a bound as the text format writes it.
+// expfmtBound formats a bound as the text format does.
 func expfmtBound(v float64) string {
 	if math.IsInf(v, 1) {
 		return "+Inf"
@@ -111,7 +112,7 @@ func expfmtBound(v float64) string {
 	return fmt.Sprint(v)
 }
 
-// TestLinesOfTheTextFormat: what other writers send, and what is not a sample.
+// TestLinesOfTheTextFormat: lines as other writers send them, and lines that are not samples.
 func TestLinesOfTheTextFormat(t *testing.T) {
 	for line, want := range map[string]string{
 		"a 1":                             "a{} 1",

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// expectedAnswers gives the checkable answers: the rubric's, or the value of a sum that the prompt asks for. Any one
-// of them will do.
+// expectedAnswers returns the checkable answers, any one of which is right: those of the rubric, or the value of an
+// arithmetic expression that the prompt asks for.
 func expectedAnswers(in Input) []string {
 	if in.Rubric != nil && len(in.Rubric.Answers) > 0 {
 		return in.Rubric.Answers
@@ -20,8 +20,8 @@ func expectedAnswers(in Input) []string {
 	return nil
 }
 
-// exact judges the stated answer: whole words, not denied, not hedged with another, and for numbers the conclusion
-// rather than a step on the way.
+// exact judges whether the response states one of the answers: in whole words, not negated, and not as one of several
+// possibilities. Of numbers the conclusion counts, and not intermediate results.
 func exact(response string, answers []string) Part {
 	tokens := answerTokens(response)
 	want := strings.Join(answers, " or ")
@@ -53,8 +53,8 @@ func exact(response string, answers []string) Part {
 	return verdict(ok, why)
 }
 
-// conclusion gives what follows the last "answer" or "answer is", up to the end of its sentence; the whole where
-// nothing follows one. Names on the way to the answer do not count then.
+// conclusion returns what follows the last "answer" or "answer is" in its sentence, or everything if there is no such
+// phrase. So names that are mentioned before the conclusion do not count.
 func conclusion(tokens []answerToken) []answerToken {
 	for i := len(tokens) - 1; i >= 0; i-- {
 		if tokens[i].text != "answer" {
@@ -92,7 +92,7 @@ func answerTokens(s string) []answerToken {
 		switch c := t.text[0]; {
 		case isDigit(c):
 			v, err := strconv.ParseFloat(strings.ReplaceAll(t.text, ",", ""), 64)
-			t.number, t.value = err == nil, v // "29th" is a word
+			t.number, t.value = err == nil, v // "29th" is not a number
 			if n := len(out); n > 0 && (out[n-1].text == "-" || out[n-1].text == "−") && at[0] > 0 &&
 				low[at[0]-1] != ' ' && (n == 1 || !operand(out[n-2])) {
 				out = out[:n-1]
@@ -110,7 +110,7 @@ func answerTokens(s string) []answerToken {
 	return out
 }
 
-// operand reports whether a minus after t takes away instead of making a number negative.
+// operand reports whether a minus after t is a subtraction and not the sign of a number.
 func operand(t answerToken) bool { return t.number || t.text == ")" || isLetter(t.text) }
 
 func isLetter(s string) bool { return s != "" && (s[0] >= 'a' && s[0] <= 'z' || s[0] >= 0x80) }
@@ -147,12 +147,13 @@ var (
 	operators  = set("+ - − – * × · / ÷ ^ plus minus times")
 )
 
-// statesNumber decides on the number that the response ends up with.
+// statesNumber decides which number the response states in the end, and whether it is a wanted one. The text is the
+// reason.
 func statesNumber(tokens []answerToken, want []float64) (bool, string) {
 	type claim struct {
 		value            float64
 		at               int
-		marked, conclude bool // said with "is" or "="; in a sentence that concludes
+		marked, conclude bool // after "is" or "="; in a sentence with a word of conclusion
 	}
 	var all, strong []claim
 	sentence, concludes, first := 0, false, true
@@ -177,7 +178,7 @@ func statesNumber(tokens []answerToken, want []float64) (bool, string) {
 		}
 		if operators[next] && i+2 < len(tokens) && tokens[i+2].number || next == "=" || t.text == "one" &&
 			next != "." && next != "" {
-			continue // an operand; "one" is mostly a pronoun
+			continue // an operand, or "one" as a pronoun
 		}
 		if i > sentence && (denying[tokens[i-1].text] || i > sentence+1 && denying[tokens[i-2].text] &&
 			!tokens[i-1].number) {
@@ -205,7 +206,8 @@ func statesNumber(tokens []answerToken, want []float64) (bool, string) {
 	}
 	if len(strong) == 0 {
 		last := all[len(all)-1]
-		// "366 days, one more than the usual 365": without a marked result, the first sentence may give it and go on.
+		// "366 days, one more than the usual 365": if no result is marked, the first sentence may state it and
+		// continue.
 		lead := all[0].at < firstEnd && right(all[0])
 		return right(last) || lead, "ends with " + tokens[last.at].text
 	}
@@ -224,12 +226,12 @@ func statesNumber(tokens []answerToken, want []float64) (bool, string) {
 	return false, "concludes " + tokens[last.at].text
 }
 
-// hedged reports whether the number at i is offered beside another one: "4 or 5".
+// hedged reports whether the number at i is one of two possibilities: "4 or 5".
 func hedged(tokens []answerToken, i int) bool {
 	return i+2 < len(tokens) && tokens[i+1].text == "or" && tokens[i+2].number && tokens[i+2].value != tokens[i].value
 }
 
-// statesPhrase looks for an answer as whole words in order, "and" between the items of a list left out.
+// statesPhrase looks for the words of an answer in order. It ignores "and" and dashes between items.
 func statesPhrase(tokens []answerToken, answers []string) (bool, string) {
 	plain := func(in []answerToken) []string {
 		var out []string
@@ -273,7 +275,7 @@ var sumPattern = regexp.MustCompile(`(?i)^(?:(?:please|can you|could you)\s+)?(?
 var spokenOperators = strings.NewReplacer(" plus ", " + ", " minus ", " - ", " times ", " * ", " multiplied by ",
 	" * ", " divided by ", " / ", "×", "*", "·", "*", "÷", "/", "−", "-", "–", "-", " x ", " * ", ",", "")
 
-// askedSum evaluates the prompt if it is nothing but a sum: "What is 17 × 3?".
+// askedSum evaluates the prompt if it only asks for the value of an expression: "What is 17 × 3?".
 func askedSum(prompt string) (float64, bool) {
 	m := sumPattern.FindStringSubmatch(spokenOperators.Replace(strings.TrimSpace(prompt)))
 	if m == nil || len(m[1]) > 200 || !strings.ContainsAny(m[1], "+-*/") {
@@ -287,7 +289,8 @@ func askedSum(prompt string) (float64, bool) {
 	return v, true
 }
 
-// sumParser is a recursive descent over + - * / and brackets; its input is short, so that depth is no danger.
+// sumParser is a recursive descent parser for + - * / and parentheses. Its input has 200 bytes at most, which bounds
+// the depth.
 type sumParser struct {
 	text   string
 	at     int

@@ -96,7 +96,7 @@ func TestSumsInPrompts(t *testing.T) {
 	}
 }
 
-// Prompts that no rubric explains: the prompt's own words must do.
+// Prompts without a rubric are scored by their own words.
 func TestScoresWithoutRubric(t *testing.T) {
 	for _, c := range []struct {
 		prompt, response string
@@ -132,7 +132,7 @@ func TestScoresWithoutRubric(t *testing.T) {
 	}
 }
 
-// A rubric's answer wins over the sum in the prompt.
+// A rubric's answer takes precedence over the value of an expression in the prompt.
 func TestRubricAnswersLead(t *testing.T) {
 	in := Input{Prompt: "What is 2 + 2?", Response: "11", Finish: "stop",
 		Rubric: &prompts.Rubric{Form: "answer", Answers: []string{"11"}}}

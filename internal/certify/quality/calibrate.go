@@ -10,31 +10,32 @@ import (
 	"sync"
 )
 
-// Threshold is the least score of a good answer, as TC-L1-COMP-MIXTRAL-003 asks.
+// Threshold is the lowest score of a good answer, as TC-L1-COMP-MIXTRAL-003 asks.
 const Threshold = 0.8
 
-// calibrationSeed draws the corruptions; another seed moves the figures within their intervals.
+// calibrationSeed is the seed of the corruptions. Another seed changes the figures within their intervals.
 const calibrationSeed = 3
 
-// draws is how often each corruption of a good answer is drawn: one shuffle may leave an answer nearly whole, and its
-// luck would be the figure's. Intervals count the answers, not the draws.
+// draws is how often each good answer is corrupted in each way. With a single draw, a shuffle that happens to change
+// little would distort the figures. Intervals count the answers, not the draws.
 const draws = 3
 
-// Report says how well scores tell good answers from bad ones on the labelled set. Intervals are at 95 %.
+// Report says how well scores separate good answers from bad ones on the labelled set. Intervals are at 95 %
+// confidence.
 type Report struct {
 	Threshold   float64 `json:"threshold"`
-	Development Half    `json:"development"` // what weights and thresholds were fitted to
-	HeldOut     Half    `json:"held_out"`    // what they were not fitted to: quote this one
+	Development Half    `json:"development"` // the half to which weights and thresholds were fitted
+	HeldOut     Half    `json:"held_out"`    // the half that was not used for fitting, whose figures should be quoted
 }
 
 // Half is the result on one half of the prompts.
 type Half struct {
 	Prompts     int          `json:"prompts"`
 	Good        int          `json:"good"`
-	Bad         int          `json:"bad"`        // draws of a corruption counted singly
-	AUC         Interval     `json:"auc"`        // a good answer scores above a bad one with this probability
+	Bad         int          `json:"bad"`        // each draw of a corruption counts
+	AUC         Interval     `json:"auc"`        // probability that a good answer scores above a bad one
 	FalsePass   Rate         `json:"false_pass"` // bad answers at or above the threshold
-	FalseFail   Rate         `json:"false_fail"` // good answers below it
+	FalseFail   Rate         `json:"false_fail"` // good answers below the threshold
 	Corruptions []Corruption `json:"corruptions"`
 }
 
@@ -60,24 +61,25 @@ type Rate struct {
 	Of    int `json:"of"`
 }
 
-// Calibrate scores the embedded labelled set and its corruptions: some 9,000 answers, a few seconds of one processor.
+// Calibrate scores the embedded labelled set and its corruptions. These are some 9,000 answers, which take a few
+// seconds of one processor.
 func Calibrate() Report { return calibrate(labelled(), calibrationSeed) }
 
 //go:embed calibration.json
 var calibrationRecord []byte
 
-// Calibration gives what Calibrate found when this version was made; a test proves that it still finds it.
+// Calibration returns the result of Calibrate as recorded in this version. A test checks that it is still the same.
 func Calibration() Report { return calibration() }
 
 var calibration = sync.OnceValue(func() Report {
 	var r Report
 	if err := json.Unmarshal(calibrationRecord, &r); err != nil {
-		panic("quality: calibration.json: " + err.Error()) // the test that compares it reads it
+		panic("quality: calibration.json: " + err.Error()) // a test reads the file
 	}
 	return r
 })
 
-// sample is one answer of the set, good or spoilt.
+// sample is one answer of the set, good or bad.
 type sample struct {
 	topic   int // index in the set
 	kind    string
@@ -86,7 +88,7 @@ type sample struct {
 	score   float64
 }
 
-const good = "good" // the kind of an answer that was not spoilt
+const good = "good" // the kind of a good answer
 
 // calibrate scores a labelled set.
 func calibrate(set []topic, seed uint64) Report {
@@ -128,8 +130,8 @@ func calibrate(set []topic, seed uint64) Report {
 	return Report{Threshold: Threshold, Development: half(false), HeldOut: half(true)}
 }
 
-// samples lists the set's answers and the corruptions of every good one. Off-topic answers come from the same half, so
-// that no text of one half is scored in the other.
+// samples lists the set's answers, and the corruptions of every good one. Off-topic answers come from the same half,
+// so that no text of one half is scored in the other.
 func samples(set []topic, seed uint64) []sample {
 	var all []sample
 	for i, t := range set {
@@ -161,7 +163,7 @@ func samples(set []topic, seed uint64) []sample {
 	return all
 }
 
-// score fills in the scores, on all processors.
+// score computes all scores, on all processors.
 func score(set []topic, all []sample) {
 	var wg sync.WaitGroup
 	n := runtime.GOMAXPROCS(0)
@@ -188,8 +190,8 @@ func passing(scores []float64) int {
 // z95 is the normal distribution's 97.5 % quantile.
 const z95 = 1.959963984540054
 
-// rate gives a share and its Wilson interval, of nothing the whole range. The cases come in groups of times that are
-// not independent.
+// rate returns a share with its Wilson interval, which is the whole range for an empty sample. The cases come in
+// groups of size times, which are not independent.
 func rate(count, of, times int) Rate {
 	r := Rate{Interval{0, 0, 1}, count, of}
 	if of == 0 {
@@ -202,8 +204,9 @@ func rate(count, of, times int) Rate {
 	return r
 }
 
-// auc is the probability that a good answer scores above a bad one, ties counting half, with Newcombe's interval
-// (2006, method 5), which keeps a width where the two do not overlap at all. The bad answers come in groups of times.
+// auc is the probability that a good answer scores above a bad one, where ties count half. Its interval is Newcombe's
+// (2006, method 5), which has a width even if the scores do not overlap at all. The bad answers come in groups of size
+// times, which are not independent.
 func auc(pos, neg []float64, times int) Interval {
 	if len(pos) == 0 || len(neg) == 0 {
 		return Interval{0.5, 0, 1}
@@ -225,13 +228,13 @@ func auc(pos, neg []float64, times int) Interval {
 	a := wins / (m * n)
 	n = math.Max(1, n/float64(times))
 	mean := math.Max(0, (m+n)/2-1)
-	// beyond reports whether a lies further from theta than chance allows.
+	// beyond reports whether a is further from theta than chance explains.
 	beyond := func(theta float64) bool {
 		v := theta * (1 - theta) * (1 + mean*((1-theta)/(2-theta)+theta/(1+theta))) / (m * n)
 		return math.Abs(a-theta) > z95*math.Sqrt(v)
 	}
 	search := func(out, in float64) float64 {
-		for range 50 { // halves the gap each time, to below what is printed
+		for range 50 { // halves the gap each time, until it is smaller than the printed digits
 			if mid := (out + in) / 2; beyond(mid) {
 				out = mid
 			} else {

@@ -16,7 +16,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
-// The recorded calibration is the one that this code gives; -update records it again.
+// The recorded calibration is what this code computes. -update records it again.
 func TestCalibrationIsRecorded(t *testing.T) {
 	got := Calibrate()
 	if *update {
@@ -36,7 +36,7 @@ func TestCalibrationIsRecorded(t *testing.T) {
 	}
 }
 
-// What a score must tell apart, on prompts that nothing was fitted to.
+// How well scores must separate good answers from bad ones, on prompts that were not used for fitting.
 func TestScoresTellGoodFromBadOnTheHeldOutHalf(t *testing.T) {
 	h := Calibration().HeldOut
 	if h.AUC.Value < 0.97 {
@@ -58,14 +58,13 @@ func TestScoresTellGoodFromBadOnTheHeldOutHalf(t *testing.T) {
 	}
 }
 
-// The labelled set is what the product promises: large, of many prompts, every answer once, in two halves of like
-// size.
+// The labelled set is as documented: large, with many prompts, every answer once, in two halves of similar size.
 func TestLabelledSetIsSound(t *testing.T) {
 	seen := map[string]string{}
 	good, bad, own, bare := 0, 0, 0, 0
 	forms := map[string]bool{}
 	for _, topic := range labelled() {
-		if topic.prompt.Rubric == nil { // scored by its words alone, as a prompt on the command line is
+		if topic.prompt.Rubric == nil { // scored by its own words, like a prompt on the command line
 			bare++
 		} else {
 			forms[topic.prompt.Rubric.Form] = true
@@ -146,7 +145,7 @@ func sortedWords(s string) []string {
 	return w
 }
 
-// Small cases by hand: 3 of 4 pairs are in order, one is a tie.
+// Small cases that can be checked by hand: 3 of 4 pairs are in order, one is a tie.
 func TestAUC(t *testing.T) {
 	for _, c := range []struct {
 		name     string

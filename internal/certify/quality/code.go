@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// codeStarts open lines of code in common languages.
+// codeStarts are usual beginnings of lines of code in common languages.
 var codeStarts = []string{"def ", "return", "import ", "from ", "class ", "func ", "package ", "const ", "let ",
 	"var ", "public ", "private ", "#include", "for (", "for(", "if (", "if(", "while ",
 	"SELECT ", "FROM ", "WHERE ", "GROUP BY", "ORDER BY", "JOIN ", "LIMIT ", "INSERT ", "UPDATE ", "CREATE TABLE",
@@ -33,7 +33,7 @@ func codeLine(line string) bool {
 		!listItem(t) || signs*4 > len(t)
 }
 
-// looksLikeCode reports whether a response without fences is code: most of its first lines are.
+// looksLikeCode reports whether a response without fences is code, which is so if most of its first lines are.
 func looksLikeCode(lines []string) bool {
 	n, all := 0, 0
 	for _, l := range lines[:min(len(lines), 40)] {
@@ -50,8 +50,8 @@ func looksLikeCode(lines []string) bool {
 	return all > 1 && 2*n > all || all == 1 && n == 1
 }
 
-// structure checks what every programming language shares: brackets that close what they opened, blocks that are
-// deeper than the line that opens them, fences on lines of their own.
+// structure checks what programming languages have in common: brackets match, and blocks are indented deeper than the
+// lines that open them. It also checks that fences and strings are closed.
 func structure(d *doc) Part {
 	if d.openFence {
 		return part(Completeness, "code", 0, "a block of code is not closed")
@@ -72,7 +72,7 @@ func structure(d *doc) Part {
 		if t == "" || i+1 >= len(d.source) {
 			if strings.HasSuffix(t, ":") || strings.HasSuffix(t, "{") {
 				all++
-				bad++ // a block without a body
+				bad++ // the block has no body
 			}
 			continue
 		}
@@ -95,7 +95,8 @@ func structure(d *doc) Part {
 		all)
 }
 
-// unbalanced walks brackets outside strings and comments; wrong means that one closed which was not open.
+// unbalanced counts brackets outside strings and comments. wrong means that one was closed that was not open, and open
+// is the number of brackets left open.
 func unbalanced(lines []string) (wrong bool, open int) {
 	var stack []byte
 	pairs := map[byte]byte{')': '(', ']': '[', '}': '{'}

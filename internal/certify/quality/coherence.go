@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// coherence asks whether the answer is English that goes somewhere: no loops, real words, grammar's small words in
-// their places, sentences in an order that makes sense.
+// coherence judges whether the answer is meaningful English: without loops, with real words, function words in their
+// places, and sentences in a sensible order.
 func coherence(d *doc) []Part {
 	parts := []Part{repetition(d)}
 	if d.foreign {
-		return parts // the measurements below know English only
+		return parts // the measurements below are for English only
 	}
 	if len(d.prose) >= 3 && len(d.expected) == 0 || len(d.prose) >= 6 {
 		parts = append(parts, tongue(d), spelling(d))
@@ -26,7 +26,7 @@ func coherence(d *doc) []Part {
 	return append(parts, ordering(d))
 }
 
-// repetition finds loops: the share of 4-grams, and of whole sentences, that have been said before. Poems may have
+// repetition finds loops by the shares of 4-grams and of whole sentences that occurred before. Poems may have
 // refrains.
 func repetition(d *doc) Part {
 	const n = 4
@@ -67,7 +67,7 @@ func repetition(d *doc) Part {
 		repeats, len(d.sentences))
 }
 
-// looping reports whether one to twelve words are said four times in a row.
+// looping reports whether a sequence of one to twelve words occurs four times in a row.
 func looping(text []string) bool {
 	for k := 1; k <= 12; k++ {
 		run := 0
@@ -83,7 +83,7 @@ func looping(text []string) bool {
 	return false
 }
 
-// distinct guards against loops of fewer than four words: in any 40 words of a text, at least a third are different.
+// distinct finds loops of fewer than four words. In any 40 words of a normal text, at least a third are different.
 func distinct(d *doc) float64 {
 	worst := 1.0
 	const window = 40
@@ -101,7 +101,7 @@ func distinct(d *doc) float64 {
 	return worst
 }
 
-// spelling is the share of words that could be English by their letters.
+// spelling judges the share of words that do not look English by their letters.
 func spelling(d *doc) Part {
 	bad := 0
 	for _, w := range d.prose {
@@ -114,8 +114,8 @@ func spelling(d *doc) Part {
 		len(d.prose))
 }
 
-// grammar is the share of function words. Running English has 40–60 %, verse and notes somewhat less, a list of
-// keywords nearly none.
+// grammar judges the share of function words. Running English has 40–60 %, verse and notes somewhat less, and a list
+// of keywords nearly none.
 func grammar(d *doc) Part {
 	all := len(d.prose) - countWords(d.prose, isNumber)
 	share := float64(countWords(d.prose, functional)) / float64(max(all, 1))
@@ -136,8 +136,8 @@ func grammar(d *doc) Part {
 		100*share)
 }
 
-// sequence compares which classes of words follow each other with what good answers do: see grammarModel. The fewer
-// words, the more evidence it takes.
+// sequence compares the order of classes of words with that in good answers; see grammarModel. It is more lenient with
+// short answers, which give less evidence.
 func sequence(d *doc) Part {
 	gain, n := learnedGrammar().meanGain(d)
 	slack := 0.3 / math.Sqrt(float64(max(n, 1)))
@@ -145,11 +145,11 @@ func sequence(d *doc) Part {
 		"%+.2f nats a word against words in random order", gain)
 }
 
-// bolded is the beginning of a line, of an item perhaps, that has a title in bold: "1. **Cost** - it is".
+// bolded matches the beginning of a line or item with a title in bold: "1. **Cost** - it is".
 var bolded = regexp.MustCompile(`^\s*(?:(?:[-*•]|\d{1,2}[.)])\s+)?\*\*[^*]+\*\*:?\s*`)
 
-// layout finds marks that belong at the beginning of a line and stand inside one: what is left of a list or heading
-// whose lines were lost.
+// layout finds marks inside lines that belong at the beginning of a line. They remain if the lines of a list or
+// heading were joined. It also finds numbered items out of order.
 func layout(d *doc) Part {
 	n := 0
 	for _, l := range d.lines {
@@ -172,8 +172,8 @@ func layout(d *doc) Part {
 		"%d marks of lists or headings inside lines; %d of %d numbered items out of order", n, jumps, numbers)
 }
 
-// numbering counts the items that begin with a number, and those whose number neither follows the one before nor
-// begins a list.
+// numbering counts the items that begin with a number, and how many of them neither continue the previous number nor
+// begin a list.
 func numbering(d *doc) (jumps, numbers int) {
 	last := 0
 	for _, s := range d.sentences {

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// completeness asks whether the answer has everything that was asked for, in the asked form, and came to its end.
+// completeness judges whether the answer has everything that was asked for, in the form that was asked for, and is not
+// cut off.
 func completeness(d *doc) []Part {
 	parts := []Part{ending(d), length(d), formKept(d)}
 	for _, measure := range []func(*doc) (Part, bool){facets, count, announced} {
@@ -16,7 +17,7 @@ func completeness(d *doc) []Part {
 	return parts
 }
 
-// ending asks finish_reason, and whether the last line came to its end.
+// ending judges finish_reason, and whether the last line is complete.
 func ending(d *doc) Part {
 	switch {
 	case d.in.Finish == "length":
@@ -31,7 +32,7 @@ func ending(d *doc) Part {
 	}
 	last := d.lines[len(d.lines)-1]
 	ok, why := ends(d, last)
-	// What was opened must be closed: bold, brackets, speech.
+	// Bold text, parentheses and quotation marks that were opened must be closed.
 	if strings.Count(last, "**")%2 == 1 || strings.Count(last, "(") > strings.Count(last, ")") ||
 		strings.Count(last, "\"")%2 == 1 && strings.Count(d.in.Response, "\"")%2 == 1 {
 		ok, why = false, "the last line leaves a mark open"
@@ -46,7 +47,7 @@ func closed(line string) bool {
 		strings.HasSuffix(bare, "。")) || emoji(line)
 }
 
-// emoji reports whether a line ends with a pictograph, as posts do.
+// emoji reports whether a line ends with a pictograph, as posts often do.
 func emoji(line string) bool {
 	r := []rune(strings.TrimRight(line, " \ufe0f"))
 	return len(r) > 0 && r[len(r)-1] >= 0x1f300
@@ -73,7 +74,7 @@ func ends(d *doc, last string) (bool, string) {
 		return true, "ends with a tag"
 	}
 	if listItem(last) {
-		// Items without full stops are a style; a last item that differs from all others is cut.
+		// Items may have no full stops, but a last item that differs from all others is cut off.
 		open, all, size := 0, 0, 0
 		for _, l := range d.lines[:len(d.lines)-1] {
 			if listItem(l) {
@@ -124,7 +125,7 @@ func countWords(ws []string, is func(string) bool) int {
 	return n
 }
 
-// verseEnds lets a poem that uses no punctuation end without it.
+// verseEnds lets a poem without punctuation end without it.
 func verseEnds(d *doc, n int) (bool, string) {
 	marked, size := 0, 0
 	for _, l := range d.lines[:len(d.lines)-1] {
@@ -139,7 +140,7 @@ func verseEnds(d *doc, n int) (bool, string) {
 	return true, "verse without punctuation"
 }
 
-// signedOff reports whether the text ends like a letter: a greeting, then a name or two short lines.
+// signedOff reports whether the text ends like a letter: with a closing phrase near its end, such as "Kind regards,".
 func signedOff(d *doc) bool {
 	for _, l := range d.lines[max(0, len(d.lines)-8):] {
 		low := strings.ToLower(strings.Trim(l, "*_ "))
@@ -159,7 +160,7 @@ func dangling(d *doc) bool {
 	}
 	w := d.prose[len(d.prose)-1]
 	if len(w) == 1 && w >= "b" && w <= "z" && w != "i" && w != "o" && w != "x" && w != "y" && w != "c" {
-		return true // the first letter of a word
+		return true // probably the first letter of a word
 	}
 	return determiners[w] || preposition[w] && w != "on" && w != "in" && w != "up" && w != "through" && w != "over" ||
 		conjunction[w]
@@ -176,8 +177,8 @@ func listItem(line string) bool {
 	return i > 0 && i <= 3 && isNumber(line[:i])
 }
 
-// least is the number of words under which an answer of a form cannot be whole, and that at which it may be: terse
-// answers are answers.
+// least has, for each form, the number of words below which an answer cannot be complete, and the number from which on
+// it may be. Short answers are allowed.
 var least = map[string][2]float64{
 	"answer": {0, 1}, "explanation": {5, 12}, "analysis": {10, 20}, "summary": {3, 7}, "comparison": {8, 15},
 	"evaluation": {10, 20},
@@ -198,7 +199,7 @@ func length(d *doc) Part {
 	return part(Completeness, "length", v, "%d words; %s needs about %.0f", len(d.words), aForm(d.form), bounds[1])
 }
 
-// askedWords reads "in 100 words", "of about 200 words", "a 500-word essay".
+// askedWords finds the number of words in prompts such as "in 100 words", "of about 200 words" or "a 500-word essay".
 func askedWords(prompt []string) (float64, bool) {
 	for i, w := range prompt {
 		head, isCompound := strings.CutSuffix(w, "-word")
@@ -254,7 +255,7 @@ func count(d *doc) (Part, bool) {
 			items++
 		}
 	}
-	if items == 0 { // running text: sentences, lines, or pieces between commas
+	if items == 0 { // running text: count sentences, lines, or pieces between commas
 		pieces := strings.Count(d.in.Response, ",") + strings.Count(d.in.Response, ";") +
 			strings.Count(d.in.Response, " and ") - strings.Count(d.in.Response, ", and ") + 1
 		items = max(len(d.sentences), len(d.lines), pieces)
@@ -266,7 +267,7 @@ func count(d *doc) (Part, bool) {
 var asksFor = set("name list give write suggest provide top tell state describe me generate recommend identify " +
 	"propose find")
 
-// announced compares a list with what its introduction promises: "four causes:" and then two is a cut answer.
+// announced compares a list with its introduction: two items after "four causes:" mean that the answer was cut off.
 func announced(d *doc) (Part, bool) {
 	for i, s := range d.sentences {
 		if !s.head || i+1 >= len(d.sentences) || len(s.words) < 2 {
@@ -296,7 +297,7 @@ func announced(d *doc) (Part, bool) {
 	return Part{}, false
 }
 
-// facets are the parts that the rubric or the prompt itself asks for: "considering economic, social, and ethical
+// facets judges the aspects that the rubric or the prompt asks for: "considering economic, social, and ethical
 // dimensions", "compare A and B".
 func facets(d *doc) (Part, bool) {
 	if r := d.in.Rubric; r != nil && len(r.Facets) > 0 {
@@ -314,7 +315,7 @@ func facets(d *doc) (Part, bool) {
 		return facetPart(got, all, missing), true
 	}
 	asked := askedFacets(d.in.Prompt)
-	if len(asked) == 0 || d.in.Rubric != nil && len(d.in.Rubric.Points) > 0 { // a rubric knows better
+	if len(asked) == 0 || d.in.Rubric != nil && len(d.in.Rubric.Points) > 0 { // a rubric with points is more reliable
 		return Part{}, false
 	}
 	got := 0.0
@@ -337,8 +338,8 @@ func facetPart(got, all float64, missing []string) Part {
 	return part(Completeness, "facets", ramp(got/all, 0.35, 0.7), "%.0f %% of the asked facets%s", 100*got/all, why)
 }
 
-// askedFacets reads lists such as "a, b, and c" after words that ask for facets, as the stems of each item's content
-// words.
+// askedFacets reads lists such as "a, b, and c" after phrases such as "considering". The result has the stems of each
+// item's content words.
 func askedFacets(prompt string) [][]string {
 	low := strings.ToLower(prompt)
 	at := -1

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// The corruptions that a score must tell from good answers.
+// The corruptions that scores must distinguish from good answers.
 const (
 	Shuffled  = "shuffled"  // the sentences of a good answer in random order
 	OffTopic  = "off-topic" // a good answer to another prompt
@@ -17,16 +17,16 @@ const (
 	Salad     = "salad"     // the words of a good answer in random order
 	Foreign   = "language"  // another language, real or invented
 	Empty     = "empty"     // nothing, or white space
-	Parroted  = "parroted"  // the prompt said back
+	Parroted  = "parroted"  // the prompt repeated
 	Keywords  = "keywords"  // the good answer's content words as a list
-	Written   = "written"   // not generated: the set's bad answers by hand
+	Written   = "written"   // not generated: the bad answers of the set that were written by hand
 )
 
 // Corruptions lists the generated kinds in the order of reports.
 var Corruptions = []string{Shuffled, OffTopic, Truncated, Repeated, Salad, Foreign, Empty, Parroted, Keywords}
 
-// corrupt spoils a good answer in one way; others are answers to other prompts. It reports false where the corruption
-// would leave an answer that is still right: a list has no order to lose, "4" cannot be cut.
+// corrupt corrupts a good answer in one way. others are answers to other prompts. It returns false if the answer would
+// still be right: a list has no order that could be lost, and "4" cannot be cut.
 func corrupt(rng *rand.Rand, kind string, d *doc, others []string) (string, bool) {
 	switch kind {
 	case Shuffled:
@@ -52,11 +52,11 @@ func corrupt(rng *rand.Rand, kind string, d *doc, others []string) (string, bool
 	return "", false
 }
 
-// ordered reports whether the sentences of a form stand in an order that carries sense.
+// ordered reports whether the order of sentences matters in a form.
 func ordered(form string) bool { return form != "answer" && form != "list" && form != "code" }
 
-// shuffleSentences permutes the lines of verse, or all sentences: half of the time into the layout of the answer,
-// half of the time into one paragraph. At most a third stay where they were.
+// shuffleSentences permutes the lines of verse, or all sentences. Half of the time it keeps the layout of the answer,
+// half of the time it makes one paragraph. At most a third of the sentences stay in their places.
 func shuffleSentences(rng *rand.Rand, d *doc) (string, bool) {
 	var parts []string
 	var line []int
@@ -99,7 +99,7 @@ func shuffleSentences(rng *rand.Rand, d *doc) (string, bool) {
 	return b.String(), true
 }
 
-// truncate cuts between 30 and 80 % of an answer, never right behind a sentence.
+// truncate cuts the answer off after 30 to 80 % of it, and never directly after a sentence.
 func truncate(rng *rand.Rand, d *doc) (string, bool) {
 	text := strings.TrimSpace(d.in.Response)
 	if len(d.words) < 12 {
@@ -113,7 +113,7 @@ func truncate(rng *rand.Rand, d *doc) (string, bool) {
 	return cut, len(words(cut)) > 0
 }
 
-// loop repeats the whole answer, its last sentence or a phrase of it.
+// loop repeats the first sentence of the answer, its last one, or a phrase of it.
 func loop(rng *rand.Rand, d *doc) string {
 	times := 4 + rng.IntN(12)
 	if n := len(d.sentences); n > 0 {
@@ -130,7 +130,7 @@ func loop(rng *rand.Rand, d *doc) string {
 	return strings.Join(w[:from], " ") + " " + strings.TrimSpace(strings.Repeat(phrase+" ", times+4)) + "."
 }
 
-// salad shuffles words, over the whole answer or within each sentence.
+// salad shuffles the words of the whole answer or of each sentence.
 func salad(rng *rand.Rand, d *doc) (string, bool) {
 	if len(d.words) < 10 {
 		return "", false
@@ -154,8 +154,7 @@ func salad(rng *rand.Rand, d *doc) (string, bool) {
 	return b.String(), true
 }
 
-// passages are plain texts in other languages. %s takes a word of the answer, so that the topic is there but the
-// language is not.
+// passages are simple texts in other languages. %s stands for a word of the answer, so that they are about its topic.
 var passages = []string{
 	"Das Thema %s ist für viele Menschen wichtig. Man sollte zuerst verstehen, warum es so ist, und dann gemeinsam " +
 		"mit anderen nach einer guten Lösung suchen. Auch %s spielt dabei eine große Rolle. Am Ende hängt alles " +
@@ -180,7 +179,7 @@ var passages = []string{
 		"alles van de tijd af.",
 }
 
-// foreign writes about the answer's words in another language, or turns each word into an invented one.
+// foreign writes about the answer's topic in another language, or replaces each word by an invented one.
 func foreign(rng *rand.Rand, d *doc) string {
 	content := contentWords(d.words, nil)
 	if rng.IntN(3) > 0 || len(d.prose) < 8 {

@@ -7,18 +7,19 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
 )
 
-// The features of the order model: what about a unit, a pair of neighbours or a pair in general speaks for its place.
+// The features of the order model. Each is evidence for the place of a unit, of two neighbours, or of two units in
+// general.
 const (
-	firstAlone       = iota // first place: does not lean on a sentence before it
+	firstAlone       = iota // first place: does not refer to a sentence before it
 	firstNoun               // first place: does not open with a pronoun
 	firstTopic              // first place: share of the prompt's subjects
 	firstAsked              // first place: opens with a subject of the prompt
 	firstBeginner           // first place: opens a text
 	firstHead               // first place: a heading
 	firstProse              // first place: no list item
-	firstGiven              // first place: no "the X" that neither the prompt nor anyone has spoken of
+	firstGiven              // first place: no "the X" that the prompt does not mention
 	firstPlain              // first place: no pronoun of the third person anywhere
-	firstCentral            // first place: its words come back
+	firstCentral            // first place: its words recur in other units
 	firstSetting            // first place of a story: "there was", "had", "lived"
 	firstWhole              // first place: no figures
 	lastBody                // last place: no heading
@@ -26,23 +27,23 @@ const (
 	lastEnded               // last place: has a full stop
 	lastEver                // last place: "always", "never", "until", "home"
 	nextOverlap             // neighbours share words
-	nextChain               // opens with what the one before it speaks of
-	nextChainTail           // opens with what the one before it ends on
-	nextSubject             // after a heading: a sentence that does not lean
-	nextPronounNoun         // a pronoun that can point into the sentence before it
+	nextChain               // opens with a subject of the previous unit
+	nextChainTail           // opens with a subject at the end of the previous unit
+	nextSubject             // after a heading: a sentence that does not refer back
+	nextPronounNoun         // a pronoun that can refer to the previous unit
 	nextPronounSame         // the same pronoun again
 	nextColonItem           // a list after a colon
 	nextItemItem            // list items stay together
 	nextHeadBody            // text after a heading
 	nextQuestion            // an answer after a question
 	nextQuote               // speech stays together
-	nextRhyme               // rhymes stand close
-	nextRunOn               // a small letter goes on with an open line
-	nextTime                // the time of the one before it, or later
-	nextContinue            // an open line of verse goes on with "and", "that", "of"
-	nextPointer             // "this X" right after X
-	skipRhyme               // a rhyme with the line before the last one
-	beforeColon             // what announces a list before its items
+	nextRhyme               // rhymes are close together
+	nextRunOn               // a line without an end is continued in lower case
+	nextTime                // a later time than in the previous unit
+	nextContinue            // an open line of verse is continued with "and", "that", "of"
+	nextPointer             // "this X" directly after X
+	skipRhyme               // a rhyme with the line before the previous one
+	beforeColon             // the announcement of a list before its items
 	beforeIntro             // "a robot" before "the robot"
 	beforeQuote             // speech late, in a story
 	beforeNumber            // first before second
@@ -52,7 +53,7 @@ const (
 	beforeAspect            // the rubric's facets in the rubric's order
 	beforeCloser            // closing words late
 	beforeBeginner          // opening words early
-	beforeFrame             // "Sure", "Dear" before all, "in conclusion", "Regards" after all
+	beforeFrame             // "Sure", "Dear" before everything, "in conclusion", "Regards" after everything
 	beforeIndefinite        // "a" early
 	beforeAdditive          // "also" late
 	beforeHand              // one hand before the other
@@ -61,17 +62,17 @@ const (
 	beforeIf                // conditions and consequences late
 	beforeLate              // "soon", "later", "finally" late
 	beforeName              // a name before the pronouns for it
-	beforeCentral           // what comes back early
+	beforeCentral           // words that recur early
 	beforePointer           // "this X" late
 	orderFeatures
 )
 
-// orderModel holds what does not change under permutation.
+// orderModel has what does not depend on the order.
 type orderModel struct {
 	units    []unit
 	story    bool
 	verse    bool
-	restarts bool        // numbers begin again: the text has more than one numbered list
+	restarts bool        // numbers start again, so the text has more than one numbered list
 	shared   [][]float64 // lexical overlap between units
 	// Tables of log-weights; see weigh.
 	first, last, next, skip, before []float64
@@ -85,7 +86,7 @@ func newOrderModel(d *doc, units []unit) *orderModel {
 		m.restarts = m.restarts || u.number > 0 && used[u.number]
 		used[u.number] = true
 	}
-	// those that stand inside a sentence somewhere; at the beginning all words have capitals
+	// A name must occur inside a sentence somewhere, because every word at the beginning of a sentence is capitalised.
 	names := map[string]bool{}
 	for _, u := range units {
 		for s := range u.names {
@@ -101,7 +102,8 @@ func newOrderModel(d *doc, units []unit) *orderModel {
 		u.asked = slices.Contains(about, u.subject)
 		if d.form == "comparison" && len(u.words) > 1 && (u.words[0] == "both" || u.words[0] == "the" &&
 			u.words[1] == "two") {
-			u.asked, u.marks[markLeans], u.pronoun, u.topic = true, false, "", 1 // "both" are what the prompt compares
+			// "both" means the subjects that the prompt compares
+			u.asked, u.marks[markLeans], u.pronoun, u.topic = true, false, "", 1
 		}
 		if len(u.words) > 1 && (u.words[0] == "the" || u.words[0] == "those" || u.words[0] == "these") {
 			u.strange = !asked[stem(u.words[1])] && !(d.form == "comparison" && contrasted(u.words))
@@ -151,7 +153,7 @@ func newOrderModel(d *doc, units []unit) *orderModel {
 	return m
 }
 
-// contrasted reports whether a sentence opens with the difference or likeness that a comparison was asked for.
+// contrasted reports whether a sentence opens with the difference or similarity that a comparison is about.
 func contrasted(ws []string) bool {
 	return slices.ContainsFunc(ws[:min(len(ws), 4)], func(w string) bool {
 		return strings.HasPrefix(w, "differ") || strings.HasPrefix(w, "similar") || w == "contrast" ||
@@ -220,21 +222,21 @@ func (m *orderModel) nextFeatures(i, j int, add func(int, float64)) {
 	add(nextTime, sameClock(a.time, b.time))
 }
 
-// closes says that a unit belongs to the end of a text.
+// closes says whether a unit belongs at the end of a text.
 func (u *unit) closes() bool { return u.marks[markCloser] || u.marks[markOffer] }
 
-// titles says that a unit stands over others: a heading, or a few words with a colon.
+// titles says whether a unit is a heading, or a few words with a colon.
 func (u *unit) titles() bool {
 	return u.marks[markHead] || u.marks[markColon] && len(u.words) < 5
 }
 
-// skipFeatures are about two places with one between them.
+// skipFeatures are about two units with one between them.
 func (m *orderModel) skipFeatures(i, j int, add func(int, float64)) {
 	a, b := &m.units[i], &m.units[j]
 	add(skipRhyme, is(a.rhyme != "" && a.rhyme == b.rhyme))
 }
 
-// agrees reports whether a pronoun that opens a sentence can point into the one before it.
+// agrees reports whether a pronoun that opens a sentence can refer to unit a.
 func agrees(pronoun string, a *unit) bool {
 	switch pronoun {
 	case "he", "his", "him":
@@ -256,8 +258,8 @@ func (u *unit) has(list ...string) bool {
 
 func (m *orderModel) beforeFeatures(i, j int, add func(int, float64)) {
 	a, b := &m.units[i], &m.units[j]
-	per := 1 / float64(len(m.units)-1) // a unit's pairs together weigh as much as one
-	near := min(1, 6*per)              // in a long text a pair says less
+	per := 1 / float64(len(m.units)-1) // all pairs of a unit together have the weight of one
+	near := min(1, 6*per)              // in a long text a single pair counts less
 	n := 0
 	for s := range a.intro {
 		if b.nouns[s] && !b.intro[s] {
@@ -297,7 +299,7 @@ func (m *orderModel) beforeFeatures(i, j int, add func(int, float64)) {
 	add(beforeName, (is(len(a.names) > 0 && b.marks[markPersonal])-is(len(b.names) > 0 && a.marks[markPersonal]))*per)
 }
 
-// meanRank is the mean place, from 1, of the points that the words mention; 0 for none.
+// meanRank is the mean number, from 1, of the points that are mentioned; 0 if none is.
 func (d *doc) meanRank(points []prompts.Point) float64 {
 	sum, n := 0, 0
 	for k, p := range points {
@@ -309,7 +311,7 @@ func (d *doc) meanRank(points []prompts.Point) float64 {
 	return float64(sum) / float64(max(n, 1))
 }
 
-// ahead is the sign of b - a where both are given, softened below one place.
+// ahead is b − a, limited to ±1; 0 if either is missing.
 func ahead(a, b float64) float64 {
 	if a == 0 || b == 0 {
 		return 0
@@ -317,7 +319,7 @@ func ahead(a, b float64) float64 {
 	return max(-1, min(1, b-a))
 }
 
-// sign is 1 where a comes before b in a count that both have, -1 where it comes after.
+// sign is 1 if a is less than b, and -1 if it is greater; 0 if they are equal or either is missing.
 func sign(a, b int) float64 {
 	switch {
 	case a == 0 || b == 0 || a == b:
@@ -328,7 +330,7 @@ func sign(a, b int) float64 {
 	return -1
 }
 
-// sameClock compares two times of the same kind: hours, months, weeks, years.
+// sameClock compares two ranks of timeAt of the same kind, such as months; 0 for different kinds.
 func sameClock(a, b int) float64 {
 	kind := func(t int) int { return min(t/100, 10) }
 	if kind(a) != kind(b) {

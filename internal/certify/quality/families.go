@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// families are words that belong to one subject, a line each. They help where a prompt has no rubric and a good
+// familyLines has the words that belong to one subject on each line. They help if a prompt has no rubric and a good
 // answer does not repeat the prompt's own words.
 const familyLines = `
 autumn fall leaf leaves harvest october november september frost golden gold orchard wind red

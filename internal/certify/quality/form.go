@@ -5,12 +5,13 @@ import (
 	"strings"
 )
 
-// formOf takes the form from the rubric, or reads it from the prompt's verbs and nouns.
+// formOf is the form of answer that is asked for, such as "poem": that of the rubric, or one that the words of the
+// prompt name; "" if there is none.
 func formOf(d *doc) string {
 	if r := d.in.Rubric; r != nil && r.Form != "" {
 		return r.Form
 	}
-	ws := d.prompt[:min(len(d.prompt), 40)] // what to do stands at the beginning; a passage follows
+	ws := d.prompt[:min(len(d.prompt), 40)] // the instruction is at the beginning; a passage may follow
 	low := " " + strings.Join(ws, " ") + " "
 	for _, f := range []struct {
 		form string
@@ -45,7 +46,7 @@ func formOf(d *doc) string {
 	return ""
 }
 
-// formKept checks what can be seen of a form from outside.
+// formKept checks the outward signs of the form.
 func formKept(d *doc) Part {
 	switch d.form {
 	case "poem":
@@ -67,7 +68,7 @@ func formKept(d *doc) Part {
 	return part(Completeness, "form", 1, "nothing to check for %s", aForm(d.form))
 }
 
-// kinds counts how many of the terms occur.
+// kinds counts how many different terms occur.
 func (d *doc) kinds(terms ...string) int {
 	n := 0
 	for _, t := range terms {
@@ -88,7 +89,7 @@ func verseForm(d *doc) Part {
 		"%d of %d lines are verse lines", short, len(d.lines))
 }
 
-// planForm wants words of steps, time, means and will; a plan is not told in the past.
+// planForm looks for words about steps, time, means and intentions. A plan is not told in the past tense.
 func planForm(d *doc) Part {
 	marks := d.kinds("first", "step", "goal", "market", "month", "year", "team", "budget", "cost", "launch",
 		"revenue", "then", "next", "finally", "week", "day", "plan", "phase", "marketing", "risk", "will", "should",
@@ -98,7 +99,7 @@ func planForm(d *doc) Part {
 		"%d kinds of planning words, %.0f %% narrative past", marks, 100*past)
 }
 
-// storyForm wants what tells a story from a description: the past tense, people, speech.
+// storyForm looks for what distinguishes a story from a description: the past tense, persons and speech.
 func storyForm(d *doc) Part {
 	past, people := narrative(d)
 	speech := is(strings.Count(d.in.Response, "\"")+strings.Count(d.in.Response, "“")+strings.Count(d.in.Response,
@@ -113,7 +114,7 @@ var pastVerbs = set("was were had did said went found saw began came took told k
 
 var persons = set("i he she him her his my me we our us")
 
-// narrative gives the shares of verbs in the past and of personal pronouns and names.
+// narrative returns the shares of verbs in the past tense and of personal pronouns among the words.
 func narrative(d *doc) (past, people float64) {
 	for i, w := range d.prose {
 		switch {

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A generated prompt's own answer passes, said in several ways, and another answer to the same question fails.
+// The answer to a generated prompt passes in several wordings, and a different answer fails.
 func TestGeneratedAnswersPass(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		s, err := prompts.Generate(prompts.Options{Seed: rapid.Uint64().Draw(t, "seed"),

@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// A word's class: each function word is its own, other words go by their ending. The classes' order is what shuffling
-// the words destroys.
+// Classes of words. Each function word is a class of its own; other words are classed by their endings. Shuffling the
+// words destroys the usual order of classes.
 const (
-	classEdge = iota // before the first and after the last word of a sentence
+	classEdge = iota // the beginning and the end of a sentence
 	classNumber
 	classIng
 	classEd
@@ -21,7 +21,7 @@ const (
 	classFirstFunction
 )
 
-// classes numbers the function words.
+// classes has the numbers of the function words' classes.
 var classes = sync.OnceValue(func() map[string]int {
 	m := map[string]int{}
 	for _, list := range []map[string]bool{determiners, demonstr, preposition, auxiliaries, conjunction, pronouns,
@@ -31,7 +31,7 @@ var classes = sync.OnceValue(func() map[string]int {
 		}
 	}
 	n := classFirstFunction
-	for _, w := range sortedKeys(m) { // by name: the numbering is the same in every run
+	for _, w := range sortedKeys(m) { // sorted, so that the numbers are the same in every run
 		m[w] = n
 		n++
 	}
@@ -64,16 +64,16 @@ var endings = []struct {
 	{"ic", classAdj}, {"less", classAdj}, {"ary", classAdj}, {"ss", classOther}, {"us", classOther}, {"s", classS},
 }
 
-// grammarModel is how often one class follows another in the good answers of the labelled set's development half,
-// against how often it would by chance.
+// grammarModel says how much more often one class follows another than by chance, in the good answers of the labelled
+// set's development half.
 type grammarModel struct {
 	size int
 	gain []float64 // log P(next | class) / P(next)
 
 }
 
-// smoothing is the number of imagined words behind each class that follow as if by chance: 10,000 words teach the
-// common pairs only.
+// smoothing is a number of words that are added after each class with their chance frequencies. The 10,000 words of
+// the set only show the frequencies of common pairs.
 const smoothing = 24
 
 var learnedGrammar = sync.OnceValue(func() *grammarModel {
@@ -111,7 +111,7 @@ func learnGrammar(texts []*doc) *grammarModel {
 	return g
 }
 
-// visitClasses gives each pair of neighbouring classes of a sentence, its ends included.
+// visitClasses calls visit for each pair of neighbouring classes in a sentence, including its beginning and end.
 func visitClasses(s sentence, visit func(a, b int)) {
 	last := classEdge
 	for _, w := range s.words {
@@ -124,7 +124,7 @@ func visitClasses(s sentence, visit func(a, b int)) {
 	}
 }
 
-// meanGain is the average over a text's neighbours, in nats, and their number.
+// meanGain is the mean gain over a text's pairs of neighbours, in nats, and their number.
 func (g *grammarModel) meanGain(d *doc) (mean float64, n int) {
 	sum := 0.0
 	for _, s := range d.sentences {

@@ -13,8 +13,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
 )
 
-// The labelled set: answers written by hand, good ones and bad ones, to the test case's prompts and to others. A file
-// is a list of prompts:
+// The labelled set has good and bad answers, written by hand, to the test case's prompts and to others. A file is a
+// list of prompts:
 //
 //	@ category/level                   a prompt of TC-L1-COMP-MIXTRAL-003 if nothing else is said
 //	prompt: the prompt's text          one line
@@ -25,7 +25,7 @@ import (
 //go:embed labelled/*.txt
 var labelledFiles embed.FS
 
-// ErrLabelled is matched by every error about a labelled file's content.
+// ErrLabelled matches every error about the content of a labelled file.
 var ErrLabelled = errors.New("invalid labelled set")
 
 // example is one labelled answer.
@@ -41,16 +41,16 @@ type topic struct {
 	examples []example
 }
 
-// heldOut reports whether the topic belongs to the half that nothing was fitted to. The prompt's text decides, so
-// that no answer to one prompt lies in both halves.
+// heldOut reports whether the topic belongs to the half that was not used for fitting. The prompt's text decides, so
+// that all answers to a prompt are in the same half.
 func (t topic) heldOut() bool {
 	h := fnv.New32a()
 	h.Write([]byte(t.prompt.Text))
 	return h.Sum32()&1 == 1
 }
 
-// input makes the score's input of an answer to the topic's prompt. The finish reason is always "stop": the text
-// alone must tell.
+// input is the input for scoring an answer to the topic's prompt. The finish reason is always "stop", because the
+// score must depend on the text alone.
 func (t topic) input(text string) Input {
 	return Input{Prompt: t.prompt.Text, Response: text, Finish: "stop", Rubric: t.prompt.Rubric}
 }
@@ -69,9 +69,9 @@ var labelled = sync.OnceValue(func() []topic {
 		}
 		topics, err := parseLabelled(string(data))
 		if err != nil {
-			panic("quality: " + name + ": " + err.Error()) // a test proves that every file can be read
+			panic("quality: " + name + ": " + err.Error()) // a test checks that every file can be read
 		}
-		for _, t := range topics { // a prompt may stand in several files
+		for _, t := range topics { // a prompt may be in several files
 			if i := slices.IndexFunc(all, func(o topic) bool { return o.prompt.Key() == t.prompt.Key() }); i >= 0 {
 				all[i].examples = append(all[i].examples, t.examples...)
 			} else {

@@ -2,7 +2,7 @@ package quality
 
 import "strings"
 
-// alien are frequent function words of other languages that are not English words.
+// alien are frequent function words of other languages that are not English words too.
 var alien = set(`der das und ist nicht ein eine einen einem einer eines mit auf für von zu im den dem des sich auch wird werden wurde sind aus bei nach oder aber wenn wie man nur noch über durch kann können haben hatte sein seine ihre ihr wir ich sie es dass daß weil dieser diese dieses zum zur vom keine mehr sehr als um vor bis
  le les des une et est dans que qui pour pas ne ce cette ces sur par plus avec sont aux du il elle nous vous ils elles mais ou où leur leurs être avoir fait été comme tout aussi très peut entre sans sous chez même donc à au
  el los las una unos unas y en que es por para con del al se su sus lo como más pero sus le ya o este esta estos estas sí porque cuando muy sin sobre también me hasta hay donde quien desde todo nos durante fue ser son era puede está
@@ -12,12 +12,12 @@ var alien = set(`der das und ist nicht ein eine einen einem einer eines mit auf 
  och att det som en på är av för med till den har inte om ett men var sig så vi jag kan från eller när hade
  nie się na jest do że to jak po ale co tak za od przez są być może tym czy dla przy który która które`)
 
-// languageNames are languages that a prompt may ask for.
+// languageNames are the languages that a prompt may ask for.
 var languageNames = set(`german french spanish italian dutch portuguese polish swedish norwegian danish finnish russian ukrainian chinese mandarin cantonese japanese korean arabic hebrew hindi bengali urdu turkish greek latin czech hungarian
  romanian vietnamese thai indonesian malay swahili esperanto catalan welsh irish gaelic persian farsi`)
 
-// asksForeign reports whether the answer may be in another language: the prompt is not English, or names a language
-// with "in", "into" or "translate".
+// asksForeign reports whether the answer may be in another language: the prompt is not English, names a language after
+// "in", "into" or "to", or asks for a translation.
 func asksForeign(d *doc) bool {
 	english, other := 0, 0
 	named, translate := false, false

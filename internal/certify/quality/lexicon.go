@@ -11,8 +11,7 @@ func set(list string) map[string]bool {
 	return m
 }
 
-// Function words by what may follow them; together they make 40–60 % of running English, and nearly nothing of a
-// keyword list.
+// Function words. Together they are 40–60 % of running English, and hardly occur in a list of keywords.
 var (
 	determiners = set("the a an my your our their every its his whose")
 	demonstr    = set("this that these those each some any no all both either neither another such many most much " +
@@ -39,7 +38,7 @@ func functional(w string) bool {
 		adverbs[w]
 }
 
-// asking are words of a prompt that say what to do, not what about.
+// asking are words of a prompt that say what to do, and not what about.
 var asking = set(`explain describe analyze analyse compare contrast evaluate summarize summarise write create compose discuss tell give
  list name define outline generate make provide consider considering concept term terms simple simply short brief briefly main point points
  please detail details detailed example examples difference differences implication implications effectiveness approach approaches dimension dimensions
@@ -51,7 +50,7 @@ var asking = set(`explain describe analyze analyse compare contrast evaluate sum
  classify convert rewrite rephrase translate determine identify choose select extract sort summarise imagine assume role play act recommend recommendations tip tips advice
  day days year years time times people person part parts makes made making say says said see look looking`)
 
-// contentWords are the words that carry a text's subject, as stems in order of first use.
+// contentWords are the stems of the words that are about a text's subject, in the order of their first use.
 func contentWords(ws []string, skip map[string]bool) []string {
 	var out []string
 	seen := map[string]bool{}
@@ -66,8 +65,8 @@ func contentWords(ws []string, skip map[string]bool) []string {
 	return out
 }
 
-// plausible reports whether w could be an English word by its letters: vowels, no long run of consonants, plain
-// letters.
+// plausible reports whether w could be an English word by its letters: it has vowels, no long run of consonants, and
+// only usual letters.
 func plausible(w string) bool {
 	if isNumber(w) || functional(w) {
 		return true
@@ -100,7 +99,7 @@ func plausible(w string) bool {
 	return len(w) <= 24 && (vowels > 0 || len(w) <= 5)
 }
 
-// openers tell that a sentence leans on one before it.
+// openers at its beginning show that a sentence refers to one before it.
 var openers = []string{"however", "but ", "also", "moreover", "furthermore", "therefore", "thus", "then ", "next",
 	"finally", "in conclusion",
 	"overall", "in addition", "additionally", "for example", "for instance", "similarly", "on the other hand",
@@ -113,7 +112,7 @@ var openers = []string{"however", "but ", "also", "moreover", "furthermore", "th
 	"conversely", "unlike", "each time", "only then", "once more", "not only", "nor ", "even so", "even then",
 	"apart from", "as for", "in other words", "in fact", "in turn"}
 
-// closers tell that a text comes to its end.
+// closers show that a text comes to its end.
 var closers = []string{"in conclusion", "overall", "in summary", "to sum up", "in short", "ultimately", "in the end",
 	"all in all", "to conclude", "lastly",
 	"finally", "from that day", "the end", "and so", "taken together", "to summarize", "on balance", "from then on",
@@ -122,7 +121,7 @@ var closers = []string{"in conclusion", "overall", "in summary", "to sum up", "i
 	"i would recommend", "i recommend", "the overall", "the outcome", "in practice", "taken together", "for most",
 	"remember", "by following", "with these", "all of this", "that is", "that's why"}
 
-// beginners open a text.
+// beginners are usual beginnings of a text.
 var beginners = []string{"once ", "once upon", "one day", "long ago", "one morning", "one evening",
 	"in the first place", "to begin", "introduction", "executive summary",
 	"there was", "there once", "in a ", "let's ", "sure", "title", "certainly", "mission", "here are", "here is",

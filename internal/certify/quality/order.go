@@ -5,15 +5,16 @@ import (
 	"math/rand/v2"
 )
 
-// maxOrdered bounds the units whose order is judged: permuting more adds cost, no evidence.
+// maxOrdered bounds the units whose order is judged. Permuting more costs time and adds no evidence.
 const maxOrdered = 40
 
-// permutations drawn per judgement: with fewer than 100 the mean of their weights is too rough.
+// permutations is the number of random orders per judgement. With fewer than 100 the mean of their weights is too
+// inexact.
 const permutations = 150
 
-// ordering asks whether the sentences (lines, in a poem) stand in an order that a writer would choose. The cues of
-// cues.go give every order a log-weight; the evidence is the log of this order's weight over the mean weight of
-// random orders of the same sentences. Where there are no cues it is 0 and the part stays neutral.
+// ordering judges whether the sentences, or the lines of a poem, are in an order that a writer would choose. The
+// features of cues.go give every order a log-weight. The evidence is the logarithm of this order's weight divided by
+// the mean weight of random orders of the same sentences. Without any features it is 0, and the part is neutral.
 func ordering(d *doc) Part {
 	units := d.units()
 	if len(units) < 3 || !ordered(d.form) {
@@ -25,15 +26,15 @@ func ordering(d *doc) Part {
 		"this order of %d sentences is %.2g times as likely as a random one", len(units), math.Exp(lr))
 }
 
-// orderDoubt is the evidence, in nats, below which an order fails by itself; chosen on the development half so that
-// few good answers do.
+// orderDoubt is the evidence, in nats, below which an order alone makes an answer fail. It was chosen on the
+// development half, so that few good answers fail.
 const orderDoubt = -1.3
 
-// orderNeutral is the value without evidence: text with few cues is more often good than shuffled.
+// orderNeutral is the value without evidence. Text with few features is more often good than shuffled.
 const orderNeutral = 0.88
 
-// orderValue maps evidence to a value: 0.4, where a perfect answer stops passing, at orderDoubt; orderNeutral at
-// none; 1 at the most that the permutations can show.
+// orderValue maps evidence to a value. At orderDoubt it is 0.4, at which an otherwise perfect answer just passes; at 0
+// it is orderNeutral; and at the largest evidence that the permutations can show it is 1.
 func orderValue(lr float64) float64 {
 	switch {
 	case lr < orderDoubt:
@@ -44,7 +45,7 @@ func orderValue(lr float64) float64 {
 	return orderNeutral + (1-orderNeutral)*ramp(lr, 0, math.Log(permutations+1))
 }
 
-// evidence is log(weight of the actual order / mean weight of random orders).
+// evidence is log(weight of the actual order ÷ mean weight of random orders), in nats.
 func (m *orderModel) evidence(w *[orderFeatures]float64) float64 {
 	m.weigh(w)
 	n := len(m.units)
@@ -53,7 +54,7 @@ func (m *orderModel) evidence(w *[orderFeatures]float64) float64 {
 		at[i] = i
 	}
 	actual := m.total(at)
-	rng := rand.New(rand.NewPCG(1, uint64(n))) // fixed: the same text has the same score
+	rng := rand.New(rand.NewPCG(1, uint64(n))) // fixed, so that the same text has the same score
 	logs := make([]float64, permutations)
 	most := actual
 	for p := range logs {
@@ -68,7 +69,7 @@ func (m *orderModel) evidence(w *[orderFeatures]float64) float64 {
 	return actual - most - math.Log(sum/(permutations+1))
 }
 
-// weigh turns features into one weight per place, neighbourhood and precedence.
+// weigh adds up the weighted features for each place, each pair of neighbours and each pair in general.
 func (m *orderModel) weigh(w *[orderFeatures]float64) {
 	n := len(m.units)
 	m.first, m.last = make([]float64, n), make([]float64, n)
@@ -76,7 +77,7 @@ func (m *orderModel) weigh(w *[orderFeatures]float64) {
 	m.each(func(slot []float64, f int, v float64, at int) { slot[at] += w[f] * v })
 }
 
-// each visits every feature of every place: add gets the table, the feature, its value and the index in the table.
+// each calls add for every feature, with the table, the feature, its value and the index in the table.
 func (m *orderModel) each(add func(slot []float64, f int, v float64, at int)) {
 	n := len(m.units)
 	for i := range m.units {
@@ -94,7 +95,7 @@ func (m *orderModel) each(add func(slot []float64, f int, v float64, at int)) {
 	}
 }
 
-// total is the log-weight of an order: at[k] is the unit at place k.
+// total is the log-weight of an order. at[k] is the unit at place k.
 func (m *orderModel) total(at []int) float64 {
 	n := len(at)
 	sum := m.first[at[0]] + m.last[at[n-1]]

@@ -22,7 +22,8 @@ func drawGood(t *rapid.T) (topic, string) {
 	return topic, rapid.SampledFrom(texts).Draw(t, "answer")
 }
 
-// What a reader does not see changes no score: white space around the answer, and the line ends of another system.
+// Scores do not depend on what a reader cannot see: white space around the answer, and the line ends of another
+// system.
 func TestScoreIgnoresInvisibleThings(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		topic, text := drawGood(t)
@@ -39,7 +40,7 @@ func TestScoreIgnoresInvisibleThings(t *testing.T) {
 	})
 }
 
-// An answer that the server did not finish never passes, and no part of a good answer leaves [0, 1] unexplained.
+// An answer that the server did not finish never passes. All parts of an answer are from 0 to 1 and have a reason.
 func TestUnfinishedNeverPasses(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		topic, text := drawGood(t)
@@ -58,7 +59,7 @@ func TestUnfinishedNeverPasses(t *testing.T) {
 	})
 }
 
-// An answer of a megabyte is read up to a bound, whatever it repeats.
+// An answer of a megabyte is only read up to a bound, whatever it repeats.
 func TestHugeAnswers(t *testing.T) {
 	for _, unit := range []string{"a. ", "word ", "- x\n", "\xff", "# h\n", "x = 1;\n", "{", "| a |\n", "```\n",
 		"4 or 5 "} {

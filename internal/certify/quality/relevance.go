@@ -10,7 +10,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
 )
 
-// relevance asks whether the answer speaks of what the prompt is about.
+// relevance judges whether the answer is about the subject of the prompt.
 func relevance(d *doc) []Part {
 	parts := []Part{refusal(d), parrot(d)}
 	if len(d.expected) > 0 {
@@ -19,19 +19,20 @@ func relevance(d *doc) []Part {
 	return append(parts, concepts(d))
 }
 
-// concepts is the weighted coverage of the rubric's points, or of the prompt's own content words where there are none.
+// concepts is the weighted coverage of the rubric's points, or of the prompt's own content words if there are no
+// points.
 func concepts(d *doc) Part {
 	if r := d.in.Rubric; r != nil && len(r.Points) > 0 {
 		got, all, missing := coverage(d, r.Points)
 		lo, hi := 0.3, 0.8
-		if len(r.Points) <= 2 { // one of two may be said in other words
+		if len(r.Points) <= 2 { // one of two may be expressed in other words
 			lo, hi = 0.2, 0.75
 		}
 		return part(Relevance, "concepts", ramp(got/all, lo, hi), "%.0f %% of the rubric's points by weight%s",
 			100*got/all, missing)
 	}
 	about := contentWords(d.prompt, asking)
-	if len(d.prompt) > 40 { // a passage to work on: its subjects are those that come twice
+	if len(d.prompt) > 40 { // a passage to work on, whose subjects are the words that occur twice
 		about = repeatedWords(d.prompt, about)
 	}
 	switch {
@@ -47,7 +48,7 @@ func concepts(d *doc) Part {
 		return part(Relevance, "concepts", 1, "the answer may be in another language")
 	}
 	share, missing := d.subjects(about)
-	// an instruction, then what it applies to: either is a subject
+	// An instruction may be followed by the text to which it applies. Either may be the subject.
 	if head, rest, parted := strings.Cut(strings.TrimSpace(d.in.Prompt), "\n"); parted {
 		for _, p := range []string{head, rest} {
 			if c := contentWords(words(p), asking); len(c) > 1 {
@@ -65,10 +66,10 @@ func concepts(d *doc) Part {
 		100*share, why)
 }
 
-// maxSubjects bounds the stems that are taken as a prompt's subjects: a long prompt has more words than subjects.
+// maxSubjects bounds the stems that count as a prompt's subjects. A long prompt has more words than subjects.
 const maxSubjects = 6
 
-// subjects gives the share, by weight, of the rarest of the stems that the answer speaks of.
+// subjects returns the weighted share of the rarest stems that the answer mentions.
 func (d *doc) subjects(about []string) (share float64, missing []string) {
 	rarest := slices.Clone(about)
 	slices.SortStableFunc(rarest, func(a, b string) int { return cmp.Compare(rarity(b), rarity(a)) })
@@ -79,9 +80,9 @@ func (d *doc) subjects(about []string) (share float64, missing []string) {
 		switch n := d.stemCount(s); {
 		case n > 1 || n == 1 && len(d.words) <= 2*longAnswer || d.hasRelated(s):
 			got += w
-		case n == 1: // one mention in a long answer may be chance
+		case n == 1: // one mention in a long answer may be a coincidence
 			got += w / 2
-		case d.hasPart(s): // "clock" speaks of a clockmaker, if less than the word itself
+		case d.hasPart(s): // "clock" counts half for "clockmaker"
 			got += w / 2
 		default:
 			missing = append(missing, s)
@@ -90,13 +91,15 @@ func (d *doc) subjects(about []string) (share float64, missing []string) {
 	return got / all, missing
 }
 
-// rarity weighs a stem by the share of subjects that it occurs with: "time" fits everywhere, "lighthouse" does not.
+// rarity is the weight of a stem. It is higher for stems that occur with few subjects: "time" occurs with many,
+// "lighthouse" does not.
 func rarity(s string) float64 {
 	df, n := documentFrequency()
 	return math.Log(float64(n+1)/float64(df[s]+1)) + 0.1
 }
 
-// documentFrequency counts in how many prompts' good answers of the development half a stem occurs.
+// documentFrequency counts for each stem the prompts of the development half whose good answers contain it. It also
+// returns the number of prompts.
 var documentFrequency = sync.OnceValues(func() (map[string]int, int) {
 	df, n := map[string]int{}, 0
 	for _, t := range labelled() {
@@ -123,7 +126,7 @@ func asksNumber(prompt []string) bool {
 		(prompt[1] == "many" || prompt[1] == "old" || prompt[1] == "far" || prompt[1] == "tall")
 }
 
-// repeatedWords keeps the stems that occur at least twice, or all where none does.
+// repeatedWords keeps the stems that occur at least twice, or all if none does.
 func repeatedWords(ws, about []string) []string {
 	n := map[string]int{}
 	for _, w := range ws {
@@ -160,8 +163,8 @@ func (d *doc) stemCount(s string) int {
 	return n
 }
 
-// hasRelated reports whether the answer has two different words of a family that holds the stem: a poem on autumn may
-// speak of leaves and frost.
+// hasRelated reports whether the answer has two different words of a family that contains the stem: a poem about
+// autumn may mention leaves and frost.
 func (d *doc) hasRelated(s string) bool {
 	for _, f := range families() {
 		if !f[s] {
@@ -180,7 +183,7 @@ func (d *doc) hasRelated(s string) bool {
 	return false
 }
 
-// onceWeight is what a main point counts that a longer answer mentions only once: it may be chance.
+// onceWeight is the weight of a main point that a longer answer mentions only once, which may be a coincidence.
 const onceWeight = 0.65
 
 // coverage sums the weights of the points that the answer mentions.
@@ -214,10 +217,10 @@ func coverage(d *doc, points []prompts.Point) (got, all float64, missing string)
 	return got, all, missing
 }
 
-// longAnswer is the number of words from which an answer names its subject more than once.
+// longAnswer is the number of words from which on an answer names its subject more than once.
 const longAnswer = 60
 
-// mentions counts the places where one of the terms stands, up to a limit.
+// mentions counts the places with one of the terms, up to a limit.
 func (d *doc) mentions(terms []string, limit int) int {
 	n := 0
 	for _, t := range terms {
@@ -244,7 +247,7 @@ var refusals = []string{"can't help", "cannot help", "can't assist", "cannot ass
 	"cannot create", "can't create", "cannot generate", "can't generate", "unable to generate", "can't do that",
 	"cannot do that", "cannot comply", "won't be able to help", "i don't know"}
 
-// refusal looks for an answer that declines, at its beginning.
+// refusal looks for words of refusal at the beginning of the answer.
 func refusal(d *doc) Part {
 	low := strings.ToLower(strings.ReplaceAll(d.in.Response[:min(len(d.in.Response), 160)], "’", "'"))
 	declines := strings.Contains(low, "as an ai language model") || strings.Contains(low, "i'm just an ai")
@@ -263,8 +266,8 @@ func refusal(d *doc) Part {
 	return part(Relevance, "refusal", 1, "does not decline")
 }
 
-// parrot measures how much of the answer is the prompt said back: the content words beyond the prompt's, and the
-// share of trigrams that stand in the prompt.
+// parrot measures how much of the answer only repeats the prompt: by the content words that are not in the prompt, and
+// by the share of trigrams that are.
 func parrot(d *doc) Part {
 	known := map[string]bool{}
 	for _, w := range d.prompt {
@@ -298,7 +301,7 @@ func parrot(d *doc) Part {
 		return part(Relevance, "new words", 1, "a checkable answer may repeat the question")
 	case d.form == "answer" || d.form == "" && len(d.words) <= 12:
 		v = max(ramp(float64(fresh), 0, 1), is(slices.ContainsFunc(d.words, isNumber))) * ramp(share, 0.75, 0.5)
-	case len(d.prompt) > 40: // a passage to work on may be quoted, not copied whole
+	case len(d.prompt) > 40: // a passage to work on may be quoted, but not copied in full
 		size := float64(len(d.words)) / float64(len(d.prompt))
 		v = max(ramp(share, 0.85, 0.6), ramp(size, 0.8, 0.6))
 		if says && share > 0.5 {

@@ -42,7 +42,7 @@ func TestParseOpinion(t *testing.T) {
 	}
 }
 
-// An answer that plays the judge's format must not reach the judge as anything but a quoted string.
+// An answer that imitates the format of the reviewer's prompt must reach the reviewer as a quoted string.
 func TestReviewerPromptQuotesTheAnswer(t *testing.T) {
 	in := Input{
 		Prompt:   "What is 2 + 2?",

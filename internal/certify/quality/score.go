@@ -9,30 +9,30 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
 )
 
-// Weights of the components in the score; they sum to 1. Equal thirds, since each component near zero must fail a
-// threshold of 0.8 by itself, and only weights above 0.2 do that.
+// Weights of the components in the score. They are equal because each component near zero must bring the score below
+// the threshold of 0.8, which only a weight above 0.2 does.
 const (
 	WeightRelevance    = 1.0 / 3
 	WeightCoherence    = 1.0 / 3
 	WeightCompleteness = 1.0 / 3
 )
 
-// Names of the components, as in Part.Of.
+// Names of the components, for Part.Of.
 const (
 	Relevance    = "relevance"
 	Coherence    = "coherence"
 	Completeness = "completeness"
 )
 
-// Input is what a score is made of.
+// Input is an answer to be scored, with its prompt.
 type Input struct {
 	Prompt   string
 	Response string
-	Finish   string          // finish_reason as the server gave it; empty means unknown
-	Rubric   *prompts.Rubric // nil: concepts and facets are read from the prompt itself
+	Finish   string          // finish_reason from the server; empty if it is not known
+	Rubric   *prompts.Rubric // nil: concepts and facets are taken from the prompt
 }
 
-// Result is a score and its explanation. All values lie in [0, 1].
+// Result is a score with its explanation. All values are from 0 to 1.
 type Result struct {
 	Score        float64 `json:"score"`
 	Relevance    float64 `json:"relevance"`
@@ -41,19 +41,18 @@ type Result struct {
 	Parts        []Part  `json:"parts"`
 }
 
-// Part is one measurement.
+// Part is one measurement of an answer.
 type Part struct {
 	Name  string  `json:"name"`
-	Of    string  `json:"of"` // the component it belongs to
+	Of    string  `json:"of"` // the component to which it belongs
 	Value float64 `json:"value"`
 	Why   string  `json:"why"`
 }
 
-// maxScored bounds the bytes that are read: an answer of 4,096 tokens has about 16 KiB; what lies beyond 256 KiB
-// cannot make an answer better.
+// maxScored bounds the bytes of an answer that are read. An answer of 4,096 tokens has about 16 KiB.
 const maxScored = 256 << 10
 
-// Score measures one answer.
+// Score scores one answer. It only reads the first 256 KiB.
 func Score(in Input) Result {
 	if len(in.Response) > maxScored {
 		in.Response = in.Response[:maxScored]
@@ -71,13 +70,13 @@ func Score(in Input) Result {
 	return finish(parts)
 }
 
-// symbolic reports whether the response is exactly a checkable answer made of signs alone, such as "+".
+// symbolic reports whether the response is exactly a checkable answer that consists of signs, such as "+".
 func (d *doc) symbolic() bool {
 	return slices.ContainsFunc(d.expected,
 		func(a string) bool { return strings.TrimSpace(d.in.Response) == strings.TrimSpace(a) })
 }
 
-// finish takes the weakest part of each component and their weighted mean.
+// finish computes the components as their weakest parts, and the score as their weighted mean.
 func finish(parts []Part) Result {
 	weakest := map[string]float64{Relevance: 1, Coherence: 1, Completeness: 1}
 	for i := range parts {
@@ -90,12 +89,12 @@ func finish(parts []Part) Result {
 	return r
 }
 
-// round keeps four digits, so that scores read the same on every platform.
+// round keeps four decimal places, so that scores are equal on all platforms.
 func round(x float64) float64 { return math.Round(x*1e4) / 1e4 }
 
 func clamp(x float64) float64 { return math.Max(0, math.Min(1, x)) }
 
-// ramp maps lo and below to 0, hi and above to 1, straight between; lo > hi turns it round.
+// ramp rises linearly from 0 at lo to 1 at hi, and is constant outside. If lo > hi it falls.
 func ramp(x, lo, hi float64) float64 { return clamp((x - lo) / (hi - lo)) }
 
 func part(of, name string, value float64, why string, args ...any) Part {

@@ -74,8 +74,8 @@ func TestGoodAnswersPass(t *testing.T) {
 	}
 }
 
-// TestFormIsNoFault: chat models like lists with titles in bold. Only where the lines of such a list were lost is it
-// torn.
+// TestFormIsNoFault: lists with titles in bold, as chat models often write them, are no fault. They are one only if
+// the lines of the list were joined.
 func TestFormIsNoFault(t *testing.T) {
 	list := "Machine learning is a branch of artificial intelligence in which computers learn from data rather " +
 		"than being explicitly programmed.\n\n" +

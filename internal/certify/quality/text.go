@@ -8,31 +8,31 @@ import (
 	"unicode/utf8"
 )
 
-// doc is an answer taken apart once for all measurements.
+// doc is an answer split into words and sentences, for all measurements.
 type doc struct {
 	in         Input
 	form       string
 	words      []string   // lower case, in order, code included
-	prose      []string   // those outside code
+	prose      []string   // words outside code
 	roots      []string   // stems of words
-	sentences  []sentence // of the prose; headings and list items stand alone
-	lines      []string   // of the prose: non-empty, trimmed
-	source     []string   // lines of code as they are
+	sentences  []sentence // sentences of the prose; headings and list items are sentences of their own
+	lines      []string   // lines of the prose without empty ones, trimmed
+	source     []string   // lines of code, unchanged
 	prompt     []string   // words of the prompt
 	stems      map[string]int
 	expected   []string // checkable answers
-	code       bool     // holds code
-	openFence  bool     // a block of code was not closed, or a fence stands inside a line
+	code       bool     // it has code
+	openFence  bool     // a block of code was not closed, or a fence is inside a line
 	endsInCode bool     // the last line is code or closes it
 	foreign    bool     // the prompt is not English, or asks for another language
 }
 
-// sentence is a stretch of words that belong together.
+// sentence is one sentence, heading or list item.
 type sentence struct {
 	text  string
 	words []string
 	line  int  // index of its line
-	ended bool // closed by . ! ? or the like
+	ended bool // ends with . ! ? or a similar mark
 	head  bool // a heading, or a line that introduces a list
 }
 
@@ -76,7 +76,7 @@ func read(in Input) *doc {
 	return d
 }
 
-// addLine cuts a line into sentences.
+// addLine splits a line into sentences.
 func (d *doc) addLine(line string, index int) {
 	head := strings.HasPrefix(line, "#") || strings.HasSuffix(line, ":") || strings.HasSuffix(line, ":**")
 	start := 0
@@ -108,8 +108,8 @@ func (d *doc) addSentence(text string, line int, ended, head bool) {
 	}
 }
 
-// abbreviates reports whether the full stop at the end of s ends no sentence: list numbers, single letters,
-// "etc."-likes.
+// abbreviates reports whether the full stop at the end of s does not end a sentence, because it follows a list number,
+// a single letter or an abbreviation.
 func abbreviates(s string) bool {
 	s = strings.TrimLeft(strings.TrimSpace(s), "*-# ")
 	last := s[strings.LastIndexByte(s, ' ')+1:]
@@ -124,7 +124,7 @@ func abbreviates(s string) bool {
 	return utf8.RuneCountInString(last) == 1 && last >= "a" && last <= "z" && last != "i"
 }
 
-// words gives the words and numbers of a text, lower case; an apostrophe or hyphen inside a word belongs to it.
+// words returns the words and numbers of a text in lower case. An apostrophe or hyphen inside a word belongs to it.
 func words(text string) []string {
 	var out []string
 	start := -1
@@ -163,8 +163,8 @@ func isNumber(s string) bool {
 	return digits > 0
 }
 
-// stem takes common English endings off, so that "learning", "learns" and "learned" meet. It is light on purpose:
-// two words that meet wrongly cost more than two that miss each other.
+// stem removes common English endings, so that "learning", "learns" and "learned" have the same stem. It is cautious
+// on purpose: two different words with the same stem do more harm than two related words with different ones.
 func stem(w string) string {
 	w = strings.TrimSuffix(strings.TrimSuffix(w, "'s"), "’s")
 	for _, e := range [...]struct {
@@ -196,7 +196,7 @@ func stemAll(ws []string) []string {
 	return out
 }
 
-// undouble turns "runn" into "run".
+// undouble removes a doubled consonant at the end: "runn" becomes "run".
 func undouble(w string) string {
 	if n := len(w); n > 3 && w[n-1] == w[n-2] && strings.IndexByte("bdglmnprt", w[n-1]) >= 0 {
 		return w[:n-1]
@@ -204,8 +204,8 @@ func undouble(w string) string {
 	return w
 }
 
-// matchAt reports whether a term's words stand at i: a phrase in order, one word as the beginning of a word ("summar"
-// finds "summary") or by its stem, root; a word of up to three letters only as itself.
+// matchAt reports whether a term's words are at i, in order. Each may be the beginning of a word ("summar" finds
+// "summary"), except words of up to three letters. A single word also matches by its stem, root.
 func (d *doc) matchAt(i int, term []string, root string) bool {
 	if len(term) == 1 && d.roots[i] == root {
 		return true

@@ -6,37 +6,37 @@ import (
 	"strings"
 )
 
-// unit is what is permuted: a sentence, or a line of verse.
+// unit is a sentence, or a line of verse, whose place in the order is judged.
 type unit struct {
 	words   []string
-	content []string // stems
-	marks   marks    // what its own text shows; see markTable
+	content []string // stems of the content words
+	marks   marks    // features of its own text; see markTable
 
-	nouns   map[string]bool // stems of the words that carry meaning
-	intro   map[string]bool // those of them after "a", "an", "named", "called"
+	nouns   map[string]bool // stems of the content words
+	intro   map[string]bool // those after "a", "an", "named", "called"
 	pointer map[string]bool // those after "this", "these", "such"
-	names   map[string]bool // capitalised words inside the sentence, as stems
+	names   map[string]bool // stems of capitalised words inside the sentence
 
-	pronoun string // that it opens with
+	pronoun string // the pronoun with which it opens
 	subject string // stem of the first content word
-	rhyme   string // of verse: how its last word sounds
-	frame   int    // -1 opens a reply or letter, 1 closes it
-	hand    int    // 1 on the one hand, 2 on the other
-	number  int    // of numbered items and first, second, third; 0 for none
-	time    int    // rank of a word of time; 0 for none
+	rhyme   string // in verse: how its last word sounds
+	frame   int    // -1: it opens a reply or letter; 1: it closes one
+	hand    int    // 1: on the one hand; 2: on the other
+	number  int    // number of an item, or of first, second, third; 0 for none
+	time    int    // rank of a word of time, see timeAt; 0 for none
 
-	indefinite float64 // share of the weight that "a" and "an" may have: a half for each, at most 1
+	indefinite float64 // 0.5 for each "a" or "an", at most 1
 	surroundings
 }
 
-// surroundings are what the prompt and the other units show of a unit; newOrderModel fills them.
+// surroundings are the features of a unit that depend on the prompt and the other units. newOrderModel fills them.
 type surroundings struct {
-	asked          bool    // opens with a word of the prompt
-	strange        bool    // opens with "the X", and X is not in the prompt
-	topic          float64 // share of the prompt's subjects that it holds
-	facet          int     // place of the first of the prompt's subjects in it; 0 for none
-	points, facets float64 // mean place of the rubric's points in it; 0 for none
-	central        float64 // share of its words that come back in other units
+	asked          bool    // its subject is a content word of the prompt
+	strange        bool    // it opens with "the X", and X is not in the prompt
+	topic          float64 // share of the prompt's subjects that it mentions
+	facet          int     // number of the first of the prompt's subjects that it mentions; 0 for none
+	points, facets float64 // mean number of the rubric's points, and facets, that it mentions; 0 for none
+	central        float64 // share of its content words that also occur in other units
 }
 
 func (d *doc) units() []unit {
@@ -56,12 +56,12 @@ func (d *doc) units() []unit {
 	return out
 }
 
-// newUnit reads what the features need from a sentence.
+// newUnit computes the features of a sentence from its text.
 func newUnit(text string, ws []string, heading bool) unit {
 	s := newUnitText(text, ws, heading)
 	u := unit{words: ws, content: contentWords(ws, nil), marks: s.marks(), frame: s.frame(), hand: s.hand(),
 		pronoun: s.pronoun(), subject: s.subject(), names: s.names()}
-	if s.row { // the rows of a table carry numbers, not an order
+	if s.row { // rows of a table say nothing about order
 		u.nouns, u.intro, u.pointer = map[string]bool{}, map[string]bool{}, map[string]bool{}
 		return u
 	}
@@ -78,8 +78,8 @@ func newUnit(text string, ws []string, heading bool) unit {
 	return u
 }
 
-// nounsOf finds the stems of the words that carry meaning, and those of them that something introduces ("a robot", "a
-// small robot") or points back to ("this robot").
+// nounsOf finds the stems of the content words, those among them that are introduced ("a robot", "a small robot"), and
+// those to which something points back ("this robot").
 func nounsOf(ws []string) (nouns, intro, pointer map[string]bool) {
 	nouns, intro, pointer = map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i, w := range ws {
@@ -109,14 +109,14 @@ var (
 	numbered = set("week month year day evening fortnight")
 )
 
-// timeAt ranks a word of time: hours of the day below 100, months from 100, counted weeks, steps and the like from
-// 200, years from 1000; 0 for other words.
+// timeAt ranks a word of time. Times of the day are below 100, months from 100 on, numbered weeks, steps and the like
+// from 200 on, and years from 1000 on. Other words are 0.
 func timeAt(ws []string, i int) int {
 	w := ws[i]
 	if k := slices.Index(clock, w); k >= 0 {
 		return k + 1
 	}
-	if k := slices.Index(calendar, w); k >= 0 && w != "may" && w != "march" { // these two are mostly other words
+	if k := slices.Index(calendar, w); k >= 0 && w != "may" && w != "march" { // these two usually have another meaning
 		return 100 + k
 	}
 	if counted[w] && i+1 < len(ws) && smallNumber(ws[i+1]) > 0 {
@@ -131,7 +131,7 @@ func timeAt(ws []string, i int) int {
 	return 0
 }
 
-// smallNumber reads "3" and "three"; 0 for anything else.
+// smallNumber reads "3" and "three". It is 0 for anything else.
 func smallNumber(w string) int {
 	if v, ok := numberWord(w); ok {
 		return int(v)
@@ -147,7 +147,7 @@ func containsAny(s string, list []string) bool {
 	return slices.ContainsFunc(list, func(p string) bool { return strings.Contains(s, p) })
 }
 
-// ordinal reads "1.", "2)", "first", "secondly", … at a sentence's beginning.
+// ordinal reads "1.", "2)", "first", "secondly" and so on at the beginning of a sentence; 0 if there is none.
 func ordinal(low string) int {
 	for i, w := range []string{"first", "second", "third", "fourth", "fifth", "sixth"} {
 		if strings.HasPrefix(strings.TrimPrefix(strings.TrimPrefix(low, "the "), "my "), w) {
@@ -167,7 +167,7 @@ func ordinal(low string) int {
 	return 0
 }
 
-// rhymeOf is the end of a word from its last vowel group on, roughly as it sounds.
+// rhymeOf is the end of a word from its last group of vowels on, roughly as it sounds.
 func rhymeOf(w string) string {
 	w = strings.TrimRight(w, "'’s")
 	w = strings.TrimSuffix(w, "e")

@@ -2,7 +2,7 @@ package quality
 
 import "testing"
 
-// TestEveryMarkIsFound: each mark has its sentence, is found in a text that has it, and not in a plain one.
+// TestEveryMarkIsFound: each mark has an explanation, is found in a text that has it, and is not found in a plain one.
 func TestEveryMarkIsFound(t *testing.T) {
 	with := map[mark]string{
 		markHead: "**A heading**", markColon: "You need:", markItem: "- a pot", markEnded: "It ends.",

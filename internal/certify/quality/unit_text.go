@@ -2,15 +2,15 @@ package quality
 
 import "strings"
 
-// unitText is the text of a unit as the marks see it.
+// unitText is the text of a unit in the forms that the marks need.
 type unitText struct {
-	text  string   // without the spaces around it
-	low   string   // in small letters, without the signs that it begins with
-	bare  string   // without the signs of emphasis that it ends with
-	words []string // as they stand
-	body  []string // words; none in the row of a table, where they carry no order
-	title bool     // Markdown says that it is a heading
-	row   bool     // of a table
+	text  string   // without spaces around it
+	low   string   // in lower case, without signs at its beginning
+	bare  string   // without signs of emphasis at its end
+	words []string // all words, in order
+	body  []string // the same, but none for the row of a table, where they say nothing about order
+	title bool     // marked as a heading in Markdown
+	row   bool     // it is a row of a table
 }
 
 func newUnitText(text string, ws []string, title bool) *unitText {
@@ -26,7 +26,7 @@ func newUnitText(text string, ws []string, title bool) *unitText {
 // mark names a yes-or-no feature of a sentence.
 type mark int
 
-// Marks; markTable says what each means.
+// The marks. markTable explains each.
 const (
 	markHead mark = iota
 	markColon
@@ -56,7 +56,7 @@ const (
 // marks are the features of one sentence.
 type marks [markCount]bool
 
-// markTable has every mark: what it says of a sentence, and how it is found.
+// markTable has every mark: its meaning, and the function that finds it.
 var markTable = [markCount]struct {
 	says string
 	find func(*unitText) bool
@@ -151,7 +151,7 @@ func (s *unitText) defines() bool {
 	return false
 }
 
-// frame is -1 for the opening of a reply or letter, 1 for its end, 0 for all else.
+// frame is -1 for the opening of a reply or letter, 1 for its end, and 0 for anything else.
 func (s *unitText) frame() int {
 	switch {
 	case hasPrefixAny(s.low, greetings):
@@ -172,7 +172,8 @@ func (s *unitText) hand() int {
 	return 0
 }
 
-// pronoun is the one that the sentence opens with. "When they turn": a pronoun before any noun points back.
+// pronoun is the pronoun with which the sentence opens. Others may come before it, but no noun: "When they turn"
+// points back too.
 func (s *unitText) pronoun() string {
 	for i, w := range s.words[:min(len(s.words), 4)] {
 		if subjects[w] && (i == 0 || third[w]) {
@@ -185,7 +186,7 @@ func (s *unitText) pronoun() string {
 	return ""
 }
 
-// subject is the stem of the first word that carries meaning.
+// subject is the stem of the first content word.
 func (s *unitText) subject() string {
 	for _, w := range s.words[:min(len(s.words), 6)] {
 		if !functional(w) {

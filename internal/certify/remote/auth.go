@@ -16,18 +16,19 @@ import (
 	"time"
 )
 
-// MinKey is the shortest key, in bytes: who stands between the two ends could try shorter ones out.
+// MinKey is the length of the shortest allowed key, in bytes. An attacker between the two ends could find shorter ones
+// by trial.
 const MinKey = 16
 
-// ErrKey is matched where the two ends hold different keys.
+// ErrKey matches errors that say that the two ends have different keys.
 var ErrKey = errors.New("the key is not the generator's")
 
-// proofTime is how long either end may take to prove that it holds the key.
+// proofTime is the time limit for either end to prove that it has the key.
 const proofTime = 10 * time.Second
 
-// The connection is TLS 1.3. Its certificate may be one that the generator made for itself: each end proves that it
-// holds the shared key by a MAC over a value that only this very connection has (RFC 9266), so that nobody can stand
-// between them, and the key itself is never sent.
+// The connection uses TLS 1.3. The generator may make its own certificate: each end proves that it has the shared key
+// with a MAC over a value that is unique to this connection (RFC 9266). So nobody can intercept the connection, and
+// the key itself is never sent.
 const exporter = "EXPORTER-mixtral-generators"
 
 func proof(key []byte, role string, c *tls.Conn) ([]byte, error) {
@@ -42,11 +43,11 @@ func proof(key []byte, role string, c *tls.Conn) ([]byte, error) {
 	return mac.Sum(nil), nil
 }
 
-// connect secures a connection to a generator. roots are the authorities that may have signed its certificate; nil:
-// the key alone decides.
+// connect secures a connection to a generator. roots are the authorities whose signature its certificate needs; if it
+// is nil, only the key is checked. The error matches ErrKey if the keys differ.
 func connect(ctx context.Context, raw net.Conn, host string, key []byte, roots *x509.CertPool) (*tls.Conn, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: host, RootCAs: roots,
-		InsecureSkipVerify: roots == nil} // the key is proven over the connection itself
+		InsecureSkipVerify: roots == nil} // the proof of the key authenticates this connection
 	c := tls.Client(raw, config)
 	ctx, cancel := context.WithTimeout(ctx, proofTime)
 	defer cancel()
@@ -78,7 +79,7 @@ func connect(ctx context.Context, raw net.Conn, host string, key []byte, roots *
 	return c, c.SetDeadline(time.Time{})
 }
 
-// accept secures a connection from a coordinator.
+// accept secures a connection from a coordinator. The error is ErrKey if the keys differ.
 func accept(raw net.Conn, certificate *tls.Certificate, key []byte) (*tls.Conn, error) {
 	c := tls.Server(raw, &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*certificate},
 		SessionTicketsDisabled: true})
@@ -109,7 +110,7 @@ func accept(raw net.Conn, certificate *tls.Certificate, key []byte) (*tls.Conn, 
 	return c, c.SetDeadline(time.Time{})
 }
 
-// ownCertificate makes a certificate that nobody has signed, for a generator that was given none.
+// ownCertificate makes a self-signed certificate, for a generator without one.
 func ownCertificate() (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

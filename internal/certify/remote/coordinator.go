@@ -10,28 +10,28 @@ import (
 )
 
 const (
-	// Silence is after how long without a word the other end counts as lost. Pings come twice a second, and a packet
-	// that is lost three times in a row takes TCP about a second and a half.
+	// Silence is the time without any message after which the other end counts as lost. Pings are sent twice per
+	// second, and if a packet is lost three times in a row, TCP needs about a second and a half.
 	Silence = 5 * time.Second
 
-	// compareEvery bounds by how much clocks can part between two comparisons: offset.MaxRate of a quarter of a second
-	// is a quarter of a millisecond.
+	// compareEvery is the time between two comparisons of clocks. Halfway between two comparisons, clocks can have
+	// drifted by a quarter of a millisecond, at offset.MaxRate.
 	compareEvery = 500 * time.Millisecond
-	exchanges    = 4 // of a comparison: the best of them counts
+	exchanges    = 4 // exchanges per comparison, of which the best counts
 )
 
-// stage is how far a generator is.
+// stage is the state of a generator.
 type stage uint8
 
 const (
-	greeting  stage = iota // nothing was heard of it yet
-	greeted                // it may be given the plan
-	planned                // it looks at the plan
-	idle                   // it waits
-	checking               // it looks whether it can make this load
-	preparing              // it gets ready for a phase
-	prepared               // … and is
-	running                // it makes load
+	greeting  stage = iota // no message was received yet
+	greeted                // it can be sent the plan
+	planned                // it checks the plan
+	idle                   // it waits for an order
+	checking               // it checks whether it can make this load
+	preparing              // it prepares a phase
+	prepared               // it is ready for the phase
+	running                // it makes the load of the phase
 	lost
 )
 
@@ -40,36 +40,36 @@ var stageNames = [...]string{"greeting", "greeted", "planned", "idle", "checking
 
 func (s stage) String() string { return stageNames[s] }
 
-// action is what a coordinator decides about generator To.
+// action is a decision of a coordinator about one generator.
 type action struct {
 	to       int
 	send     *Message
 	compared *evidence.Comparison
-	lost     string // why the generator is given up
-	refused  bool   // it was the generator that said no
+	lost     string // why the generator counts as lost
+	refused  bool   // the generator refused to take part
 }
 
-// peer is one generator as its coordinator knows it.
+// peer is the coordinator's state for one generator.
 type peer struct {
 	stage    stage
 	heard    int64
 	hello    *Hello
-	want     string   // the digest that it must answer with
-	done     *Message // of the phase that ended last
+	want     string   // the digest with which it must answer
+	done     *Message // answer about the phase that ended last
 	inFlight int
-	why      string // it is lost
+	why      string // why it is lost
 
-	ping   int // the number of the ping that is out; 0: none is
+	ping   int // number of the ping that was not answered yet; 0 if there is none
 	pings  int
 	sent   int64
 	burst  []offset.Exchange
 	next   int64 // when the next comparison begins
-	wanted bool  // a comparison that begins from now on is waited for
-	begun  bool  // … and has begun
+	wanted bool  // a new comparison was requested
+	begun  bool  // that comparison has begun
 	track  offset.Track
 }
 
-// coordinator is the state of a run with generators: what is heard and the time go in, actions come out. Times are
+// coordinator is the state of a run with generators. Its input is messages and the time, its output actions. Times are
 // those of the coordinator's clock, in nanoseconds.
 type coordinator struct {
 	version string
@@ -77,7 +77,7 @@ type coordinator struct {
 	seq     int
 
 	comparing bool
-	shift     int64 // from the coordinator's clock to the record's
+	shift     int64 // the record's clock − the coordinator's
 }
 
 func newCoordinator(n int, version string, now int64) *coordinator {
@@ -88,7 +88,7 @@ func newCoordinator(n int, version string, now int64) *coordinator {
 	return c
 }
 
-// lose gives a generator up.
+// lose marks a generator as lost.
 func (c *coordinator) lose(i int, format string, args ...any) []action {
 	p := c.peers[i]
 	if p.stage == lost {
@@ -98,10 +98,10 @@ func (c *coordinator) lose(i int, format string, args ...any) []action {
 	return []action{{to: i, lost: p.why}}
 }
 
-// gone notes that a connection has ended.
+// gone handles the end of a connection.
 func (c *coordinator) gone(i int, err error) []action { return c.lose(i, "%v", err) }
 
-// answers are what a generator may say in a stage, and the stage that follows.
+// answers are the messages that a generator may send, with the stage in which it may and the stage that follows.
 var answers = map[Kind]struct{ in, then stage }{
 	KindHello:    {greeting, greeted},
 	KindAccepted: {planned, idle},
@@ -110,7 +110,7 @@ var answers = map[Kind]struct{ in, then stage }{
 	KindDone:     {running, idle},
 }
 
-// heardOf takes in what a generator said.
+// heardOf handles a message of a generator.
 func (c *coordinator) heardOf(i int, now int64, m *Message) []action {
 	p := c.peers[i]
 	if p.stage == lost {
@@ -131,7 +131,8 @@ func (c *coordinator) heardOf(i int, now int64, m *Message) []action {
 		return c.lose(i, "it was stopped: %s", m.Reason)
 	}
 	a, ok := answers[m.Kind]
-	early := m.Kind == KindDone && (p.stage == preparing || p.stage == prepared) // it was stopped before it began
+	// the phase was stopped before it began
+	early := m.Kind == KindDone && (p.stage == preparing || p.stage == prepared)
 	if !ok || a.in != p.stage && !early {
 		return c.lose(i, "it said %q while it should be %s", m.Kind, p.stage)
 	}
@@ -150,7 +151,7 @@ func (c *coordinator) heardOf(i int, now int64, m *Message) []action {
 	return nil
 }
 
-// wrong says why what a generator answered makes it unfit for the run.
+// wrong says why the answer of a generator makes it unfit for the run; "" if it does not.
 func (p *peer) wrong(m *Message, version string) string {
 	switch m.Kind {
 	case KindHello:
@@ -179,11 +180,11 @@ func (p *peer) wrong(m *Message, version string) string {
 	return ""
 }
 
-// pong takes in an answer to a ping, and ends a comparison with the last of them.
+// pong handles the answer to a ping. The last one completes a comparison.
 func (c *coordinator) pong(i int, now int64, m *Message) []action {
 	p := c.peers[i]
 	if m.Ping != p.ping || p.ping == 0 {
-		return nil // of a comparison that was given up
+		return nil // it belongs to a comparison that was abandoned
 	}
 	e := offset.Exchange{Sent: p.sent, Came: m.Came, Left: m.Left, Received: now}
 	if e.Left < e.Came || e.RoundTrip() < 0 {
@@ -217,7 +218,7 @@ func (c *coordinator) sendPing(i int, now int64) []action {
 	return []action{{to: i, send: &Message{Kind: KindPing, Ping: p.ping}}}
 }
 
-// tick lets time pass.
+// tick handles the passing of time.
 func (c *coordinator) tick(now int64) []action {
 	var out []action
 	for i, p := range c.peers {
@@ -233,16 +234,15 @@ func (c *coordinator) tick(now int64) []action {
 	return out
 }
 
-// begin makes comparisons count: from now on they say how to come from a generator's clock to the record's, which
-// shows shift more than the coordinator's.
+// begin starts the record: from now on, comparisons are recorded. shift is the record's clock − the coordinator's.
 func (c *coordinator) begin(shift int64) {
 	c.comparing, c.shift = true, shift
-	for _, p := range c.peers { // half a comparison of before is none of the record's
+	for _, p := range c.peers { // a comparison that began before does not belong to the record
 		p.burst, p.ping, p.next = nil, 0, 0
 	}
 }
 
-// compare asks for a comparison with each generator that begins from now on.
+// compare requests a new comparison with each generator.
 func (c *coordinator) compare() {
 	for _, p := range c.peers {
 		p.wanted, p.begun = p.stage != lost, false
@@ -252,7 +252,7 @@ func (c *coordinator) compare() {
 	}
 }
 
-// compared says that the comparisons that were asked for have been made.
+// compared says whether the requested comparisons have been made.
 func (c *coordinator) compared() bool {
 	for _, p := range c.peers {
 		if p.wanted && p.stage != lost {
@@ -262,7 +262,8 @@ func (c *coordinator) compared() bool {
 	return true
 }
 
-// order has all generators do something: message makes what each of them is told.
+// order sends a message to all generators that are in stage from. message makes the message for each, with the digest
+// that it must answer.
 func (c *coordinator) order(from, then stage, message func(i int) (m *Message, want string)) []action {
 	var out []action
 	for i, p := range c.peers {
@@ -277,7 +278,7 @@ func (c *coordinator) order(from, then stage, message func(i int) (m *Message, w
 	return out
 }
 
-// plan gives each generator its plan; want is the digest that shows that it was understood.
+// plan sends each generator its plan. want is the digest that shows that the plan was understood.
 func (c *coordinator) plan(plans []*Plan, want string) []action {
 	return c.order(greeted, planned, func(i int) (*Message, string) {
 		return &Message{Kind: KindPlan, Plan: plans[i]}, want
@@ -288,7 +289,7 @@ func (c *coordinator) check() []action {
 	return c.order(idle, checking, func(int) (*Message, string) { return &Message{Kind: KindCheck}, "" })
 }
 
-// prepare begins a phase; want are the digests of each generator's part of the schedule.
+// prepare begins a phase. want are the digests of each generator's part of the schedule.
 func (c *coordinator) prepare(x *Prepare, want []string) []action {
 	c.seq++
 	for _, p := range c.peers {
@@ -299,7 +300,7 @@ func (c *coordinator) prepare(x *Prepare, want []string) []action {
 	})
 }
 
-// start has all generators begin when the record's clock shows at.
+// start tells all generators to begin when the record's clock shows at.
 func (c *coordinator) start(at int64) []action {
 	return c.order(prepared, running, func(i int) (*Message, string) {
 		off, _, _ := c.peers[i].track.At(at - c.peers[i].lastOffset())
@@ -313,7 +314,7 @@ func (p *peer) lastOffset() int64 {
 	return last.Offset
 }
 
-// stop has the generators break the phase off.
+// stop tells the generators to end the phase now.
 func (c *coordinator) stop() []action {
 	var out []action
 	for i, p := range c.peers {
@@ -324,7 +325,7 @@ func (c *coordinator) stop() []action {
 	return out
 }
 
-// settled says that all generators are in a stage, or lost.
+// settled says whether all generators are in a stage, or lost.
 func (c *coordinator) settled(in stage) bool {
 	for _, p := range c.peers {
 		if p.stage != in && p.stage != lost {
@@ -334,7 +335,7 @@ func (c *coordinator) settled(in stage) bool {
 	return true
 }
 
-// loseAllBut gives up the generators that are not in a stage.
+// loseAllBut marks the generators that are not in a stage as lost.
 func (c *coordinator) loseAllBut(in stage, why error) []action {
 	var out []action
 	for i, p := range c.peers {
@@ -345,7 +346,7 @@ func (c *coordinator) loseAllBut(in stage, why error) []action {
 	return out
 }
 
-// anyLost says that a generator is lost.
+// anyLost says whether a generator is lost.
 func (c *coordinator) anyLost() bool {
 	for _, p := range c.peers {
 		if p.stage == lost {
@@ -355,7 +356,7 @@ func (c *coordinator) anyLost() bool {
 	return false
 }
 
-// longestTrip is the longest of the round trips of the last comparisons, as far as their bounds tell.
+// longestTrip is an estimate of the longest round trip, from the bounds of the last comparisons.
 func (c *coordinator) longestTrip() int64 {
 	var longest int64
 	for _, p := range c.peers {
@@ -373,7 +374,7 @@ func (c *coordinator) inFlight() (n int) {
 	return n
 }
 
-// waitsFor names the generators that are not in a stage yet.
+// waitsFor lists the names of the generators that are not in a stage yet.
 func (c *coordinator) waitsFor(in stage, names []string) string {
 	var out []string
 	for i, p := range c.peers {

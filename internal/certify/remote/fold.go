@@ -5,20 +5,20 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/offset"
 )
 
-// Fold brings what a generator recorded to the clock of the run's record. A request's times are all moved by the
-// offset of the clocks when it was issued: what it took stays as it was measured, on one clock. Events wait until a
-// comparison has come from after them, so that the same events and comparisons always give the same times.
+// Fold converts the events of a generator to the clock of the run's record. All times of a request are moved by the
+// offset of the clocks when it was sent, so durations stay as they were measured. Events wait until there is a later
+// comparison of the clocks, so that the same events and comparisons always give the same times.
 type Fold struct {
-	number int // of the generator, from 1
+	number int // number of the generator, from 1
 	track  offset.Track
 	held   []evidence.Event
 	sink   func(evidence.Event)
 }
 
-// NewFold makes the fold of a generator. sink is given its events.
+// NewFold returns the Fold of a generator. sink is called with the converted events.
 func NewFold(number int, sink func(evidence.Event)) *Fold { return &Fold{number: number, sink: sink} }
 
-// Compare takes in a comparison of clocks.
+// Compare adds a comparison of clocks. It returns an error unless the comparison is later than the last one.
 func (f *Fold) Compare(c *evidence.Comparison) error {
 	if err := f.track.Add(offset.Reading{There: c.There, Offset: c.Offset, Error: c.Error}); err != nil {
 		return err
@@ -27,7 +27,7 @@ func (f *Fold) Compare(c *evidence.Comparison) error {
 	return nil
 }
 
-// Add takes in an event of the generator's own clock.
+// Add adds an event with times of the generator's clock.
 func (f *Fold) Add(e evidence.Event) {
 	f.held = append(f.held, e)
 	if f.track.Known(begin(&e)) {
@@ -35,8 +35,8 @@ func (f *Fold) Add(e evidence.Event) {
 	}
 }
 
-// Flush lets go of all requests, with the comparisons that there are. Anything else goes on waiting, so that it has
-// the same time whoever brings it to the record's clock, and when.
+// Flush converts all waiting requests with the comparisons so far. Other events keep waiting, so that they get the
+// same times whenever and wherever they are converted.
 func (f *Fold) Flush() { f.release(true) }
 
 // At converts a time of the generator's clock.
@@ -58,7 +58,7 @@ func (f *Fold) release(requests bool) {
 	f.held = kept
 }
 
-// begin is the time whose offset an event is moved by.
+// begin is the time of the generator's clock at which the offset for an event is taken.
 func begin(e *evidence.Event) int64 {
 	if e.Request != nil {
 		return e.Request.Issued
@@ -66,7 +66,7 @@ func begin(e *evidence.Event) int64 {
 	return e.At
 }
 
-// moved gives an event on the record's clock, with the generator's number.
+// moved converts an event to the record's clock, and adds the generator's number.
 func (f *Fold) moved(e evidence.Event) evidence.Event {
 	off, _, _ := f.track.At(begin(&e))
 	e.At += off
@@ -76,7 +76,7 @@ func (f *Fold) moved(e evidence.Event) evidence.Event {
 		q.Generator = f.number
 		q.Scheduled, q.Issued, q.Done = q.Scheduled+off, q.Issued+off, q.Done+off
 		for _, t := range []*int64{&q.First, &q.FirstAny, &q.Opened, &q.Last} {
-			if *t != 0 { // 0: it did not happen
+			if *t != 0 { // 0 means that it did not happen
 				*t += off
 			}
 		}
@@ -101,10 +101,10 @@ func (f *Fold) moved(e evidence.Event) evidence.Event {
 	return e
 }
 
-// Foldable says that an event may come from a generator.
+// Foldable says whether an event is of a kind that generators record.
 func Foldable(e *evidence.Event) bool {
 	return e.Request != nil || e.Host != nil || e.Clock != nil || e.Client != nil || e.Condition != nil
 }
 
-// Compared says that the clock of the generator was compared at all.
+// Compared says whether there was a comparison with the generator's clock.
 func (f *Fold) Compared() bool { return f.track.Len() > 0 }

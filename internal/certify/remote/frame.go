@@ -6,20 +6,21 @@ import (
 	"io"
 )
 
-// A frame is its kind, a byte, its length, four bytes with the highest first, and its content.
+// A frame has one byte for its kind, four bytes for its length in big-endian order, and its content.
 const (
 	frameMessage  = 'm' // a Message, in JSON
 	frameEvidence = 'e' // lines of evidence
 	frameHead     = 5
 )
 
-// frame is one that was read.
+// frame is a frame that was read.
 type frame struct {
 	kind byte
 	data []byte
 }
 
-// readFrame reads a frame whose content has most bytes at most.
+// readFrame reads a frame. Its content may have most bytes at most; a longer one gives an error that matches
+// ErrProtocol.
 func readFrame(r io.Reader, most int) (frame, error) {
 	var head [frameHead]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -36,7 +37,7 @@ func readFrame(r io.Reader, most int) (frame, error) {
 	return frame{head[0], data}, err
 }
 
-// readAll reads n bytes into memory that grows as they come: who only announces much gets little.
+// readAll reads n bytes. Its memory grows as they arrive, so that announcing a large n costs nothing.
 func readAll(r io.Reader, n int) ([]byte, error) {
 	const step = 1 << 20
 	data := make([]byte, 0, min(n, step))

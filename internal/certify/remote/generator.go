@@ -6,32 +6,32 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// do is what a generator decides: one of its fields is set.
+// do is a decision of a generator.
 type do struct {
 	send    *Message
-	last    *Message // a message that must come after the evidence that waits; with end: after all there will be
-	accept  *Plan    // look at the plan
-	check   bool     // look whether this load can be made
-	prepare *Prepare // get ready for a phase
-	run     bool     // begin it when the clock shows start
+	last    *Message // a message to be sent after the evidence that waits; with end, after all evidence
+	accept  *Plan    // check the plan
+	check   bool     // check whether this machine can make the load
+	prepare *Prepare // prepare a phase
+	run     bool     // begin the phase when the clock shows start
 	start   int64
-	cancel  bool    // break off what is under way
-	end     *string // the session is over; why, where that is not a good end
+	cancel  bool    // cancel what is under way
+	end     *string // the session ends; the text says why, and is "" for a normal end
 }
 
-// generator is the state of a session with a coordinator: what is heard and the time go in, decisions come out. Times
-// are those of the generator's clock.
+// generator is the state of a session with a coordinator. Its input is messages and the time, its output decisions.
+// Times are those of the generator's clock.
 type generator struct {
 	stage   stage
 	heard   int64
 	seq     int
-	stopped bool // the phase was broken off before it began
+	stopped bool // the phase was stopped before it began
 	over    bool
 }
 
 func newGenerator(now int64) *generator { return &generator{stage: greeted, heard: now} }
 
-// finish ends the session, with what the coordinator is told, or nothing.
+// finish ends the session. last is the last message to the coordinator; nil if there is none.
 func (g *generator) finish(why string, last *Message) []do {
 	if g.over {
 		return nil
@@ -40,13 +40,13 @@ func (g *generator) finish(why string, last *Message) []do {
 	return []do{{cancel: true}, {end: &why, last: last}}
 }
 
-// refuse says no to the coordinator, which ends the session.
+// refuse tells the coordinator that this generator does not take part, and ends the session.
 func (g *generator) refuse(format string, args ...any) []do {
 	why := fmt.Sprintf(format, args...)
 	return g.finish(why, &Message{Kind: KindRefused, Reason: why})
 }
 
-// orders are what a coordinator may say in a stage, and the stage that follows.
+// orders are the messages that a coordinator may send, with the stage in which it may and the stage that follows.
 var orders = map[Kind]struct{ in, then stage }{
 	KindPlan:    {greeted, planned},
 	KindCheck:   {idle, checking},
@@ -54,7 +54,7 @@ var orders = map[Kind]struct{ in, then stage }{
 	KindStart:   {prepared, running},
 }
 
-// heardOf takes in what the coordinator said.
+// heardOf handles a message of the coordinator.
 func (g *generator) heardOf(now int64, m *Message) []do {
 	if g.over {
 		return nil
@@ -93,7 +93,7 @@ func (g *generator) heardOf(now int64, m *Message) []do {
 	return []do{{run: true, start: m.Start}}
 }
 
-// stop breaks a phase off, whatever of it has begun. One that has ended meanwhile is none to stop.
+// stop ends a phase in whatever stage it is. It does nothing if the phase has ended meanwhile.
 func (g *generator) stop(seq int) []do {
 	if seq != g.seq {
 		return nil
@@ -109,13 +109,13 @@ func (g *generator) stop(seq int) []do {
 	return nil
 }
 
-// unbegun ends a phase that never began.
+// unbegun reports the end of a phase that never began.
 func (g *generator) unbegun() []do {
 	g.stage = idle
 	return []do{{last: &Message{Kind: KindDone, Seq: g.seq, Part: &evidence.Part{CutShort: evidence.CutInterrupted}}}}
 }
 
-// accepted tells that the plan was understood, or why not.
+// accepted reports that the plan was understood, or why it is refused.
 func (g *generator) accepted(digest string, err error) []do {
 	if err != nil {
 		return g.refuse("%v", err)
@@ -129,7 +129,7 @@ func (g *generator) checked() []do {
 	return []do{{last: &Message{Kind: KindChecked}}}
 }
 
-// isPrepared tells that a phase can begin.
+// isPrepared reports that a phase can begin, or why it cannot.
 func (g *generator) isPrepared(digest string, err error) []do {
 	switch {
 	case err != nil:
@@ -141,13 +141,14 @@ func (g *generator) isPrepared(digest string, err error) []do {
 	return []do{{send: &Message{Kind: KindPrepared, Seq: g.seq, Digest: digest}}}
 }
 
-// ended tells how a phase went.
+// ended reports the result of a phase.
 func (g *generator) ended(part *evidence.Part, phase *evidence.Phase) []do {
 	g.stage = idle
 	return []do{{last: &Message{Kind: KindDone, Seq: g.seq, Part: part, Phase: phase}}}
 }
 
-// tick lets time pass. A coordinator that is not heard of any more has gone: its load must not go on without it.
+// tick handles the passing of time. If no message has come from the coordinator for too long, it is gone, and its load
+// must stop.
 func (g *generator) tick(now int64) []do {
 	if now-g.heard > int64(Silence) {
 		return g.finish(fmt.Sprintf("nothing was heard of the coordinator for %s", Silence), nil)
@@ -155,7 +156,7 @@ func (g *generator) tick(now int64) []do {
 	return nil
 }
 
-// interrupted ends the session from this side.
+// interrupted ends the session because the generator was stopped.
 func (g *generator) interrupted(why string) []do {
 	return g.finish(why, &Message{Kind: KindBye, Reason: why})
 }

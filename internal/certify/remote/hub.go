@@ -16,26 +16,27 @@ import (
 const (
 	tickEvery = 50 * time.Millisecond
 
-	// startLead is between the order to start and the start, beside two round trips: what a generator needs to begin.
+	// startLead is the time between the order to start and the start, in addition to two round trips. A generator
+	// needs it to begin.
 	startLead = 200 * time.Millisecond
 
-	// stopWithin is how long generators may take to say that they have stopped. What is not heard of by then is lost.
+	// stopWithin is the time limit for generators to report that they have stopped. A generator that does not is lost.
 	stopWithin = 800 * time.Millisecond
 )
 
-// HubOptions say which generators a coordinator works with.
+// HubOptions say which generators a coordinator uses.
 type HubOptions struct {
 	Addresses []string
 	Key       []byte
-	Roots     *x509.CertPool // that sign the generators' certificates; nil: the key alone decides
-	Version   string
-	Wait      time.Duration // for generators that do not listen yet
-	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
-	Lost      func(name, why string) // told once of each generator that is lost after Join
+	// authorities that must have signed the generators' certificates; nil: only the key is checked
+	Roots   *x509.CertPool
+	Version string
+	Wait    time.Duration // how long to wait for generators that do not listen yet
+	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	Lost    func(name, why string) // called once for each generator that is lost after Join
 }
 
-// Hub is the coordinator's connections to its generators. Its methods are called in turn by one goroutine, but for
-// InFlight.
+// Hub has the coordinator's connections to its generators. Only one goroutine may call its methods, except InFlight.
 type Hub struct {
 	o     HubOptions
 	epoch time.Time
@@ -43,12 +44,12 @@ type Hub struct {
 	mu      sync.Mutex
 	state   *coordinator
 	joined  bool
-	change  chan struct{} // closed at each change of the state
+	change  chan struct{} // closed when the state changes
 	refused []bool
 
 	links  []*link
 	inbox  *inbox
-	folds  []*Fold // of the goroutine that takes in
+	folds  []*Fold // used only by the goroutine of takeIn
 	record time.Time
 
 	stop context.CancelFunc
@@ -61,7 +62,8 @@ type link struct {
 	out  *outbox
 }
 
-// Join connects to all generators and learns who they are.
+// Join connects to all generators and waits for their greetings. The error names each generator that failed; it
+// matches ErrKey, ErrRefused, ErrLost or the error of the connection.
 func Join(ctx context.Context, o HubOptions) (*Hub, error) {
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
@@ -99,7 +101,7 @@ func Join(ctx context.Context, o HubOptions) (*Hub, error) {
 	return h, nil
 }
 
-// dial connects to a generator, which may not listen yet.
+// dial connects to a generator. It tries again for HubOptions.Wait if the generator does not listen yet.
 func (h *Hub) dial(ctx context.Context, address string) (*link, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -126,10 +128,10 @@ func (h *Hub) dial(ctx context.Context, address string) (*link, error) {
 	}
 }
 
-// now is the hub's own clock.
+// now is the time of the hub's own clock, in nanoseconds.
 func (h *Hub) now() int64 { return time.Since(h.epoch).Nanoseconds() }
 
-// locked asks the coordinator, and wakes who waits for it.
+// locked calls the coordinator under the lock, and wakes the goroutines that wait for a change.
 func (h *Hub) locked(ask func(now int64) []action) []action {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -144,7 +146,7 @@ func (h *Hub) locked(ask func(now int64) []action) []action {
 	return out
 }
 
-// apply does what it decided.
+// apply carries out the coordinator's actions.
 func (h *Hub) apply(out []action) {
 	for _, a := range out {
 		switch {
@@ -164,7 +166,7 @@ func (h *Hub) apply(out []action) {
 
 func (h *Hub) name(i int) string { return fmt.Sprintf("generator %d (%s)", i+1, h.o.Addresses[i]) }
 
-// read takes in what a generator says until its connection ends.
+// read handles the messages of a generator until its connection ends.
 func (h *Hub) read(i int, l *link) {
 	for {
 		f, err := readFrame(l.conn, maxEvidence)
@@ -201,7 +203,7 @@ func (h *Hub) tick(ctx context.Context) {
 	}
 }
 
-// takeIn hands evidence and comparisons to the folds.
+// takeIn passes evidence and comparisons to the folds.
 func (h *Hub) takeIn() {
 	for {
 		x, ok := h.inbox.take()
@@ -210,7 +212,7 @@ func (h *Hub) takeIn() {
 			return
 		case x.do != nil:
 			x.do()
-		case h.folds == nil: // before the record: nothing is recorded yet
+		case h.folds == nil: // nothing is recorded before the record begins or after it ends
 		case x.compared != nil:
 			if err := h.folds[x.from].Compare(x.compared); err == nil {
 				h.folds[x.from].sink(evidence.Event{At: x.compared.There + x.compared.Offset, Comparison: x.compared})
@@ -231,17 +233,17 @@ func (h *Hub) takeIn() {
 	}
 }
 
-// within does something with the folds, when everything that was read has been taken in, and waits for its end.
+// within waits until everything that was read has been passed to the folds, and then calls do, which may use them.
 func (h *Hub) within(do func()) {
 	done := make(chan struct{})
 	h.inbox.put(item{do: func() { defer close(done); do() }})
 	<-done
 }
 
-// drain waits until everything that was read has been taken in.
+// drain waits until everything that was read has been passed to the folds.
 func (h *Hub) drain() { h.within(func() {}) }
 
-// until waits for a state of the coordinator.
+// until waits until a condition on the coordinator's state holds. It returns false if ctx ends first.
 func (h *Hub) until(ctx context.Context, holds func() bool) bool {
 	for {
 		h.mu.Lock()
@@ -258,7 +260,8 @@ func (h *Hub) until(ctx context.Context, holds func() bool) bool {
 	}
 }
 
-// settle waits until all generators are in a stage. One that is lost is an error, and so is the end of the time.
+// settle waits until all generators are in a stage. It returns an error if a generator is lost, or if the time is
+// over.
 func (h *Hub) settle(ctx context.Context, in stage, within time.Duration) error {
 	limited, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -276,7 +279,7 @@ func (h *Hub) settle(ctx context.Context, in stage, within time.Duration) error 
 	return nil
 }
 
-// whoIsLost names all generators that are lost, with the reasons.
+// whoIsLost returns an error that names all lost generators, with the reasons.
 func (h *Hub) whoIsLost() error {
 	var errs []error
 	for i, p := range h.state.peers {
@@ -291,7 +294,8 @@ func (h *Hub) whoIsLost() error {
 	return errors.Join(errs...)
 }
 
-// Close says goodbye and waits until the connections have ended.
+// Close tells the generators that the run is over, and waits until the connections have ended. why is "" for a normal
+// end.
 func (h *Hub) Close(why string) {
 	h.stop()
 	for _, l := range h.links {

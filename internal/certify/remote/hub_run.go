@@ -9,7 +9,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// Times that generators may take for a step.
+// Time limits for the generators.
 const (
 	planTime    = 2 * time.Minute // to read files of traffic
 	checkTime   = time.Minute     // three calibrations of a few seconds, and a request
@@ -17,13 +17,13 @@ const (
 	compareTime = 10 * time.Second
 )
 
-// Ended is a generator's part of a phase when it is over.
+// Ended is what one generator did in a phase that is over.
 type Ended struct {
 	Part  evidence.Part
-	Phase *evidence.Phase // on the record's clock; nil: it had no part, or is lost
+	Phase *evidence.Phase // with times of the record's clock; nil if it had no part in the phase, or is lost
 }
 
-// Generators are the generators, for the record's header.
+// Generators lists the generators for the record's header.
 func (h *Hub) Generators() []evidence.Generator {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -34,14 +34,15 @@ func (h *Hub) Generators() []evidence.Generator {
 	return out
 }
 
-// InFlight is how many requests all generators together have in flight, as they said last.
+// InFlight is the number of requests that all generators have in flight, as last reported.
 func (h *Hub) InFlight() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.state.inFlight()
 }
 
-// Plan hands each generator its plan. digest is what they must make of it.
+// Plan sends each generator the plan, and waits until all accept it. digest is the digest of the plan that they must
+// answer.
 func (h *Hub) Plan(ctx context.Context, plan Plan, digest string) error {
 	plans := make([]*Plan, len(h.links))
 	for i := range plans {
@@ -58,8 +59,8 @@ func (h *Hub) Plan(ctx context.Context, plan Plan, digest string) error {
 	return h.settle(ctx, idle, planTime)
 }
 
-// Begin starts the record: times count from epoch from now on, and sink takes everything that is recorded, one event
-// at a time.
+// Begin starts the record. Times count from epoch, and sink is called with everything that is recorded, one event at a
+// time.
 func (h *Hub) Begin(epoch time.Time, sink func(evidence.Event)) {
 	h.drain()
 	h.mu.Lock()
@@ -73,10 +74,10 @@ func (h *Hub) Begin(epoch time.Time, sink func(evidence.Event)) {
 	h.within(func() { h.folds = folds })
 }
 
-// End ends the record: nothing is recorded any more.
+// End ends the record. After it nothing is recorded.
 func (h *Hub) End() { h.within(func() { h.folds = nil }) }
 
-// Check has the generators look whether they can make the load; what they find is evidence.
+// Check lets the generators check whether they can make the load. They report the result as evidence.
 func (h *Hub) Check(ctx context.Context) error {
 	h.apply(h.locked(func(int64) []action { return h.state.check() }))
 	if err := h.settle(ctx, idle, checkTime); err != nil {
@@ -85,7 +86,8 @@ func (h *Hub) Check(ctx context.Context) error {
 	return h.Compare(ctx)
 }
 
-// Compare compares the clocks, and lets go of all evidence until then.
+// Compare makes a new comparison of all clocks, and waits for it. Then all evidence that was recorded before can be
+// converted.
 func (h *Hub) Compare(ctx context.Context) error {
 	h.locked(func(int64) []action { h.state.compare(); return nil })
 	limited, cancel := context.WithTimeout(ctx, compareTime)
@@ -98,7 +100,8 @@ func (h *Hub) Compare(ctx context.Context) error {
 	return nil
 }
 
-// Prepare has the generators get ready for a phase. digests are those of each generator's part of the schedule.
+// Prepare lets the generators prepare a phase, and waits until they have. digests are those of each generator's part
+// of the schedule.
 func (h *Hub) Prepare(ctx context.Context, x Prepare, digests []string) error {
 	h.apply(h.locked(func(int64) []action { return h.state.prepare(&x, digests) }))
 	if err := h.settle(ctx, prepared, prepareTime); err != nil {
@@ -107,7 +110,7 @@ func (h *Hub) Prepare(ctx context.Context, x Prepare, digests []string) error {
 	return h.Compare(ctx)
 }
 
-// Start has all generators begin at one instant of the record's clock, which it returns.
+// Start tells all generators to begin at the same instant of the record's clock, which it returns in nanoseconds.
 func (h *Hub) Start() int64 {
 	var at int64
 	h.apply(h.locked(func(int64) []action {
@@ -117,11 +120,11 @@ func (h *Hub) Start() int64 {
 	return at
 }
 
-// errStopped ends the wait for generators that do not stop.
+// errStopped is the reason for losing a generator that does not stop.
 var errStopped = errors.New("it did not say that it has stopped")
 
-// Wait waits until the phase has ended on all generators. When ctx ends, or one of them is lost, the others are
-// stopped: what they would go on with is not the plan any more.
+// Wait waits until the phase has ended on all generators. When ctx ends or a generator is lost, it stops the others,
+// because their load is no longer the planned one.
 func (h *Hub) Wait(ctx context.Context) []Ended {
 	over := func() bool { return h.state.settled(idle) }
 	if !h.until(ctx, func() bool { return over() || h.state.anyLost() }) || !h.is(over) {
@@ -145,7 +148,7 @@ func (h *Hub) is(what func() bool) bool {
 	return what()
 }
 
-// ended lets go of the evidence of the phase, and says how it went on each generator.
+// ended converts the remaining evidence of the phase, and returns the result of each generator.
 func (h *Hub) ended() []Ended {
 	h.mu.Lock()
 	out := make([]Ended, len(h.state.peers))

@@ -6,19 +6,19 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// mostRead bounds the evidence that was read and not taken in yet, in bytes: beyond it the connections wait.
+// mostRead bounds the evidence that was read and not handled yet, in bytes. Beyond it the connections wait.
 const mostRead = 64 << 20
 
-// item is something that came from a generator, for its fold, or something to do with the folds.
+// item is evidence or a comparison from a generator, for its fold, or a function that uses the folds.
 type item struct {
 	from     int
 	lines    []byte
 	compared *evidence.Comparison
-	do       func() // done when everything before it was taken in
+	do       func() // called when everything before it was handled
 }
 
-// inbox is what was read from all generators and not taken in yet. Lines wait for room, so that memory is bounded;
-// nothing else does.
+// inbox has what was read from all generators and not handled yet. Lines of evidence wait for room, so that memory is
+// bounded; other items do not wait.
 type inbox struct {
 	mu     sync.Mutex
 	change sync.Cond
@@ -43,7 +43,7 @@ func (b *inbox) put(x item) {
 	b.change.Broadcast()
 }
 
-// take gives what is there; ok is false once it is closed and empty.
+// take returns the next item, and waits for one if there is none. ok is false when the inbox is closed and empty.
 func (b *inbox) take() (x item, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

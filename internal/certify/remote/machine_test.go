@@ -11,7 +11,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// said writes what a coordinator decided, a line each.
+// said formats the actions of a coordinator, one per line.
 func said(list []action) string {
 	var out []string
 	for _, a := range list {
@@ -37,7 +37,7 @@ func expect(t *testing.T, step string, got []action, want string) {
 
 var hello = &Message{Kind: KindHello, Hello: &Hello{Protocol: Protocol, Version: "v1"}}
 
-// idlers is a coordinator of generators that have accepted their plan.
+// idlers is a coordinator with generators that have accepted their plan.
 func idlers(t *testing.T, n int) *coordinator {
 	t.Helper()
 	c := newCoordinator(n, "v1", 0)
@@ -55,7 +55,7 @@ func idlers(t *testing.T, n int) *coordinator {
 	return c
 }
 
-// pings lets a comparison pass with generator i, whose clock is ahead by ahead, over a way of trip nanoseconds each.
+// pings makes a comparison with generator i, whose clock is ahead by ahead, with trip nanoseconds in each direction.
 func pings(t *testing.T, c *coordinator, i int, now *int64, ahead, trip int64) (last []action) {
 	t.Helper()
 	for range exchanges {
@@ -121,8 +121,8 @@ func TestAPhaseFromEndToEnd(t *testing.T) {
 	expect(t, "nothing to stop", c.stop(), "")
 }
 
-// TestGeneratorsThatAreLost: whatever goes wrong with a generator is told once, with the reason, and what it says
-// after that counts for nothing.
+// TestGeneratorsThatAreLost: whatever goes wrong with a generator is reported once, with the reason, and its later
+// messages are ignored.
 func TestGeneratorsThatAreLost(t *testing.T) {
 	for name, tt := range map[string]struct {
 		do   func(c *coordinator) []action
@@ -183,7 +183,7 @@ func TestGeneratorsThatAreLost(t *testing.T) {
 	expect(t, "a pong of before", idlers(t, 1).heardOf(0, 2, &Message{Kind: KindPong, Ping: 77}), "")
 }
 
-// TestAStopOfAPhaseThatDidNotBegin: generators that were preparing end the phase without a part of it.
+// TestAStopOfAPhaseThatDidNotBegin: generators that were preparing a phase end it without having made load.
 func TestAStopOfAPhaseThatDidNotBegin(t *testing.T) {
 	c := idlers(t, 1)
 	c.prepare(&Prepare{}, []string{"a"})
@@ -194,7 +194,7 @@ func TestAStopOfAPhaseThatDidNotBegin(t *testing.T) {
 	}
 }
 
-// does writes what a generator decided.
+// does formats the decisions of a generator.
 func does(list []do) string {
 	var out []string
 	for _, d := range list {
@@ -239,7 +239,8 @@ var (
 	}
 )
 
-// TestAGeneratorFromEndToEnd: plan, check, a phase, another one that is stopped in each of its states, and the end.
+// TestAGeneratorFromEndToEnd: the plan, the check, a phase, another one that is stopped in each of its stages, and the
+// end.
 func TestAGeneratorFromEndToEnd(t *testing.T) {
 	g := listen(t)
 	expectDo(t, "ping", g.heardOf(2, &Message{Kind: KindPing, Ping: 9}), "say pong")
@@ -263,7 +264,7 @@ func TestAGeneratorFromEndToEnd(t *testing.T) {
 	expectDo(t, "after the end", g.tick(int64(time.Hour)), "")
 }
 
-// TestAGeneratorThatSaysNo: what it cannot or must not do ends the session with the reason.
+// TestAGeneratorThatSaysNo: an order that it cannot or must not carry out ends the session with the reason.
 func TestAGeneratorThatSaysNo(t *testing.T) {
 	g := newGenerator(0)
 	expectDo(t, "no plan", g.heardOf(1, order(KindPrepare)),
@@ -290,7 +291,7 @@ func TestAGeneratorThatSaysNo(t *testing.T) {
 		`cancel; end, refused: "dance" was said while it is idle`)
 }
 
-// TestACoordinatorThatIsGone: a generator that hears nothing for five seconds breaks its load off.
+// TestACoordinatorThatIsGone: a generator that receives nothing for five seconds ends its load.
 func TestACoordinatorThatIsGone(t *testing.T) {
 	g := listen(t)
 	g.heardOf(2, order(KindPrepare))

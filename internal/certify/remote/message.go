@@ -12,12 +12,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// Protocol is the version of what is said here: both sides must speak the same.
+// Protocol is the version of the protocol. Both sides must use the same.
 const Protocol = 1
 
-// What errors about generators match.
+// Errors about generators match one of these.
 var (
-	ErrRefused  = errors.New("refused by the generator") // it runs, and does not take part
+	ErrRefused  = errors.New("refused by the generator") // the generator runs, but does not take part
 	ErrProtocol = errors.New("not the protocol of generators")
 	ErrLost     = errors.New("generator lost")
 )
@@ -27,65 +27,68 @@ type Kind string
 
 // Kinds of messages. From the coordinator: plan, check, prepare, start, stop, ping, bye; from a generator the others.
 const (
-	KindHello    Kind = "hello"    // who the generator is: first
-	KindPlan     Kind = "plan"     // what the run is about
-	KindAccepted Kind = "accepted" // … and that the generator takes part
-	KindRefused  Kind = "refused"  // why it does not; last
-	KindCheck    Kind = "check"    // look whether you can make this load
-	KindChecked  Kind = "checked"  // what was found has been sent as evidence
-	KindPrepare  Kind = "prepare"  // get ready for a phase
+	KindHello    Kind = "hello"    // the first message: who the generator is
+	KindPlan     Kind = "plan"     // the plan of the run
+	KindAccepted Kind = "accepted" // the generator takes part
+	KindRefused  Kind = "refused"  // why the generator does not take part; the last message
+	KindCheck    Kind = "check"    // check whether this machine can make the load
+	KindChecked  Kind = "checked"  // the check is done, and its results have been sent as evidence
+	KindPrepare  Kind = "prepare"  // prepare a phase
 	KindPrepared Kind = "prepared"
-	KindStart    Kind = "start"  // begin the phase at an instant of your clock
-	KindStatus   Kind = "status" // requests in flight
-	KindStop     Kind = "stop"   // break the phase off
+	KindStart    Kind = "start"  // begin the phase at an instant of the generator's clock
+	KindStatus   Kind = "status" // number of requests in flight
+	KindStop     Kind = "stop"   // end the phase now
 	KindDone     Kind = "done"   // the phase has ended, and all evidence of it has been sent
-	KindPing     Kind = "ping"   // what does your clock show?
+	KindPing     Kind = "ping"   // asks for the time of the generator's clock
 	KindPong     Kind = "pong"
-	KindBye      Kind = "bye" // the end, from either side
+	KindBye      Kind = "bye" // the end of the session, from either side
 )
 
-// Message is what is said, one at a time. Only the fields of its kind are set.
+// Message is one message. Only the fields for its kind are set.
 type Message struct {
-	Kind     Kind            `json:"kind"`
-	Seq      int             `json:"seq,omitempty"`    // of prepare to done: the number of the phase, from 1
-	Reason   string          `json:"reason,omitempty"` // of refused, done and bye
-	Hello    *Hello          `json:"hello,omitempty"`
-	Plan     *Plan           `json:"plan,omitempty"`
-	Prepare  *Prepare        `json:"prepare,omitempty"`
-	Digest   string          `json:"digest,omitempty"` // accepted: of the plan; prepared: of the part of the schedule
-	Start    int64           `json:"start_ns,omitempty"`
-	InFlight int             `json:"in_flight,omitempty"`
-	Part     *evidence.Part  `json:"part,omitempty"`  // done
-	Phase    *evidence.Phase `json:"phase,omitempty"` // done: as the generator ran it, by its clock; nil: it had no part
-	Ping     int             `json:"ping,omitempty"`  // ping, and the pong that answers it
-	Came     int64           `json:"came_ns,omitempty"`
-	Left     int64           `json:"left_ns,omitempty"`
+	Kind    Kind     `json:"kind"`
+	Seq     int      `json:"seq,omitempty"`    // from prepare to done: the number of the phase, from 1
+	Reason  string   `json:"reason,omitempty"` // refused, done and bye: the reason
+	Hello   *Hello   `json:"hello,omitempty"`
+	Plan    *Plan    `json:"plan,omitempty"`
+	Prepare *Prepare `json:"prepare,omitempty"`
+	// accepted: digest of the plan; prepared: digest of the part of the schedule
+	Digest   string         `json:"digest,omitempty"`
+	Start    int64          `json:"start_ns,omitempty"`
+	InFlight int            `json:"in_flight,omitempty"`
+	Part     *evidence.Part `json:"part,omitempty"` // done
+	// done: as the generator ran it, by its own clock; nil if it had no part
+	Phase *evidence.Phase `json:"phase,omitempty"`
+	Ping  int             `json:"ping,omitempty"` // number of a ping, and of the pong that answers it
+	Came  int64           `json:"came_ns,omitempty"`
+	Left  int64           `json:"left_ns,omitempty"`
 }
 
 // Hello says who a generator is.
 type Hello struct {
 	Protocol    int               `json:"protocol"`
-	Version     string            `json:"version"` // of the program
+	Version     string            `json:"version"` // version of the program
 	Environment map[string]string `json:"environment"`
 }
 
-// Plan is everything that the requests of a run are made of.
+// Plan has everything from which the requests of a run are made.
 type Plan struct {
 	Protocol int               `json:"protocol"`
 	Version  string            `json:"version"`
-	Run      string            `json:"run"` // drawn for the run
+	Run      string            `json:"run"` // random id of the run
 	Index    int               `json:"index"`
 	Of       int               `json:"of"`
-	Case     []byte            `json:"case"` // YAML, with all overrides
+	Case     []byte            `json:"case"` // the case in YAML, with all overrides
 	Prompts  []byte            `json:"prompts"`
 	Files    map[string][]byte `json:"files,omitempty"`
 	Profile  string            `json:"profile"`
 	Seed     int64             `json:"seed"`
 	Target   Target            `json:"target"`
-	Tracing  string            `json:"tracing,omitempty"` // URL of the collector of its requests' traces; empty: none
+	// URL of the collector for traces of its requests; empty: none
+	Tracing string `json:"tracing,omitempty"`
 }
 
-// Target is how to reach the server under test, and in which form it takes requests.
+// Target says how to reach the server under test, and which form of requests it accepts.
 type Target struct {
 	URL     string             `json:"url"`
 	Model   string             `json:"model"`
@@ -95,13 +98,13 @@ type Target struct {
 	Route   string             `json:"route,omitempty"`
 	HTTP2   bool               `json:"http2,omitempty"`
 	LeftOut []evidence.LeftOut `json:"left_out,omitempty"`
-	// tokens that the server's tokenizer makes of a word of made-up texts
+	// tokens per word of generated texts, by the server's tokenizer
 	PerWord float64 `json:"per_word,omitempty"`
 }
 
-// Prepare says which load is next: a phase of the case, or a round or a step of one.
+// Prepare says which load is next: a phase of the case, or one round or step of a phase.
 type Prepare struct {
-	Index       int             `json:"index"` // of the phase in the profile
+	Index       int             `json:"index"` // index of the phase in the profile
 	Phase       testcases.Phase `json:"phase"`
 	From        int             `json:"from"` // number of its first request
 	Requests    int             `json:"requests"`
@@ -109,17 +112,17 @@ type Prepare struct {
 	MaxDuration time.Duration   `json:"max_ns"`
 }
 
-// Bounds of what is taken from the other side, in bytes.
+// Bounds of what is accepted from the other side, in bytes.
 const (
-	maxGreeting = 4 << 10   // before the key is proven
-	maxMessage  = 64 << 10  // of a generator, beside evidence
-	maxPlan     = 128 << 20 // of a coordinator: traffic files are most of it
+	maxGreeting = 4 << 10   // before the proof of the key
+	maxMessage  = 64 << 10  // a message of a generator, other than evidence
+	maxPlan     = 128 << 20 // a plan, which may contain traffic files
 	maxEvidence = evidence.MaxLine + flushBytes
 
-	maxReason = 1000 // shown of the other side's words
+	maxReason = 1000 // bytes of a reason that are kept
 )
 
-// encode writes a message, which holds nothing that has no JSON.
+// encode writes a message. A Message can always be written as JSON.
 func encode(m *Message) []byte {
 	data, err := json.Marshal(m)
 	if err != nil {

@@ -7,18 +7,19 @@ import (
 	"time"
 )
 
-// flushBytes is how much evidence goes into one frame, so that an answer to a ping waits behind no more, and mostWaits
-// how much may wait to be sent: a second of ten thousand requests.
+// flushBytes is the size of a frame of evidence, so that the answer to a ping never waits for more. mostWaits bounds
+// the evidence that waits to be sent: that of ten thousand requests.
 const (
 	flushBytes = 64 << 10
 	mostWaits  = 64 << 20
 )
 
-// errSlow is why evidence is not sent: the other side, or the network, takes less than the load makes.
+// errSlow says that evidence cannot be sent, because the network or the other side is slower than the load produces
+// it.
 var errSlow = errors.New("the connection is too slow for the evidence")
 
-// outbox is what waits to be sent over a connection. Messages overtake evidence, but for those that must come after
-// it. One goroutine writes, so that nobody else waits for the network.
+// outbox has what waits to be sent over a connection. Messages are sent before evidence, except those that must come
+// after it. One goroutine writes, so that no other one waits for the network.
 type outbox struct {
 	mu     sync.Mutex
 	more   sync.Cond
@@ -34,7 +35,7 @@ func newOutbox() *outbox {
 	return o
 }
 
-// send queues a message ahead of evidence.
+// send queues a message to be sent before evidence.
 func (o *outbox) send(m *Message) {
 	b := appendFrame(nil, frameMessage, encode(m))
 	o.mu.Lock()
@@ -43,7 +44,7 @@ func (o *outbox) send(m *Message) {
 	o.more.Signal()
 }
 
-// sendLast queues a message behind the evidence that waits.
+// sendLast queues a message to be sent after the evidence that waits.
 func (o *outbox) sendLast(m *Message) {
 	b := appendFrame(nil, frameMessage, encode(m))
 	o.mu.Lock()
@@ -52,7 +53,7 @@ func (o *outbox) sendLast(m *Message) {
 	o.more.Signal()
 }
 
-// evidence queues lines, or says that too many wait.
+// evidence queues lines. It returns errSlow if too many wait.
 func (o *outbox) evidence(lines []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -65,7 +66,7 @@ func (o *outbox) evidence(lines []byte) error {
 	return nil
 }
 
-// close ends write once everything has been sent.
+// close lets write end when everything has been sent.
 func (o *outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -73,7 +74,7 @@ func (o *outbox) close() {
 	o.more.Broadcast()
 }
 
-// next takes the frame to be written; ok is false at the end.
+// next takes the next frame, and waits for one if there is none. ok is false when the outbox is closed and empty.
 func (o *outbox) next() (b []byte, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -92,8 +93,8 @@ func (o *outbox) next() (b []byte, ok bool) {
 	return b, true
 }
 
-// write sends what is queued until the outbox is closed or the connection fails. A part that takes longer than silence
-// ends it.
+// write sends what is queued, until the outbox is closed and empty or the connection fails. It fails if sending
+// flushBytes takes longer than silence.
 func (o *outbox) write(c net.Conn, silence time.Duration) error {
 	for {
 		b, ok := o.next()
@@ -113,7 +114,7 @@ func (o *outbox) write(c net.Conn, silence time.Duration) error {
 	}
 }
 
-// drained says that nothing waits.
+// drained says whether nothing waits to be sent.
 func (o *outbox) drained() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

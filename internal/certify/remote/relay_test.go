@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// relay takes a connection with a certificate of its own and passes everything on over another one.
+// relay accepts a connection with a certificate of its own, and passes everything on over another connection.
 func relay(raw net.Conn, to string) {
 	certificate, err := ownCertificate()
 	if err != nil {

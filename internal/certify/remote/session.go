@@ -13,53 +13,55 @@ import (
 )
 
 const (
-	// emitEvery is how long evidence is collected before it is sent, and statusEvery how often requests in flight are
-	// told: resources are sampled as often.
+	// emitEvery is how long evidence is collected before it is sent. statusEvery is how often the number of requests
+	// in flight is sent, which is as often as resources are sampled.
 	emitEvery   = 100 * time.Millisecond
 	statusEvery = 100 * time.Millisecond
 
-	// mostGuests bounds the connections whose key is not proven yet.
+	// mostGuests bounds the connections that have not proven the key yet.
 	mostGuests = 16
 
-	// endsWithin is how long a session may take to stop its load and to send what it has when it is over.
+	// endsWithin is how long a session may take at its end to send its remaining evidence.
 	endsWithin = time.Second
 )
 
-// Worker makes the load of one run on a generator. Its methods are called in turn, Run at most once for each Prepare.
+// Worker makes the load of one run on a generator. Its methods are not called at the same time, except InFlight. Run
+// is called at most once after each Prepare.
 type Worker interface {
-	// Accept takes the plan, and gives the digest of what it made of it.
+	// Accept sets the plan, and returns the digest of what the worker made of it.
 	Accept(ctx context.Context, p *Plan) (digest string, err error)
-	// Check looks whether this machine can make the load, and emits what it found.
+	// Check checks whether this machine can make the load, and emits the results.
 	Check(ctx context.Context)
-	// Prepare gets ready for a phase, and gives the digest of its part of the schedule.
+	// Prepare prepares a phase, and returns the digest of the worker's part of the schedule.
 	Prepare(ctx context.Context, x *Prepare) (digest string, err error)
-	// Run makes the load of the phase from an instant of the session's clock; nil: it has no part in it.
+	// Run makes the load of the phase, from an instant of the session's clock on. It returns nil if the worker has no
+	// part in the phase.
 	Run(ctx context.Context, start int64) *evidence.Phase
-	// InFlight is how many requests are under way.
+	// InFlight is the number of requests in flight.
 	InFlight() int
 	// Close ends the run.
 	Close()
 }
 
-// Guest is what a session offers its worker.
+// Guest is the session as its worker sees it.
 type Guest interface {
 	Now() int64            // the session's clock, in nanoseconds
 	Emit(e evidence.Event) // sends evidence
 }
 
-// ServerOptions say how a generator takes part in runs.
+// ServerOptions configure a generator.
 type ServerOptions struct {
 	Key         []byte
-	Certificate *tls.Certificate // nil: one that it makes for itself
+	Certificate *tls.Certificate // nil: a self-signed one
 	Hello       Hello
 	Now         func() int64 // the clock of the sessions, in nanoseconds
 	Worker      func(Guest) Worker
-	Note        func(string) // told what happens
-	Once        bool         // ends after the first run
-	Keep        bool         // the worker keeps evidence that cannot be sent
+	Note        func(string) // called with a line for each event, for a log
+	Once        bool         // end after the first run
+	Keep        bool         // the worker keeps a record of its own, so evidence that cannot be sent is not lost
 }
 
-// Serve takes part in one run after another until ctx ends. A run that is under way then is broken off.
+// Serve takes part in one run after another until ctx ends. A run that is under way then is ended.
 func Serve(ctx context.Context, l net.Listener, o ServerOptions) error {
 	if o.Certificate == nil {
 		own, err := ownCertificate()
@@ -90,14 +92,14 @@ func Serve(ctx context.Context, l net.Listener, o ServerOptions) error {
 	}
 }
 
-// server is a generator that listens.
+// server is a generator that accepts connections.
 type server struct {
 	o      ServerOptions
 	guests chan struct{}
 	busy   sync.Mutex
 }
 
-// serve takes part in a run; ran is false where there was none.
+// serve handles a connection. ran says whether there was a run.
 func (s *server) serve(ctx context.Context, raw net.Conn) (ran bool) {
 	defer raw.Close()
 	select {
@@ -132,7 +134,7 @@ type session struct {
 
 	mu      sync.Mutex
 	machine *generator
-	cancel  context.CancelFunc // of what is under way
+	cancel  context.CancelFunc // cancels what is under way
 	ended   bool
 
 	worker Worker
@@ -144,7 +146,7 @@ type session struct {
 
 	lines   sync.Mutex
 	batch   []byte
-	waiting int // events in batch
+	waiting int // number of events in batch
 	unsent  int
 }
 
@@ -163,7 +165,7 @@ func (x *session) run(ctx context.Context) {
 	all.Go(func() { x.tick(ctx) })
 	all.Go(func() { x.read(ctx) })
 	<-x.over
-	x.work.Wait() // it was cancelled
+	x.work.Wait() // it was canceled
 	x.flush()
 	if x.last != nil {
 		x.out.sendLast(x.last)
@@ -172,7 +174,7 @@ func (x *session) run(ctx context.Context) {
 	for end := time.Now().Add(endsWithin); !x.out.drained() && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
-	if x.out.drained() { // the other end reads what is under way, and closes
+	if x.out.drained() { // the other end reads the rest and closes the connection
 		_ = x.conn.SetDeadline(time.Now().Add(endsWithin))
 		if c, ok := x.conn.(*tls.Conn); ok {
 			_ = c.CloseWrite()
@@ -188,14 +190,14 @@ func (x *session) run(ctx context.Context) {
 	}
 }
 
-// locked asks the machine.
+// locked calls the state machine under the lock.
 func (x *session) locked(ask func() []do) []do {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return ask()
 }
 
-// read takes in what the coordinator says. Only a plan is large.
+// read handles the messages of the coordinator. Only a plan may be large.
 func (x *session) read(ctx context.Context) {
 	most := maxPlan
 	for {
@@ -221,7 +223,7 @@ func (x *session) read(ctx context.Context) {
 	}
 }
 
-// tick sends what was collected, and lets the machine know the time.
+// tick sends the collected evidence, and tells the state machine the time.
 func (x *session) tick(ctx context.Context) {
 	tick := time.NewTicker(emitEvery)
 	defer tick.Stop()
@@ -244,7 +246,7 @@ func (x *session) tick(ctx context.Context) {
 	}
 }
 
-// apply does what it decided.
+// apply carries out the state machine's decisions.
 func (x *session) apply(ctx context.Context, list []do) {
 	for _, d := range list {
 		switch {
@@ -286,7 +288,7 @@ func (x *session) apply(ctx context.Context, list []do) {
 	}
 }
 
-// begin does something beside the loop.
+// begin runs work in a goroutine of its own.
 func (x *session) begin(ctx context.Context, work func(context.Context) []do) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -332,14 +334,14 @@ func (x *session) load(ctx context.Context, start int64) []do {
 	return x.locked(func() []do { return x.machine.ended(part, phase) })
 }
 
-// Now is the session's clock.
+// Now is the time of the session's clock, in nanoseconds.
 func (x *session) Now() int64 { return x.o.Now() }
 
-// Emit sends evidence with what else there is within emitEvery.
+// Emit sends evidence within emitEvery, together with other evidence.
 func (x *session) Emit(e evidence.Event) {
 	line, err := evidence.Encode(&e)
 	if err != nil {
-		line = nil // it is missing then, and the record shows how many are
+		line = nil // the event is missing then, and the record shows how many are
 	}
 	x.lines.Lock()
 	x.batch = append(x.batch, line...)
@@ -351,8 +353,8 @@ func (x *session) Emit(e evidence.Event) {
 	}
 }
 
-// flush queues what was collected. Where too much waits already it is left out, if the worker keeps it; else the
-// session ends, for a record with holes is worth nothing.
+// flush queues the collected evidence. If too much waits already, the evidence is not sent if the worker keeps it.
+// Otherwise the session ends, because an incomplete record is useless.
 func (x *session) flush() {
 	x.lines.Lock()
 	defer x.lines.Unlock()

@@ -16,7 +16,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// FuzzFrame: whatever comes over a connection is read within its bounds, or refused.
+// FuzzFrame: whatever arrives on a connection is read within its bounds, or refused.
 func FuzzFrame(f *testing.F) {
 	f.Add(appendFrame(nil, frameMessage, encode(&Message{Kind: KindPing, Ping: 3})))
 	f.Add(appendFrame(nil, frameEvidence, []byte("{}\n")))
@@ -91,7 +91,7 @@ func pair(t *testing.T, mine, theirs []byte) (near, far error) {
 	return near, far
 }
 
-// TestBothEndsProveTheKey: neither end takes part without the other's key, and the key itself does not cross the wire.
+// TestBothEndsProveTheKey: neither end accepts the other without its key, and the key itself is never sent.
 func TestBothEndsProveTheKey(t *testing.T) {
 	key := []byte("a key of sixteen")
 	if near, far := pair(t, key, key); near != nil || far != nil {
@@ -105,8 +105,8 @@ func TestBothEndsProveTheKey(t *testing.T) {
 	}
 }
 
-// TestNobodyStandsBetween: who takes the connection and makes one of his own to the generator cannot pass the proofs
-// on, since they hold for one connection only.
+// TestNobodyStandsBetween: an attacker who accepts the connection and opens another one to the generator cannot pass
+// on the proofs, because they are valid for one connection only.
 func TestNobodyStandsBetween(t *testing.T) {
 	key := []byte("a key of sixteen")
 	own, err := ownCertificate()
@@ -154,7 +154,8 @@ func TestNobodyStandsBetween(t *testing.T) {
 	}
 }
 
-// TestEvidenceWaitsBehindMessages: an answer to a ping does not wait for evidence, and what must come last does.
+// TestEvidenceWaitsBehindMessages: the answer to a ping does not wait for evidence, and a message that must come last
+// does.
 func TestEvidenceWaitsBehindMessages(t *testing.T) {
 	o := newOutbox()
 	if err := o.evidence([]byte("1\n")); err != nil {
@@ -186,8 +187,8 @@ func TestEvidenceWaitsBehindMessages(t *testing.T) {
 	t.Error("evidence waits without bound")
 }
 
-// TestDurationsStayAsTheyWere: a request's times are moved by one offset, those that did not happen stay 0, and an
-// event waits for the comparison after it.
+// TestDurationsStayAsTheyWere: all times of a request are moved by the same offset, times that did not happen stay 0,
+// and an event waits for a later comparison.
 func TestDurationsStayAsTheyWere(t *testing.T) {
 	var got []evidence.Event
 	f := NewFold(3, func(e evidence.Event) { got = append(got, e) })
@@ -227,7 +228,7 @@ func TestDurationsStayAsTheyWere(t *testing.T) {
 	}
 }
 
-// TestCertificates: a coordinator that is told who signs the generators' certificates takes no other, whatever the
+// TestCertificates: a coordinator that knows who signs the generators' certificates accepts no others, whatever the
 // key.
 func TestCertificates(t *testing.T) {
 	key := []byte("a key of sixteen")

@@ -8,10 +8,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// Arrivals makes the schedule of an open phase with stages or gamma gaps: a process of rate 1 is drawn, scaled so that
-// it has as many arrivals as the stages have on average, and laid along them (time is warped by the cumulated rate).
-// So the offered rate is what the case asks for, and not off by the luck of the draw. rate and length stand for one
-// stage where the phase has none.
+// Arrivals makes the schedule of an open phase with stages or gamma gaps. It draws a process with as many arrivals as
+// the stages have on average, and maps it to times by the cumulative rate. So the offered rate is exactly what the
+// case asks for, and does not vary with the draw. If the phase has no stages, it is one stage with the given rate. The
+// result is sorted.
 func Arrivals(seed uint64, ph testcases.Phase, rate float64) []time.Duration {
 	stages := ph.Stages
 	if len(stages) == 0 {
@@ -25,7 +25,7 @@ func Arrivals(seed uint64, ph testcases.Phase, rate float64) []time.Duration {
 	n := max(int(math.Round(total)), 1)
 	at := unit(seed, n, ph)
 	out := make([]time.Duration, n)
-	var before, begin float64 // arrivals and seconds before the stage
+	var before, begin float64 // arrivals and seconds before the current stage
 	k := 0
 	for i, x := range at {
 		x *= total
@@ -38,7 +38,7 @@ func Arrivals(seed uint64, ph testcases.Phase, rate float64) []time.Duration {
 	return out
 }
 
-// unit gives n rising arrivals in [0, 1).
+// unit draws n arrivals in [0, 1), sorted.
 func unit(seed uint64, n int, ph testcases.Phase) []float64 {
 	out := make([]float64, n)
 	if ph.Arrivals == testcases.ArrivalsConstant {
@@ -65,7 +65,7 @@ func unit(seed uint64, n int, ph testcases.Phase) []float64 {
 	return out
 }
 
-// within is how many seconds into a stage its rate has added up to x arrivals.
+// within is the number of seconds into a stage after which its cumulative rate reaches x arrivals.
 func within(s testcases.Stage, x float64) float64 {
 	slope := (s.End() - s.RPS) / s.DurationS
 	x = max(x, 0)
@@ -73,5 +73,5 @@ func within(s testcases.Stage, x float64) float64 {
 	if s.RPS+root == 0 {
 		return 0
 	}
-	return min(2*x/(s.RPS+root), s.DurationS) // the quadratic's root in the form that loses no digits
+	return min(2*x/(s.RPS+root), s.DurationS) // the root of the quadratic in the form without cancellation
 }

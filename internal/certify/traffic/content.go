@@ -9,7 +9,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// promptIn says where each format has its prompts.
+// promptIn says which fields of each format have the prompts.
 var promptIn = map[testcases.Format]string{
 	testcases.FormatJSONL:    "it from prompt, text, or the user's messages",
 	testcases.FormatShareGPT: "it from conversations, of what human or user says",
@@ -21,8 +21,7 @@ var promptIn = map[testcases.Format]string{
 	testcases.FormatAzure:    "lengths from the columns ContextTokens and GeneratedTokens",
 }
 
-// content is the content of a message: a text, or a list of parts as OpenAI's API has them, of which only texts can be
-// sent.
+// content is the content of a message: a text, or a list of parts as in OpenAI's API. Only parts of text are allowed.
 type content string
 
 // UnmarshalJSON reads either form.
@@ -47,7 +46,7 @@ func (c *content) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// plainly says in words what encoding/json says in Go's.
+// plainly rewrites an error of encoding/json without names of Go's types.
 func plainly(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if !errors.As(err, &wrong) {
@@ -63,7 +62,7 @@ func plainly(err error) error {
 		got = "a " + wrong.Value
 	}
 	if want == "" || wrong.Field == "" {
-		return fmt.Errorf("must be an object, is %s", got)
+		return fmt.Errorf("must be an object, got %s", got)
 	}
-	return fmt.Errorf("%s: must be %s, is %s", wrong.Field, want, got)
+	return fmt.Errorf("%s: must be %s, got %s", wrong.Field, want, got)
 }

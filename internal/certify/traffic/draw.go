@@ -7,8 +7,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// draw draws from a distribution; lo is the least value that makes sense. Values beyond the distribution's bounds are
-// drawn again, a hundred times at most, so that they do not pile up at the bounds.
+// draw draws from a distribution. lo is the smallest value that makes sense. A value beyond the distribution's bounds
+// is drawn again, a hundred times at most, so that values do not pile up at the bounds.
 func draw(rng *rand.Rand, d *testcases.Distribution, lo float64) float64 {
 	low, high := max(d.Min, lo), d.Max
 	if high <= 0 {
@@ -71,7 +71,7 @@ func zipf(rng *rand.Rand, s, n float64) float64 {
 
 // tokens draws a whole number of tokens or turns, at least 1.
 func tokens(rng *rand.Rand, d *testcases.Distribution) int {
-	if d.Shape == testcases.ShapeUniform { // every whole number from min to max as often as the others
+	if d.Shape == testcases.ShapeUniform { // every whole number from min to max is equally likely
 		lo := int(max(math.Ceil(d.Min), 1))
 		return lo + rng.IntN(max(int(d.Max)-lo+1, 1))
 	}

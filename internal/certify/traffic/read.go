@@ -18,30 +18,31 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// ErrFormat is matched by every error about the content of a file of traffic; the message names the record.
+// ErrFormat matches every error about the content of a traffic file. The message names the record.
 var ErrFormat = errors.New("invalid traffic file")
 
-// Bounds of what is read.
+// Bounds of a traffic file.
 const (
 	maxLine    = 16 << 20
-	maxText    = 4 << 20 // of one turn
+	maxText    = 4 << 20 // bytes of one turn
 	maxRecords = 2_000_000
 	maxTurns   = 1000
 	maxTokens  = 1 << 20
 )
 
-// Record is one entry of a file: a conversation's user turns, or the lengths of a trace's request.
+// Record is one entry of a file: the user's turns of a conversation, or the lengths of a trace's request.
 type Record struct {
 	System string
 	Turns  []string
-	Output int // most tokens of the answer; 0: not said
+	Output int // most tokens of the answer; 0 if the file does not say
 
 	At     float64 // traces: seconds after the first
 	Input  int     // traces: tokens of the prompt
 	Blocks []int64 // mooncake: ids of blocks of 512 tokens, which requests share
 }
 
-// Read reads a file. Entries without a user's turn, which published data sets have, are passed over. Errors match
+// Read reads a file. column names the column of prompts in a CSV file; "" is "prompt". It reads at most most records;
+// 0 means 2,000,000. Entries without a turn of the user, which published data sets contain, are skipped. Errors match
 // ErrFormat.
 func Read(format testcases.Format, column string, most int, data []byte) ([]Record, error) {
 	if !utf8.Valid(data) {
@@ -74,13 +75,13 @@ func Read(format testcases.Format, column string, most int, data []byte) ([]Reco
 	return out, nil
 }
 
-// Bounds of one entry: a conversation of thousands of turns, and nothing that is deep.
+// Bounds of one entry. They allow conversations of thousands of turns, but no deep nesting.
 const (
 	mostValues = 100_000
 	mostDepth  = 32
 )
 
-// entry is the union of the JSON formats' fields.
+// entry has the fields of all JSON formats.
 type entry struct {
 	Prompt       string    `json:"prompt"`
 	Text         string    `json:"text"`
@@ -103,7 +104,7 @@ type message struct {
 	Value   string  `json:"value"`
 }
 
-// readJSON reads one object a line, or one array of objects.
+// readJSON reads one object per line, or one array of objects.
 func readJSON(format testcases.Format, most int, data []byte) ([]Record, error) {
 	var out []Record
 	take := func(at string, raw []byte) error {
@@ -154,7 +155,7 @@ func readJSON(format testcases.Format, most int, data []byte) ([]Record, error) 
 	return out, nil
 }
 
-// record makes a record of an entry.
+// record converts an entry to a record.
 func (e *entry) record(format testcases.Format) (r Record, err error) {
 	if format == testcases.FormatMooncake {
 		return e.mooncake()
@@ -189,7 +190,7 @@ func (e *entry) record(format testcases.Format) (r Record, err error) {
 	return r, nil
 }
 
-// take keeps the user's side of a conversation: what the server says in it is its own.
+// take keeps the user's messages of a conversation. The server under test will give its own answers.
 func (r *Record) take(messages []message) {
 	for _, m := range messages {
 		switch strings.ToLower(m.Role + m.From) {
@@ -211,7 +212,7 @@ func length(name string, v float64) (int, error) {
 	return int(v), nil
 }
 
-// readCSV reads a table with a head line.
+// readCSV reads a table whose first line names the columns.
 func readCSV(format testcases.Format, column string, most int, data []byte) ([]Record, error) {
 	table := csv.NewReader(bytes.NewReader(data))
 	table.ReuseRecord, table.FieldsPerRecord = true, 0
@@ -265,7 +266,7 @@ func columns(at map[string]int, names ...string) ([]int, error) {
 	return out, nil
 }
 
-// rowReader makes a record of each row.
+// rowReader returns a function that converts a row to a record.
 func rowReader(format testcases.Format, column string, at map[string]int) (func([]string) (Record, error), error) {
 	if format.Trace() {
 		return traceReader(format, at)
@@ -295,7 +296,7 @@ func rowReader(format testcases.Format, column string, at map[string]int) (func(
 func whole(name, s string) (int, error) {
 	v, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
 	if err != nil {
-		return 0, fmt.Errorf("%s: must be a number, is %q", name, s)
+		return 0, fmt.Errorf("%s: must be a number, got %q", name, s)
 	}
 	return length(name, v)
 }

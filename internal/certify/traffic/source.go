@@ -9,39 +9,39 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// Source makes the sessions of a phase. Session n is the same whatever was made before it.
+// Source makes the sessions of a phase. Session n does not depend on which sessions were made before it.
 type Source struct {
 	spec    *testcases.Traffic
 	seed    uint64
 	records []Record
-	perWord float64 // tokens of a word of what is made up; 0: 1
+	perWord float64 // tokens per word of generated texts; 0: 1
 }
 
-// PerWord says how many tokens the server's tokenizer makes of a word of made-up texts, so that these get the lengths
-// that were drawn. Without it a word is one token.
+// PerWord sets how many tokens a word of generated texts has for the server's tokenizer, so that the texts get the
+// lengths that were drawn. The default is one token.
 func (s *Source) PerWord(tokens float64) { s.perWord = tokens }
 
-// MadeUp says that the prompts are made up, to lengths that are drawn or that a trace has.
+// MadeUp says whether the prompts are generated, with lengths that are drawn or come from a trace.
 func (s *Source) MadeUp() bool { return len(s.records) == 0 || s.spec.Format.Trace() }
 
-// words is how many words have so many tokens.
+// words is the number of words that have the given number of tokens.
 func (s *Source) words(tokens int) int { return Words(tokens, s.perWord) }
 
-// Session is a conversation: one request, or several of which each needs the answer to the one before it.
+// Session is a conversation: one request, or several, each of which needs the answer to the previous one.
 type Session struct {
-	Key    string // of the record that it is made of, for the record of the run
+	Key    string // names the entry of the file of which it is made, for the record of the run
 	System string
 	Turns  []Turn
 }
 
-// Turn is what a user asks.
+// Turn is one message of the user.
 type Turn struct {
 	Text      string
-	MaxTokens int           // 0: as the phase has it
-	Think     time.Duration // between the answer before it and this turn
+	MaxTokens int           // 0: that of the phase
+	Think     time.Duration // pause between the previous answer and this turn
 }
 
-// New makes a source. data is the file of the traffic, if it has one. Errors match ErrFormat.
+// New returns a source. data is the content of the traffic's file, if it has one. Errors match ErrFormat.
 func New(spec *testcases.Traffic, data []byte, seed uint64) (*Source, error) {
 	s := &Source{spec: spec, seed: seed}
 	if spec.File == "" {
@@ -54,11 +54,11 @@ func New(spec *testcases.Traffic, data []byte, seed uint64) (*Source, error) {
 	return s, nil
 }
 
-// Len is how many records the file has; 0 without a file.
+// Len is the number of records in the file; 0 without a file.
 func (s *Source) Len() int { return len(s.records) }
 
-// Schedule is when the requests of a trace arrive, at the traffic's scale, and no later than length where that is
-// above 0. What would come after a week is left out.
+// Schedule returns the arrivals of a trace's requests after the start, with time divided by the traffic's scale. If
+// length is positive, later arrivals are left out. So are those after a week.
 func (s *Source) Schedule(length time.Duration) []time.Duration {
 	scale := s.spec.Scale
 	if scale == 0 {
@@ -99,7 +99,7 @@ func (s *Source) Session(n int) Session {
 	return out
 }
 
-// recorded makes a session of a file's record.
+// recorded makes session n from record k of the file.
 func (s *Source) recorded(k, n int) Session {
 	r := &s.records[k]
 	out := Session{Key: fmt.Sprintf("%s/%d", s.spec.Format, k), System: r.System}
@@ -119,7 +119,8 @@ func (s *Source) recorded(k, n int) Session {
 	return out
 }
 
-// traced makes up the prompt of a trace's request. Requests share the blocks whose ids they share.
+// traced generates the prompt of a trace's request. Requests with the same ids of blocks have the same text in these
+// blocks.
 func (s *Source) traced(r *Record, n int) string {
 	var b strings.Builder
 	left := r.Input
@@ -131,7 +132,7 @@ func (s *Source) traced(r *Record, n int) string {
 	return b.String()
 }
 
-// madeUp makes a session of prompts made up to drawn lengths.
+// madeUp generates session n, with prompts of random lengths.
 func (s *Source) madeUp(rng *rand.Rand, n int) Session {
 	turns := 1
 	if s.spec.Turns != nil {
@@ -151,7 +152,8 @@ func (s *Source) madeUp(rng *rand.Rand, n int) Session {
 	return out
 }
 
-// prompt adds text of a length, of which the traffic's share is common to the group of n.
+// prompt adds a text of length tokens. The traffic's share of it, at the beginning, is common to the group of session
+// n.
 func (s *Source) prompt(b *strings.Builder, n, length int) {
 	length = s.words(length)
 	common := int(s.spec.Shared*float64(length) + 0.5)

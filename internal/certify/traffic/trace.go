@@ -13,10 +13,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// blockTokens is how many tokens a block of Mooncake's traces stands for.
+// blockTokens is the number of tokens in a block of Mooncake's traces.
 const blockTokens = 512
 
-// mooncake reads a line of Mooncake's traces: timestamp in milliseconds, lengths in tokens, ids of shared blocks.
+// mooncake converts a line of Mooncake's traces: a timestamp in milliseconds, lengths in tokens, and ids of shared
+// blocks.
 func (e *entry) mooncake() (r Record, err error) {
 	if e.Timestamp == nil || e.Input == nil || e.Output == nil {
 		return r, errors.New("needs timestamp, input_length and output_length")
@@ -36,7 +37,7 @@ func (e *entry) mooncake() (r Record, err error) {
 	return r, r.checkTime()
 }
 
-// maxTime is ten years in seconds: a later time is wrong.
+// maxTime is ten years in seconds. Times beyond ten times that are taken for errors.
 const maxTime = 10 * 365 * 86400
 
 func (r *Record) checkTime() error {
@@ -70,7 +71,7 @@ func traceReader(format testcases.Format, at map[string]int) (func([]string) (Re
 	}, nil
 }
 
-// moment reads a time: seconds, or Azure's date and time of day.
+// moment reads a time in seconds, or for Azure a date with the time of day.
 func moment(format testcases.Format, s string) (float64, error) {
 	s = strings.TrimSpace(s)
 	if format == testcases.FormatAzure {
@@ -85,13 +86,13 @@ func moment(format testcases.Format, s string) (float64, error) {
 	}
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-		return 0, fmt.Errorf("timestamp: must be a number of seconds, is %q", s)
+		return 0, fmt.Errorf("timestamp: must be a number of seconds, got %q", s)
 	}
 	return v, nil
 }
 
-// sortTrace brings requests into the order of their times, which count from the first. Requests of no length, which
-// failed when the trace was taken, get one token.
+// sortTrace sorts requests by time, and makes times count from the first. Requests without a length, which failed when
+// the trace was recorded, get one token.
 func sortTrace(list []Record) {
 	slices.SortStableFunc(list, func(a, b Record) int { return cmp.Compare(a.At, b.At) })
 	first := list[0].At

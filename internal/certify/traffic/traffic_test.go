@@ -12,7 +12,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// Two records in the public shape of each format.
+// Two records in each public format.
 var samples = map[testcases.Format]string{
 	testcases.FormatJSONL: `{"prompt":"one","max_tokens":7}
 
@@ -63,7 +63,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestContentMayBeParts: OpenAI's messages have their content as a text or as parts.
+// TestContentMayBeParts: the content of OpenAI's messages is a text or a list of parts.
 func TestContentMayBeParts(t *testing.T) {
 	got, err := Read(testcases.FormatJSONL, "", 0, []byte(`{"messages":[{"role":"system","content":"Be brief."},`+
 		`{"role":"user","content":[{"type":"text","text":"What is "},{"type":"text","text":"this?"}]},`+
@@ -83,9 +83,9 @@ func TestBadFilesNameTheRecord(t *testing.T) {
 		{testcases.FormatJSONL, "{\"prompt\":\"a\"}\n{", "line 2"},
 		{testcases.FormatJSONL, `{"prompt":"a","max_tokens":-1}`, "max_tokens: must be between 0"},
 		{testcases.FormatJSONL, `{"other":1}`, "takes it from prompt, text, or the user's messages"},
-		{testcases.FormatJSONL, `{"prompt":5}`, "line 1: prompt: must be text, is a number"},
-		{testcases.FormatJSONL, `{"messages":{"role":"user"}}`, "messages: must be a list, is an object"},
-		{testcases.FormatJSONL, `["a"]`, "record 1: must be an object, is text"},
+		{testcases.FormatJSONL, `{"prompt":5}`, "line 1: prompt: must be text, got a number"},
+		{testcases.FormatJSONL, `{"messages":{"role":"user"}}`, "messages: must be a list, got an object"},
+		{testcases.FormatJSONL, `["a"]`, "record 1: must be an object, got text"},
 		{testcases.FormatJSONL, `{"messages":[{"role":"user","content":5}]}`, "content: must be a text, or a list"},
 		{testcases.FormatJSONL, `{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]}`,
 			`content: a part of type "image_url"`},
@@ -135,7 +135,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// Means of 20,000 draws lie within four standard errors of what the distribution is defined to have.
+// Means of 20,000 draws are within four standard errors of the distribution's mean.
 func TestDistributionsHaveTheirMeans(t *testing.T) {
 	zipf := func(s float64, n int) (mean, sd float64) {
 		sum, first, second := 0.0, 0.0, 0.0
@@ -213,7 +213,7 @@ func TestStagesOfferTheirRates(t *testing.T) {
 	}
 }
 
-// The gaps' coefficient of variation is 1/√k.
+// The coefficient of variation of the gaps is 1/√k.
 func TestGammaArrivalsAreAsBurstyAsAskedFor(t *testing.T) {
 	for _, k := range []float64{0.25, 1, 4} {
 		ph := testcases.Phase{Arrivals: testcases.ArrivalsGamma, Burstiness: k, DurationS: 400}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// words are common ones that tokenizers of today know as one token each with the space before them: as many words are
-// nearly as many tokens, whatever the server's tokenizer. What it counts is in the record.
+// words are common English words. Today's tokenizers have one token for each of them with the space before it, so the
+// number of words is close to the number of tokens for any server. The record has what the server counts.
 var words = strings.Fields(`time year people way day man thing woman life child world school state family student group
 country problem hand part place case week company system program question work government number night point home water
 room mother area money story fact month lot right study book eye job word business issue side kind head house service
@@ -18,8 +18,8 @@ ask seem feel try leave call about after all also and any as at because but by c
 into it just like make many more most no not now of on one only or our out over say she so some than that the their
 them then there these they this to two up us very we well what when which who will with would year you your`)
 
-// text makes up n tokens of text from the stream of words that the two numbers name: a shorter text of a stream is the
-// start of a longer one.
+// text adds n words to b, drawn from the random stream that seed and stream identify. A shorter text of a stream is
+// the beginning of a longer one.
 func text(b *strings.Builder, seed, stream uint64, n int) {
 	rng := rand.New(rand.NewPCG(seed, stream))
 	for range n {
@@ -30,14 +30,15 @@ func text(b *strings.Builder, seed, stream uint64, n int) {
 	}
 }
 
-// Text makes up a text of so many words, each a token for most tokenizers, the same for the same seed and stream.
+// Text generates a text of n words, each of which is one token for most tokenizers. The same seed and stream give the
+// same text.
 func Text(seed, stream uint64, n int) string {
 	var b strings.Builder
 	text(&b, seed^0x74657874, stream, n)
 	return b.String()
 }
 
-// Words is how many words have so many tokens, where a word has perWord of them; 0 stands for 1.
+// Words is the number of words that have the given number of tokens, if a word has perWord tokens. perWord 0 means 1.
 func Words(tokens int, perWord float64) int {
 	if perWord <= 0 || tokens <= 0 {
 		return tokens

@@ -102,6 +102,9 @@ func tables(t *testing.T, root reflect.Type, dir string, extra map[string]string
 
 // capital makes the first letter of a sentence a capital one.
 func capital(s string) string {
+	if s == "" {
+		return ""
+	}
 	r, n := utf8.DecodeRuneInString(s)
 	if n < len(s) && strings.HasPrefix(s[n:], "_") {
 		return s // a name

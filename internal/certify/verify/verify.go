@@ -12,57 +12,61 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/certify/attest"
 	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
 
-// Files are what is checked.
+// Files are the files to be checked.
 type Files struct {
-	ReportName      string // file names without their folders, as the attestation has them
+	ReportName      string // file name without its folder, as in the attestation
 	Report          []byte
 	RecordName      string
 	Record          io.Reader
 	AttestationName string
-	Attestation     []byte // nil: there is none
+	Attestation     []byte // nil if there is none
 }
 
-// Signatory is somebody who must have signed, with any of some keys.
+// Signatory is a party whose signature is required, with any of its keys.
 type Signatory struct {
-	Name string // of the file that lists the keys
+	Name string // name of the file that lists the keys
 	Keys []attest.Key
 }
 
-// Result says what was found. Its JSON is what mixtral report verify --json prints.
+// Result is the result of Check. mixtral report verify --json prints it.
 type Result struct {
-	Verified    bool           `json:"verified"` // all of it: the derivation, and the signatures that were asked for
+	// the report follows from the record, and all required signatures are valid
+	Verified    bool           `json:"verified"`
 	Report      string         `json:"report"`
 	Events      string         `json:"events"`
 	EventCount  int            `json:"event_count"`
-	SHA256      string         `json:"events_sha256"` // of the uncompressed lines
-	Status      report.Verdict `json:"status"`        // the report's
+	SHA256      string         `json:"events_sha256"` // SHA-256 of the record's uncompressed lines
+	Status      report.Verdict `json:"status"`        // the status that the report states
 	Derived     report.Verdict `json:"derived_status"`
-	Missing     string         `json:"missing,omitempty"` // what a damaged record lacks
-	Differences []string       `json:"differences"`       // between the report and what its events give
+	Missing     string         `json:"missing,omitempty"` // what is missing in a damaged record
+	Differences []string       `json:"differences"`       // between the report and the one derived from the record
 	Signature   *Attestation   `json:"signature,omitempty"`
 
-	Again *report.Report `json:"-"` // what the events give
+	Again *report.Report `json:"-"` // the report derived from the record
 }
 
-// Attestation says what was found of the signatures.
+// Attestation is the result for the attestation and its signatures.
 type Attestation struct {
 	File     string   `json:"file,omitempty"`
-	Checked  bool     `json:"checked"` // somebody's key was given; without one nothing is known
+	Checked  bool     `json:"checked"` // keys were given; without keys no signature can be checked
 	Signers  []Signer `json:"signers,omitempty"`
-	Unknown  []string `json:"unknown,omitempty"`  // keys that the file names, and nobody gave
-	Problems []string `json:"problems,omitempty"` // why it is not accepted
+	Unknown  []string `json:"unknown,omitempty"`  // ids of keys in the attestation that were not given
+	Problems []string `json:"problems,omitempty"` // why the attestation is not accepted
 }
 
-// Signer is a key that signed.
+// Signer is a key whose signature is valid.
 type Signer struct {
 	KeyID string `json:"keyid"`
 	Name  string `json:"name,omitempty"`
 }
 
-// Check checks everything. An error is about files that cannot be read; what does not agree is in the result.
+// Check derives the report again from the record, compares the two, and checks the attestation if there is one or if
+// signatures are wanted. An error means that a file cannot be read; differences and wrong signatures are in the
+// result.
 func Check(ctx context.Context, f Files, wanted []Signatory) (*Result, error) {
 	r, err := report.Parse(f.Report)
 	if err != nil {
@@ -74,7 +78,8 @@ func Check(ctx context.Context, f Files, wanted []Signatory) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err = io.Copy(io.Discard, file); err != nil { // what may lie behind the record's end is part of the file
+	// data after the record's end is part of the file, so the hash covers it
+	if _, err = io.Copy(io.Discard, file); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.RecordName, err)
 	}
 	out := &Result{Report: f.ReportName, Events: f.RecordName, EventCount: d.Record.Count, Status: r.Status,
@@ -99,7 +104,7 @@ func Check(ctx context.Context, f Files, wanted []Signatory) (*Result, error) {
 	return out, nil
 }
 
-// signatures checks an attestation: what it says of the files, and who signed that.
+// signatures checks whether an attestation is about these files, and who signed it.
 func signatures(ctx context.Context, f Files, of attest.Files, wanted []Signatory) *Attestation {
 	a := &Attestation{File: f.AttestationName, Checked: len(wanted) > 0}
 	if f.Attestation == nil {
@@ -135,7 +140,7 @@ func signatures(ctx context.Context, f Files, of attest.Files, wanted []Signator
 	return a
 }
 
-// missing says what a damaged record lacks of what its report was made from; it is empty for one that is whole.
+// missing says what a damaged record lacks in comparison with its report; "" for a complete record.
 func missing(r *report.Report, d *judge.Derived) string {
 	rec := d.Record
 	var parts []string
@@ -146,7 +151,8 @@ func missing(r *report.Report, d *judge.Derived) string {
 		parts = append(parts, fmt.Sprintf("lines that cannot be read: %d", rec.Lost))
 	}
 	if rec.Count < r.Evidence.Events {
-		parts = append(parts, fmt.Sprintf("%d of %d events are there", rec.Count, r.Evidence.Events))
+		parts = append(parts, fmt.Sprintf("%d of %s there", rec.Count,
+			noun.Of(r.Evidence.Events, "event is", "events are")))
 	}
 	var phases []string
 	for _, p := range r.Phases {

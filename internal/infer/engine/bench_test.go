@@ -2,13 +2,13 @@ package engine
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
@@ -108,9 +108,9 @@ func BenchmarkGrammar(b *testing.B) {
 				elapsed = append(elapsed, more*took.Seconds()/heldTook.Seconds())
 				used = append(used, more*cpu.Seconds()/heldCPU.Seconds())
 			}
-			b.ReportMetric(median(free), "free-tok/s")
-			b.ReportMetric(median(elapsed), "ratio")
-			b.ReportMetric(median(used), "cpu-ratio")
+			b.ReportMetric(stats.Median(free), "free-tok/s")
+			b.ReportMetric(stats.Median(elapsed), "ratio")
+			b.ReportMetric(stats.Median(used), "cpu-ratio")
 		})
 	}
 }
@@ -136,9 +136,4 @@ func round(b *testing.B, e *Engine, g *llm.Grammar) (tokens float64, took, cpu t
 	}
 	group.Wait()
 	return float64(n.Load()), time.Since(began), host.CPUTime() - used
-}
-
-func median(x []float64) float64 {
-	slices.Sort(x)
-	return x[len(x)/2]
 }

@@ -31,17 +31,7 @@ func TestGBNF(t *testing.T) {
 		{"names", "root ::= my-rule_2\nmy-rule_2 ::= \"\" \"x\"", []string{"x"}, []string{""}},
 		{"nullable", "root ::= a b\na ::= \"a\"?\nb ::= a{1,3}", []string{"", "a", "aaaa"}, []string{"aaaaa"}},
 	} {
-		g := compile(t, v, GBNF, test.source)
-		for _, text := range test.yes {
-			if !accepts(t, g, text) {
-				t.Errorf("%s: %q is missing", test.name, text)
-			}
-		}
-		for _, text := range test.not {
-			if accepts(t, g, text) {
-				t.Errorf("%s: %q is there", test.name, text)
-			}
-		}
+		hasOnly(t, compile(t, v, GBNF, test.source), test.name, test.yes, test.not)
 	}
 }
 
@@ -68,17 +58,7 @@ func TestLark(t *testing.T) {
 		{"alternatives on lines", "start: \"x\"\n  | \"a\"\n  | \"b\" \"c\"\n\nother: | \"z\"\n", []string{"x", "a",
 			"bc"}, []string{"", "z"}},
 	} {
-		g := compile(t, v, EBNF, test.source)
-		for _, text := range test.yes {
-			if !accepts(t, g, text) {
-				t.Errorf("%s: %q is missing", test.name, text)
-			}
-		}
-		for _, text := range test.not {
-			if accepts(t, g, text) {
-				t.Errorf("%s: %q is there", test.name, text)
-			}
-		}
+		hasOnly(t, compile(t, v, EBNF, test.source), test.name, test.yes, test.not)
 	}
 }
 

@@ -42,6 +42,21 @@ func accepts(t testing.TB, g *Grammar, text string) bool {
 	return s.accept
 }
 
+// hasOnly checks that a grammar has the texts of yes and none of not.
+func hasOnly(t testing.TB, g *Grammar, name string, yes, not []string) {
+	t.Helper()
+	for _, text := range yes {
+		if !accepts(t, g, text) {
+			t.Errorf("%s: %q is not accepted", name, text)
+		}
+	}
+	for _, text := range not {
+		if accepts(t, g, text) {
+			t.Errorf("%s: %q is accepted", name, text)
+		}
+	}
+}
+
 // compile is Compile for a source that must be fine.
 func compile(t testing.TB, v *Vocabulary, kind Kind, source string) *Grammar {
 	t.Helper()

@@ -62,17 +62,7 @@ func TestLookAhead(t *testing.T) {
 		{`(?:(?=a)|b)[abc]`, []string{"a", "ba", "bb", "bc"}, []string{"b", "c", ""}},
 		{`(?i)^(?=.{1,3}$)\w+(?!B)[a-z]$`, []string{"ac", "xxA"}, []string{"a", "aB", "ab", "aaaa"}},
 	} {
-		g := compile(t, v, Regex, test.source)
-		for _, text := range test.yes {
-			if !accepts(t, g, text) {
-				t.Errorf("%s does not match %q", test.source, text)
-			}
-		}
-		for _, text := range test.not {
-			if accepts(t, g, text) {
-				t.Errorf("%s matches %q", test.source, text)
-			}
-		}
+		hasOnly(t, compile(t, v, Regex, test.source), test.source, test.yes, test.not)
 	}
 }
 

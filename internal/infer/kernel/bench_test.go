@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
@@ -113,16 +114,11 @@ func benchCold(b *testing.B, typ quant.Type, workers, columns int) {
 		rates, ratios = append(rates, rate), append(ratios, 2*rate/(before+after))
 		before = after
 	}
-	rate := median(rates)
+	rate := stats.Median(rates)
 	b.ReportMetric(rate, "GB/s")
-	b.ReportMetric(100*median(ratios), "%read")
+	b.ReportMetric(100*stats.Median(ratios), "%read")
 	b.ReportMetric(2*rate*float64(columns)*float64(m.Cols)/float64(m.RowBytes()), "GOP/s")
 	b.ReportMetric(0, "ns/op")
-}
-
-func median(x []float64) float64 {
-	slices.Sort(x)
-	return x[len(x)/2]
 }
 
 // BenchmarkGEMM is a prefill: 512 columns times 512 × 4096 weights.
@@ -148,8 +144,8 @@ func BenchmarkGEMM(b *testing.B) {
 						func(int, int) { active.multiply(rounds) })
 					ratios = append(ratios, rate/peak)
 				}
-				b.ReportMetric(median(rates), "GOP/s")
-				b.ReportMetric(100*median(ratios), "%peak")
+				b.ReportMetric(stats.Median(rates), "GOP/s")
+				b.ReportMetric(100*stats.Median(ratios), "%peak")
 				b.ReportMetric(0, "ns/op")
 			})
 		}

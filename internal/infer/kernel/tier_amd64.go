@@ -52,7 +52,8 @@ var avx512 = func() tier {
 	t.mul, t.pack = tiles512.mul, packing512.panel
 	t.spreading = &spreading{multiply: multiplySpread512, block: spreadBlock2, curve: curve512, grid: gridSingle2}
 	if hasVBMI {
-		t.spreading = &spreading{multiply: multiplySpread512, block: spreadBlock512, curve: curveVBMI, grid: gridSingle512}
+		t.spreading = &spreading{multiply: multiplySpread512, block: spreadBlock512, curve: curveVBMI,
+			grid: gridSingle512}
 	}
 	t.quantise32, t.quantise256 = quantise32Vector512, quantise256Vector512
 	t.dot, t.scaleBy, t.addScaled, t.times, t.rope = dot512, scaleBy512, addScaled512, times512, rope512

@@ -3,6 +3,8 @@ package moe
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
@@ -188,9 +190,34 @@ func TokenSpec(f *gguf.File) (token.Spec, error) {
 	s.AddBOS = f.BoolOr("tokenizer.ggml.add_bos_token", true)
 	s.AddSpacePrefix = f.BoolOr("tokenizer.ggml.add_space_prefix", true)
 	s.Metaspace = f.StringOr(token.MetaspaceKey, "")
+	if err := s.SetFlags(func(key string) ([]int32, error) {
+		ids, err := f.Int32s(key)
+		if errors.Is(err, gguf.ErrMissing) {
+			return nil, nil
+		}
+		return ids, err
+	}); err != nil {
+		return s, fmt.Errorf("%w: %w", ErrModel, err)
+	}
+	flagsByName(f.StringOr("general.name", ""), &s)
 	s.Template = f.StringOr("tokenizer.chat_template", "")
 	s.ToolTemplate = f.StringOr("tokenizer.chat_template.tool_use", "")
 	return s, nil
+}
+
+// flagsByName gives the pieces of Phi-3's vocabulary their flags. GGUF has no key for these; llama.cpp goes by the
+// name of the model, too.
+func flagsByName(name string, s *token.Spec) {
+	name = strings.ToLower(name)
+	if s.Flags != nil || !strings.Contains(name, "phi-3") && !strings.Contains(name, "phi3") {
+		return
+	}
+	for id, typ := range s.Types {
+		if (typ == token.TypeControl || typ == token.TypeUserDefined) && id < len(s.Pieces) &&
+			!slices.Contains([]string{"<s>", "<unk>", "<|endoftext|>"}, s.Pieces[id]) {
+			s.SetFlag(int32(id), token.Flags{RStrip: true})
+		}
+	}
 }
 
 // endsOfTurn gives what ends an answer beside EOS: the ids that the file names, and the control pieces that mean

@@ -17,7 +17,25 @@ type addedToken struct {
 	ID      int32  `json:"id"`
 	Content string `json:"content"`
 	Special bool   `json:"special"`
+
+	LStrip     bool  `json:"lstrip"`
+	RStrip     bool  `json:"rstrip"`
+	SingleWord bool  `json:"single_word"`
+	Normalized *bool `json:"normalized"`
 }
+
+// flags says how the tokenizer finds it. Control tokens are found wherever a template writes them: some files have
+// them normalized by mistake, and the mark of an answer's end would be found at the beginning of a text alone.
+// normalized is what a file that does not say it means.
+func (a addedToken) flags(normalized bool) token.Flags {
+	if a.Normalized != nil {
+		normalized = *a.Normalized
+	}
+	return token.Flags{LStrip: a.LStrip, RStrip: a.RStrip, SingleWord: a.SingleWord,
+		Normalized: normalized && !a.control()}
+}
+
+func (a addedToken) control() bool { return a.Special || token.Marks(a.Content) }
 
 // addFromJSON takes over the added tokens of the tokenizer.json beside a tokenizer.model, and where it puts spaces:
 // transformers reads it first. found is false if there is none.
@@ -43,7 +61,7 @@ func (v *vocabulary) addFromJSON(dir string, most int) (found bool, err error) {
 		v.AddSpacePrefix, v.Metaspace = steps.prefix, steps.scheme
 	}
 	for _, a := range t.Added {
-		if err := v.add(a, most); err != nil {
+		if err := v.add(a, most, false); err != nil {
 			return true, fmt.Errorf("%w: %s: added_tokens: %w", ErrSource, filepath.Join(dir, name), err)
 		}
 	}
@@ -70,13 +88,16 @@ func (v *vocabulary) addTokens(dir string, decoder map[int32]addedToken, most in
 		for _, content := range slices.SortedFunc(maps.Keys(ids), func(a, b string) int {
 			return cmp.Or(cmp.Compare(ids[a], ids[b]), cmp.Compare(a, b))
 		}) {
-			if err := v.add(addedToken{ids[content], content, special[content]}, most); err != nil {
+			if err := v.add(addedToken{ID: ids[content], Content: content, Special: special[content]}, most,
+				true); err != nil {
 				return fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, name), err)
 			}
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(decoder)) {
-		if err := v.add(addedToken{id, decoder[id].Content, decoder[id].Special}, most); err != nil {
+		a := decoder[id]
+		a.ID = id
+		if err := v.add(a, most, true); err != nil {
 			return fmt.Errorf("%w: %s: added_tokens_decoder: %w", ErrSource,
 				filepath.Join(dir, "tokenizer_config.json"), err)
 		}
@@ -110,8 +131,9 @@ func specialTokens(dir string) (map[string]bool, error) {
 }
 
 // add puts an added token at its id, in place of the piece that the vocabulary has there: a fine-tune may give an id
-// another name. Ids between the vocabulary's end and it stay empty until fill.
-func (v *vocabulary) add(a addedToken, most int) error {
+// another name. Ids between the vocabulary's end and it stay empty until fill. normalized is what a token is that is
+// not special and does not say it: so it is in Transformers, in tokenizer.json all say it.
+func (v *vocabulary) add(a addedToken, most int, normalized bool) error {
 	switch {
 	case a.ID < 0 || int(a.ID) >= most:
 		return fmt.Errorf("id %d of %q is not below vocab_size %d", a.ID, bounded.Short(a.Content, 200), most)
@@ -121,11 +143,12 @@ func (v *vocabulary) add(a addedToken, most int) error {
 	for int(a.ID) >= len(v.Pieces) {
 		v.Pieces, v.Scores, v.Types = append(v.Pieces, ""), append(v.Scores, 0), append(v.Types, 0)
 	}
+	v.SetFlag(a.ID, a.flags(normalized))
 	if v.Pieces[a.ID] == a.Content && v.Types[a.ID] != token.TypeNormal && v.Types[a.ID] != 0 {
 		return nil // <unk>, <s> and </s> are listed, too
 	}
 	v.Pieces[a.ID], v.Scores[a.ID], v.Types[a.ID] = a.Content, token.AddedScore, token.TypeUserDefined
-	if a.Special || token.Marks(a.Content) {
+	if a.control() {
 		v.Scores[a.ID], v.Types[a.ID] = 0, token.TypeControl
 	}
 	return nil

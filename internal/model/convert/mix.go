@@ -83,8 +83,15 @@ func ParseMix(name string) (Mix, error) {
 	return m, nil
 }
 
-// MixOf gives the name for what a file says of itself in general.file_type; empty for what no mix here makes.
+// foreignMixes are those of llama.cpp whose files are read here and not made.
+var foreignMixes = map[uint32]string{19: "iq2_xxs", 20: "iq2_xs", 22: "iq3_xs", 23: "iq3_xxs", 24: "iq1_s",
+	26: "iq3_s", 27: "iq3_m", 28: "iq2_s", 29: "iq2_m", 31: "iq1_m"}
+
+// MixOf gives the name for what a file says of itself in general.file_type; empty for a number that no Mixtral has.
 func MixOf(fileType uint32) string {
+	if name, ok := foreignMixes[fileType]; ok {
+		return name
+	}
 	for name, m := range mixes {
 		if m.fileType == fileType {
 			return name
@@ -108,7 +115,7 @@ func (m Mix) Type(t Tensor, s shape, tied bool) quant.Type {
 	if !m.Pure {
 		typ = m.wanted(t.Kind, t.layer, s, tied)
 	}
-	return fit(typ, t.Dims[0], t.Kind == Output)
+	return fit(typ, t.Dims[0], t.Kind == Output && !m.Pure)
 }
 
 func (m Mix) wanted(kind Kind, layer int, s shape, tied bool) quant.Type {
@@ -130,7 +137,11 @@ func (m Mix) wanted(kind Kind, layer int, s shape, tied bool) quant.Type {
 		if eight {
 			return quant.Q8_0
 		}
-		return m.value(layer, s.layers, grouped)
+		typ := m.value(layer, s.layers, grouped)
+		if s.layers == 80 && s.heads != s.kvHeads && (typ == quant.Q3_K || typ == quant.Q4_K) {
+			return quant.Q5_K // Llama 2 70B and its merges: attn_v is an eighth of attn_q
+		}
+		return typ
 	case Attended:
 		return m.attended(eight)
 	case Down:

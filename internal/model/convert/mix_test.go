@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,45 +16,82 @@ import (
 
 // TestMixesAreLlamas: a file of a name is the same thing everywhere. testdata/mixes.txt is what llama-quantize chose.
 func TestMixesAreLlamas(t *testing.T) {
-	letters := map[quant.Type]byte{quant.Q2_K: '2', quant.Q3_K: '3', quant.Q4_K: '4', quant.Q5_K: '5',
-		quant.Q6_K: '6', quant.Q8_0: '8',
-		quant.Q4_0: 'o', quant.Q5_0: 'p', quant.F32: 'F', quant.F16: 'H'}
 	f, err := os.Open("testdata/mixes.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	lines := 0
+	compared, foreign := 0, map[string]bool{}
 	for s := bufio.NewScanner(f); s.Scan(); {
 		if strings.HasPrefix(s.Text(), "#") {
 			continue
 		}
 		var sh shape
-		var name, stem, want string
-		if _, err := fmt.Sscan(s.Text(), &sh.experts, &sh.layers, &sh.heads, &sh.kvHeads, &name, &stem,
-			&want); err != nil {
+		var width, ffn int
+		var tied, name, matrix string
+		if _, err := fmt.Sscan(s.Text(), &sh.experts, &sh.layers, &sh.heads, &sh.kvHeads, &width, &ffn, &tied, &name,
+			&matrix); err != nil {
 			t.Fatalf("%q: %v", s.Text(), err)
 		}
 		m, err := ParseMix(name)
 		if err != nil {
-			t.Fatal(err)
+			foreign[name] = true
+			continue
 		}
-		kind, ok := stems[stem]
+		for _, field := range strings.Fields(s.Text())[9:] {
+			stem, want, _ := strings.Cut(field, "=")
+			kind, ok := stems[stem]
+			if !ok {
+				t.Fatalf("no tensor is called %s", stem)
+			}
+			cols := width
+			if kind == Down {
+				cols = ffn
+			}
+			for layer, format := range perLayer(t, want, sh.layers) {
+				for _, weighted := range []bool{false, true} {
+					if matrix == "plain" && weighted || matrix == "weighted" && !weighted {
+						continue
+					}
+					m.weighted, m.Pure = weighted, matrix == "pure"
+					got := m.Type(Tensor{Dims: []int{cols, 256}, Kind: kind, layer: layer}, sh, tied == "tied")
+					if !strings.EqualFold(got.String(), format) {
+						t.Fatalf("%s %s: layer %d has %v", strings.Join(strings.Fields(s.Text())[:9], " "), stem,
+							layer,
+							got)
+					}
+					compared++
+				}
+			}
+		}
+	}
+	got, want := slices.Sorted(maps.Keys(foreign)), slices.Sorted(maps.Values(foreignMixes))
+	if !slices.Equal(got, want) {
+		t.Errorf("not written are %v, want %v", got, want)
+	}
+	if compared < 50000 {
+		t.Errorf("%d formats were compared", compared)
+	}
+}
+
+// perLayer spells out "q6_k*2,q4_k*3", or one format for all layers.
+func perLayer(t *testing.T, runs string, layers int) (all []string) {
+	t.Helper()
+	for _, run := range strings.Split(runs, ",") {
+		format, count, ok := strings.Cut(run, "*")
+		n, err := strconv.Atoi(count)
 		if !ok {
-			t.Fatalf("no tensor is called %s", stem)
+			n, err = layers, nil
 		}
-		var got []byte
-		for layer := range want {
-			got = append(got, letters[m.Type(Tensor{Dims: []int{256, 256}, Kind: kind, layer: layer}, sh, false)])
+		if err != nil {
+			t.Fatalf("%q: %v", runs, err)
 		}
-		if string(got) != want {
-			t.Errorf("%d experts: %s: %s: %s, llama-quantize chose %s", sh.experts, name, stem, got, want)
-		}
-		lines++
+		all = append(all, slices.Repeat([]string{format}, n)...)
 	}
-	if lines < 500 {
-		t.Errorf("%d lines were compared", lines)
+	if len(all) != layers {
+		t.Fatalf("%q is not for %d layers", runs, layers)
 	}
+	return all
 }
 
 func TestParseMix(t *testing.T) {

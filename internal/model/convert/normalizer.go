@@ -82,7 +82,9 @@ func (t *textSteps) read(member string, raw json.RawMessage, depth int) error {
 			t.prefix, t.scheme = true, s.Scheme
 		case s.Scheme == token.MetaspaceAlways, s.Scheme == "" && (s.Prefix == nil || *s.Prefix): // older
 			t.prefix, t.scheme = true, token.MetaspaceAlways
-		case s.Scheme != "" && s.Scheme != "never":
+		case s.Scheme == "", s.Scheme == token.MetaspaceNever:
+			t.scheme = token.MetaspaceNever
+		default:
 			return unknown("prepend_scheme " + quoted(s.Scheme))
 		}
 	default:

@@ -108,7 +108,8 @@ func parseTokenizerJSON(data []byte) (token.Spec, error) {
 				bounded.Short(a.Content, 200), a.ID, n)
 		}
 		s.Pieces[a.ID], s.Scores[a.ID], s.Types[a.ID] = a.Content, token.AddedScore, token.TypeUserDefined
-		if a.Special || token.Marks(a.Content) {
+		s.SetFlag(a.ID, a.flags(false))
+		if a.control() {
 			s.Scores[a.ID], s.Types[a.ID] = 0, token.TypeControl
 		}
 	}

@@ -3,6 +3,7 @@ package convert
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -126,8 +127,8 @@ func (v *vocabulary) readConfig(dir string, c *hfConfig, found bool) error {
 	if !found && t.Legacy != nil && !*t.Legacy { // what transformers makes of it has this scheme
 		v.Metaspace = token.MetaspaceFirst
 	}
-	if !v.AddSpacePrefix {
-		v.Metaspace = ""
+	if !v.AddSpacePrefix && v.Metaspace != "" {
+		v.Metaspace = token.MetaspaceNever
 	}
 	v.addEOS = t.AddEOS
 	return v.template(dir, t.Template)
@@ -226,8 +227,12 @@ func (v *vocabulary) set(w *gguf.Writer) error {
 	if v.Template != "" {
 		keys = append(keys, metadata{"tokenizer.chat_template", v.Template})
 	}
-	if v.Metaspace != "" {
+	flags := v.FlagLists()
+	if v.Metaspace != "" && (v.Metaspace != token.MetaspaceNever || len(flags) > 0) { // it matters to flags alone
 		keys = append(keys, metadata{token.MetaspaceKey, v.Metaspace})
+	}
+	for _, key := range slices.Sorted(maps.Keys(flags)) {
+		keys = append(keys, metadata{key, flags[key]})
 	}
 	if v.ToolTemplate != "" {
 		keys = append(keys, metadata{"tokenizer.chat_template.tool_use", v.ToolTemplate})

@@ -81,7 +81,7 @@ func TestSchemesOfSpaces(t *testing.T) {
 		{"", `{}`, "", true},
 		{"", `{"legacy":true}`, "", true},
 		{"", `{"legacy":false}`, token.MetaspaceFirst, true},
-		{"", `{"legacy":false,"add_prefix_space":false}`, "", false},
+		{"", `{"legacy":false,"add_prefix_space":false}`, token.MetaspaceNever, false},
 		{first, `{"legacy":true}`, token.MetaspaceFirst, true},
 		{always, `{"legacy":false}`, token.MetaspaceAlways, true},
 		{prepend, `{"legacy":false}`, "", true},

@@ -55,16 +55,16 @@ func Needle() Shape {
 func (s Shape) checkNeedle() error {
 	switch {
 	case s.Dim/s.Heads != needleHeadDim:
-		return &FieldError{"heads", fmt.Sprintf("%d of %d: the needle model has heads of %d", s.Heads, s.Dim/s.Heads,
-			needleHeadDim)}
+		return &FieldError{"heads", fmt.Sprintf("must be dim/%d in a needle model, got %d of dim %d", needleHeadDim,
+			s.Heads, s.Dim)}
 	case s.KVHeads != needleKVHeads:
-		return &FieldError{"kv-heads", fmt.Sprintf("%d: the needle model has %d", s.KVHeads, needleKVHeads)}
+		return &FieldError{"kv-heads", fmt.Sprintf("must be %d in a needle model, got %d", needleKVHeads, s.KVHeads)}
 	case s.Layers != 2:
-		return &FieldError{"layers", fmt.Sprintf("%d: the needle model has 2", s.Layers)}
+		return &FieldError{"layers", fmt.Sprintf("must be 2 in a needle model, got %d", s.Layers)}
 	case s.Vocab > 1<<12:
-		return &FieldError{"vocab", fmt.Sprintf("%d: the needle model has names for %d tokens", s.Vocab, 1<<12)}
+		return &FieldError{"vocab", fmt.Sprintf("must be at most %d in a needle model, got %d", 1<<12, s.Vocab)}
 	case s.Context > 1<<15:
-		return &FieldError{"context", fmt.Sprintf("%d: the needle model finds within %d tokens", s.Context, 1<<15)}
+		return &FieldError{"context", fmt.Sprintf("must be at most %d in a needle model, got %d", 1<<15, s.Context)}
 	}
 	return nil
 }

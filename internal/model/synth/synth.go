@@ -89,7 +89,7 @@ type FieldError struct {
 	Problem string
 }
 
-func (e *FieldError) Error() string { return e.Field + " " + e.Problem }
+func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
 // Validate checks that the shape is one that a file can hold and an engine can run. Its errors are *FieldError.
 func (s Shape) Validate() error {
@@ -103,23 +103,23 @@ func (s Shape) Validate() error {
 	}
 	for _, f := range fields {
 		if f.value < f.lo || f.value > f.hi {
-			return &FieldError{f.name, fmt.Sprintf("%d is outside %d to %d", f.value, f.lo, f.hi)}
+			return &FieldError{f.name, fmt.Sprintf("must be between %d and %d, got %d", f.lo, f.hi, f.value)}
 		}
 	}
 	if s.Dim%s.Heads != 0 || s.Dim/s.Heads%2 != 0 {
-		return &FieldError{"heads", fmt.Sprintf("%d does not divide dim %d into heads of even size", s.Heads, s.Dim)}
+		return &FieldError{"heads", fmt.Sprintf("must divide dim %d into heads of even size, got %d", s.Dim, s.Heads)}
 	}
 	if s.Heads%s.KVHeads != 0 {
-		return &FieldError{"kv-heads", fmt.Sprintf("%d does not divide the %d heads", s.KVHeads, s.Heads)}
+		return &FieldError{"kv-heads", fmt.Sprintf("must divide the %d heads, got %d", s.Heads, s.KVHeads)}
 	}
 	if !s.Type.Writable() {
-		return &FieldError{"type", fmt.Sprintf("%v cannot be written", s.Type)}
+		return &FieldError{"type", fmt.Sprintf("must be a format that can be written, got %v", s.Type)}
 	}
 	block := s.Type.BlockLen()
 	for _, f := range fields[:2] {
 		if f.value%block != 0 {
-			return &FieldError{f.name, fmt.Sprintf("%d is not a multiple of %d, which rows in %v need", f.value,
-				block, s.Type)}
+			return &FieldError{f.name, fmt.Sprintf("must be a multiple of %d for rows in %v, got %d", block,
+				s.Type, f.value)}
 		}
 	}
 	if s.Needle {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Callers holds the API keys in force and what each has used of its limits. The keys may change at any time; what a
-// key has used stays with its name. A nil Callers lets everybody in. All methods are safe for concurrent use.
+// Callers holds the API keys in force and what each has used of its limits. The keys may change at any time; the usage
+// is kept under the key's name. A nil Callers lets everybody in. All methods are safe for concurrent use.
 type Callers struct {
 	keys   atomic.Pointer[Keys]
 	quotas quotas
@@ -31,8 +31,9 @@ func NewCallers(k *Keys) *Callers {
 	return c
 }
 
-// OpenCallers reads a key file; see ParseKeys. Requests look whether it has changed, so that keys come and go without
-// a restart, also where nobody can send the process a signal. Errors of the file's content match ErrKeys.
+// OpenCallers reads a key file; see ParseKeys. Each request checks whether the file has changed, so keys can be added
+// and removed without a restart, even where nobody can send the process a signal. Errors about the file's content
+// match ErrKeys.
 func OpenCallers(path string, log *slog.Logger) (*Callers, error) {
 	f := &keyFile{path: path, log: log, watch: watch{paths: []string{path}}}
 	keys, err := f.load()
@@ -74,8 +75,8 @@ func (c *Callers) Identify(now time.Time, r *http.Request) (Caller, error) {
 	return Caller{Name: name, limits: limits}, err
 }
 
-// Enter lets a caller's request in, or says with a *QuotaError which limit it has reached. The grant, which may be
-// nil, is to be closed in either case.
+// Enter lets a caller's request in, or returns a *QuotaError that says which limit it has reached. The caller must
+// close the grant, which may be nil, in either case.
 func (c *Callers) Enter(now time.Time, who Caller) (*Grant, error) {
 	if c == nil {
 		return nil, nil
@@ -114,8 +115,8 @@ func (f *keyFile) read() (*Keys, error) {
 	return keys, nil
 }
 
-// changed gives the keys of a file that has changed and is valid, nil otherwise. A request does not wait for another
-// that reads.
+// changed returns the keys if the file has changed and is valid, and nil otherwise. A request does not wait while
+// another one reads the file.
 func (f *keyFile) changed(now time.Time) *Keys {
 	if !f.mu.TryLock() {
 		return nil
@@ -125,7 +126,7 @@ func (f *keyFile) changed(now time.Time) *Keys {
 		return nil
 	}
 	keys, err := f.read()
-	if err != nil { // it may be half written: then the next look will see another state
+	if err != nil { // it may be half written: the next check will see another state
 		f.log.Warn("the key file has changed and is not valid: the old keys stay", "error", err)
 		return nil
 	}

@@ -13,8 +13,8 @@ import (
 // ErrCertificate is matched by every error about a certificate and its key.
 var ErrCertificate = errors.New("invalid TLS certificate")
 
-// Certificate is a certificate with its key in two PEM files. Handshakes look whether the files have changed, so that
-// a renewed certificate counts without a restart; connections that are open stay.
+// Certificate is a certificate with its key in two PEM files. Each handshake checks whether the files have changed, so
+// a renewed certificate is used without a restart. Open connections keep the old one.
 type Certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
@@ -35,7 +35,7 @@ func LoadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, 
 	return c, c.Reload()
 }
 
-// Reload reads the files again. If they are not good, the old certificate stays.
+// Reload reads the files again. If they are not valid, the old certificate stays.
 func (c *Certificate) Reload() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,12 +54,12 @@ func (c *Certificate) load() error {
 	return nil
 }
 
-// current gives the certificate, after a look at the files if the last one was a while ago.
+// current returns the certificate. It checks the files first if the last check was a while ago.
 func (c *Certificate) current() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.watch.changed(c.now()) {
-		// A file may be half written, or its partner not yet: then the next look will see another state.
+		// One of the files may be half written, or not yet replaced: the next check will see another state.
 		if err := c.load(); err != nil {
 			c.log.Warn("the certificate has changed and is not valid: the old one stays", "error", err)
 		} else {
@@ -69,7 +69,7 @@ func (c *Certificate) current() *tls.Certificate {
 	return c.pair
 }
 
-// Leaf gives the certificate itself.
+// Leaf returns the server's own certificate, the first of the chain.
 func (c *Certificate) Leaf() *x509.Certificate { return c.current().Leaf }
 
 // TLSConfig gives the configuration of a server: TLS 1.2 or newer, HTTP/2 or HTTP/1.1.

@@ -9,55 +9,53 @@ import (
 	"time"
 )
 
-// ErrConnections refuses a request where as many connections as may work have requests under way.
+// ErrConnections refuses a request when the maximum number of connections have requests under way.
 var ErrConnections = errors.New("too many connections have requests under way: try again later")
 
-// errEvicted ends a request on a connection that was closed at the moment at which it arrived.
+// errEvicted ends a request that arrived at the moment when its connection was closed.
 var errEvicted = errors.New("the connection was closed to make room for a new one")
 
 // connections decides which connections stay open. It is a state machine without a clock, locks or goroutines.
-//
-// A connection works while a request that was let in is under way on it; otherwise it is idle, whatever it sends: a
-// handshake, half a header, a request without a key. At the bound, each new connection takes the place of an idle one.
-// That is one of the peer which has the most idle ones, so that no address can use up the places of the others, and
-// of these the one that has been idle the longest. Connections on which a request was let in before go last. Fewer
-// connections may work than may be open, so there is always an idle one that can go, and always a place for a health
-// check.
+// A connection works while an admitted request is under way on it. Otherwise it is idle, whatever it sends: a
+// handshake, half a header, a request without a key. When all places are taken, each new connection takes the place of
+// an idle one. The peer with the most idle connections loses the one that has been idle the longest, so no address can
+// use up the places of the others. Connections that had an admitted request before go last. Fewer connections may work
+// than may be open, so there is always an idle one that can be closed, and always a place for a health check.
 type connections struct {
-	most  int // open together
-	work  int // of these, with requests under way
+	most  int // maximum number of open connections
+	work  int // maximum number of these with requests under way
 	open  int
 	busy  int
 	peers map[netip.Prefix]*peer
-	ranks [2]ranking // the peers with idle connections: strangers', then known ones'
+	ranks [2]ranking // the peers with idle connections: first the unknown ones, then the known ones
 }
 
 // connection is one that is open or was.
 type connection struct {
 	peer     *peer
-	requests int  // that were let in and are under way
-	known    bool // one was let in before
+	requests int  // that were admitted and are under way
+	known    bool // a request was admitted on it before
 	closed   bool
-	since    time.Time     // idle for so long
+	since    time.Time     // it has been idle since then
 	place    *list.Element // in its peer's queue; nil while it works
-	close    func() error  // for whoever uses the state machine
+	close    func() error  // for the user of the state machine
 }
 
-// peer is whoever has one address, or one network where addresses cost nothing.
+// peer is an address, or the network around it where one host has many addresses.
 type peer struct {
 	network netip.Prefix
 	open    int
 	idle    [2]queue // strangers, then known ones
 }
 
-// queue holds the idle connections of a peer, the longest idle first.
+// queue holds the idle connections of a peer, the longest idle one first.
 type queue struct {
 	list.List
-	rank int // its peer's index in the ranking; -1: none, for it is empty
+	rank int // its peer's index in the ranking; -1: none, since the queue is empty
 }
 
-// newConnections bounds the connections that are open together to most, which is at least 2. One in sixteen of them,
-// at most 64, is kept from those that work.
+// newConnections bounds the number of open connections to most, which is at least 2. One place in sixteen, and at most
+// 64, is kept free of connections that work.
 func newConnections(most int) *connections {
 	most = max(most, 2)
 	s := &connections{most: most, work: most - min(max(most/16, 1), 64), peers: map[netip.Prefix]*peer{}}
@@ -65,7 +63,7 @@ func newConnections(most int) *connections {
 	return s
 }
 
-// add opens a connection. evicted, if it is not nil, has to go for it.
+// add opens a connection. If evicted is not nil, it must be closed to make room.
 func (s *connections) add(now time.Time, from netip.Addr) (c, evicted *connection) {
 	if s.open >= s.most {
 		evicted = s.victim()
@@ -85,7 +83,8 @@ func (s *connections) add(now time.Time, from netip.Addr) (c, evicted *connectio
 	return c, evicted
 }
 
-// victim is the connection that goes next. Where all places are taken there is one, because fewer may work.
+// victim returns the connection that is closed next. When all places are taken there is always one, because fewer may
+// work.
 func (s *connections) victim() *connection {
 	for i := range s.ranks {
 		if r := &s.ranks[i]; r.Len() > 0 {
@@ -95,7 +94,7 @@ func (s *connections) victim() *connection {
 	return nil
 }
 
-// enter lets a request in on a connection, or says why not.
+// enter admits a request on a connection, or says why not.
 func (s *connections) enter(c *connection) error {
 	switch {
 	case c.closed:
@@ -111,7 +110,7 @@ func (s *connections) enter(c *connection) error {
 	return nil
 }
 
-// leave ends a request that was let in.
+// leave ends an admitted request.
 func (s *connections) leave(now time.Time, c *connection) {
 	c.requests--
 	if c.requests > 0 || c.closed {
@@ -121,7 +120,7 @@ func (s *connections) leave(now time.Time, c *connection) {
 	s.enqueue(now, c)
 }
 
-// touch notes that an idle connection has asked for what everybody may have, such as a health check.
+// touch notes that an idle connection has asked for something that needs no key, such as a health check.
 func (s *connections) touch(now time.Time, c *connection) {
 	if !c.closed && c.place != nil {
 		s.dequeue(c)
@@ -168,13 +167,13 @@ func (c *connection) class() int {
 	return 0
 }
 
-// ranking has the peers with idle connections of one class; first whoever is to lose one next. It is a heap.
+// ranking is a heap of the peers with idle connections of one class. The first one is the next to lose a connection.
 type ranking struct {
 	class int
 	peers []*peer
 }
 
-// update moves a peer to the place that its queue gives it.
+// update moves a peer to the place that belongs to the length of its queue.
 func (r *ranking) update(p *peer) {
 	q := &p.idle[r.class]
 	switch {
@@ -199,14 +198,14 @@ func (r *ranking) Swap(i, j int) {
 	r.peers[i].idle[r.class].rank, r.peers[j].idle[r.class].rank = i, j
 }
 
-// Push is heap.Interface's.
+// Push implements heap.Interface.
 func (r *ranking) Push(x any) {
 	p := x.(*peer)
 	p.idle[r.class].rank = len(r.peers)
 	r.peers = append(r.peers, p)
 }
 
-// Pop is heap.Interface's.
+// Pop implements heap.Interface.
 func (r *ranking) Pop() any {
 	last := len(r.peers) - 1
 	p := r.peers[last]
@@ -218,7 +217,8 @@ func (r *ranking) Pop() any {
 
 func front(q *queue) *connection { return q.Front().Value.(*connection) }
 
-// networkOf gives whom an address stands for: itself, and in IPv6 its network of 64 bits, which one host has whole.
+// networkOf returns the peer that an address belongs to: in IPv4 the address itself, in IPv6 its network of 64 bits,
+// since one host usually has all of it.
 func networkOf(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	bits := a.BitLen()
@@ -227,7 +227,7 @@ func networkOf(a netip.Addr) netip.Prefix {
 	}
 	network, err := a.Prefix(bits)
 	if err != nil {
-		return netip.Prefix{} // no IP address: all of them are one peer
+		return netip.Prefix{} // not an IP address: all of these are one peer
 	}
 	return network
 }

@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// Hosts are the names under which a service may be asked; nil means any. The check is against DNS rebinding: a page
-// that a visitor's browser took from elsewhere lets its own name point to this machine, and then counts as being of
-// the same site. A page that was asked for by an IP address cannot do so, so those are always good.
+// Hosts are the host names that requests may use; nil means any. The check prevents DNS rebinding: a page from another
+// site lets its own name point to this machine, and its requests then count as requests of the same site. A page that
+// was loaded from an IP address cannot do so, so IP addresses are always allowed.
 type Hosts []string
 
-// ErrHost is the answer to a request that asks for another name. The text is for its client.
+// ErrHost refuses a request for another host name. The client reads the text.
 var ErrHost = errors.New("this service is not known under the name in the Host header: allowed_hosts can add names")
 
-// Check gives ErrHost where a request asks for a name that is not among them.
+// Check returns ErrHost if a request asks for a name that is not allowed.
 func (h Hosts) Check(r *http.Request) error {
-	if h == nil || r.Host == "" { // no browser leaves it out
+	if h == nil || r.Host == "" { // every browser sends it
 		return nil
 	}
 	name := r.Host

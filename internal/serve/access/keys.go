@@ -17,33 +17,33 @@ import (
 // ErrKeys is matched by every error about a key file.
 var ErrKeys = errors.New("invalid API key file")
 
-// Why a request's key does not let it in. The texts are for its client.
+// Reasons why a request's key is refused. The client reads the texts.
 var (
 	ErrKeyMissing = errors.New("an API key is needed: send it as \"Authorization: Bearer KEY\" or \"X-Api-Key: KEY\"")
 	ErrKeyUnknown = errors.New("the API key is not valid")
 )
 
 const (
-	minKey     = 16      // characters: what is shorter can be guessed
+	minKey     = 16      // characters: shorter keys can be guessed
 	maxLines   = 100_000 // each key is compared with that of every request
 	hashPrefix = "sha256:"
 )
 
-// Keys holds the names, SHA-256 hashes and limits of API keys, never the keys. Keys are long and random, so a plain
-// hash of them cannot be searched; a slow password hash would only slow each request down.
+// Keys holds the names, SHA-256 hashes and limits of API keys, but never the keys themselves. Keys are long and
+// random, so a plain hash cannot be searched for its key; a slow password hash would only slow down each request.
 type Keys struct {
 	names  []string
 	hashes [][sha256.Size]byte
 	limits []Limits
 }
 
-// anyKey is the name of a line that has no key: its limits are those of keys that name none.
+// anyKey is the name of a line without a key. Its limits apply to keys that set none of their own.
 const anyKey = "*"
 
-// ParseKeys reads a key file: on each line a name and a key, or a name and "sha256:" with the key's hash in
-// hexadecimal, and behind them the key's limits, as in "requests_per_minute=60 tokens_per_minute=20000 concurrent=4".
-// A limit that is not named is that of the line whose name is *, and 0 is none. Empty lines and lines that start with
-// # are skipped. Errors match ErrKeys and name the line, not its content.
+// ParseKeys reads a key file. Each line has a name and a key, or a name and "sha256:" with the key's hash in
+// hexadecimal. The key's limits may follow, as in "requests_per_minute=60 tokens_per_minute=20000 concurrent=4". A
+// limit that is not set is taken from the line with the name *; 0 means no limit. Empty lines and lines that start
+// with # are skipped. Errors match ErrKeys and name the line, but do not show its content.
 func ParseKeys(r io.Reader) (*Keys, error) {
 	k := &Keys{}
 	seen := map[string]bool{}
@@ -98,7 +98,7 @@ func ParseKeys(r io.Reader) (*Keys, error) {
 // limitNames are the names of limits in a key file, in the order of the fields of Limits.
 var limitNames = [...]string{"requests_per_minute", "tokens_per_minute", "concurrent"}
 
-// given holds the limits that a line names; nil where it does not.
+// given holds the limits that a line sets; nil for those that it does not.
 type given [len(limitNames)]*int
 
 func (g given) over(common given) Limits {
@@ -113,14 +113,14 @@ func (g given) over(common given) Limits {
 	return Limits{Requests: n[0], Tokens: n[1], Concurrent: n[2]}
 }
 
-// maxLimit is far above what one machine does in a minute, and keeps the arithmetic of buckets exact.
+// maxLimit is far above what one machine can do in a minute, and keeps the arithmetic of buckets exact.
 const maxLimit = 1_000_000_000
 
 func parseLimits(fields []string) (g given, err error) {
 	for _, f := range fields {
 		name, value, _ := strings.Cut(f, "=")
 		i := slices.Index(limitNames[:], name)
-		if i < 0 { // it may be part of a key: it is not shown
+		if i < 0 { // it may be part of a key, so the error does not show it
 			return g, fmt.Errorf("after the key only limits may follow: %s, each as NAME=NUMBER",
 				strings.Join(limitNames[:], ", "))
 		}
@@ -151,7 +151,7 @@ func hashKey(key string) (hash [sha256.Size]byte, err error) {
 	return [sha256.Size]byte(raw), nil
 }
 
-// Find gives the name and the limits of a key. Its time does not depend on how much of which key matches.
+// Find returns the name and the limits of a key. The time it takes does not depend on how much of which key matches.
 func (k *Keys) Find(key string) (name string, l Limits, ok bool) {
 	hash := sha256.Sum256([]byte(key))
 	at := -1

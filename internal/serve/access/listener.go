@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// LimitListener lets at most n connections be open at a time, or 2 if n is smaller. Beyond them, a new connection
-// takes the place of one that has no request under way: see connections. So clients that come in any number cannot
-// use up the process's files and memory, and cannot keep others out. evicted, which may be nil, is called for each
-// connection that had to go.
+// LimitListener lets at most n connections be open at a time, or 2 if n is smaller. Above that, a new connection takes
+// the place of one without a request under way: see connections. So clients cannot use up the process's files and
+// memory, or keep others out, however many connections they open. evicted is called for each connection that was
+// closed to make room; it may be nil.
 func LimitListener(l net.Listener, n int, log *slog.Logger, evicted func()) *LimitedListener {
 	return &LimitedListener{Listener: l, log: log, evicted: evicted, state: newConnections(n)}
 }
@@ -23,19 +23,20 @@ type LimitedListener struct {
 	log     *slog.Logger
 	evicted func()
 
-	// Hold, if not nil, says how long what was read from a connection has to wait before anything is done with it. Set
-	// it before Accept. Requests cost little before they are understood, but there is no end to frames of HTTP/2.
+	// Hold, if not nil, says how long data that was read from a connection must wait before it is processed. Set it
+	// before Accept. A single request costs little until it is understood, but an HTTP/2 connection can send frames
+	// without end.
 	Hold func() time.Duration
 
 	mu    sync.Mutex
 	state *connections
 
-	// of Accept alone
+	// used only by Accept
 	told  time.Time // when the log last had a line about evictions
 	quiet int       // evictions since
 }
 
-// Accept waits for a connection. One that has to go for it is closed.
+// Accept waits for a connection. Where it needs the place of another connection, it closes that one.
 func (l *LimitedListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
@@ -48,13 +49,13 @@ func (l *LimitedListener) Accept() (net.Conn, error) {
 	c.state, state.close = state, conn.Close
 	l.mu.Unlock()
 	if out != nil {
-		out.close() // its server notices
+		out.close() // its server sees the error
 		l.tell(now, out)
 	}
 	return c, nil
 }
 
-// tell counts an eviction and logs it, a line in ten seconds at most.
+// tell counts an eviction and logs at most one line in ten seconds.
 func (l *LimitedListener) tell(now time.Time, out *connection) {
 	const every = 10 * time.Second
 	if l.evicted != nil {
@@ -69,17 +70,17 @@ func (l *LimitedListener) tell(now time.Time, out *connection) {
 	l.told, l.quiet = now, 0
 }
 
-// Open is the number of connections that are open.
+// Open returns the number of open connections.
 func (l *LimitedListener) Open() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.state.open
 }
 
-// Most is how many connections may be open.
+// Most returns the maximum number of open connections.
 func (l *LimitedListener) Most() int { return l.state.most }
 
-// ConnContext is for http.Server: requests find the connection that they came on.
+// ConnContext is for http.Server: it lets a request find its connection.
 func (l *LimitedListener) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	for {
 		switch t := c.(type) {
@@ -95,8 +96,9 @@ func (l *LimitedListener) ConnContext(ctx context.Context, c net.Conn) context.C
 
 type connKey struct{}
 
-// Work says that the request of a context was let in: its connection stays open until Place.End. Without room for
-// one more, the error is ErrConnections. Requests that came through no LimitedListener need no place.
+// Work says that the request of a context was admitted: its connection stays open until Place.End. If no more
+// connections may work, the error is ErrConnections. Requests that did not come through a LimitedListener need no
+// place.
 func Work(ctx context.Context) (*Place, error) {
 	c, ok := ctx.Value(connKey{}).(*limitConn)
 	if !ok {
@@ -110,7 +112,7 @@ func Work(ctx context.Context) (*Place, error) {
 	return &Place{c}, nil
 }
 
-// Place is what a request holds of the connections that may work. A nil one is of a request that needs none.
+// Place is a request's place among the connections that may work. A nil Place belongs to a request that needs none.
 type Place struct{ c *limitConn }
 
 // End gives the place back.
@@ -123,7 +125,7 @@ func (p *Place) End() {
 	p.c.l.state.leave(time.Now(), p.c.state)
 }
 
-// Touch says that the request of a context asks for what everybody may have.
+// Touch says that the request of a context asks for something that needs no key.
 func Touch(ctx context.Context) {
 	if c, ok := ctx.Value(connKey{}).(*limitConn); ok {
 		c.l.mu.Lock()
@@ -153,7 +155,7 @@ func (c *limitConn) Close() error {
 	return c.Conn.Close()
 }
 
-// addressOf is where a connection comes from; not valid where that is not an IP address.
+// addressOf returns the address that a connection comes from; it is not valid if that is not an IP address.
 func addressOf(c net.Conn) netip.Addr {
 	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		return tcp.AddrPort().Addr()

@@ -7,26 +7,28 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 )
 
-// Limits is what one API key may ask for. Zero values mean no limit.
+// Limits are the limits of one API key. A zero value means no limit.
 type Limits struct {
 	Requests   int // a minute
 	Tokens     int // a minute, of prompts and answers together
 	Concurrent int // requests under way
 }
 
-// bucket is a limit of so many a minute, as the generic cell rate algorithm keeps it (ITU-T I.371): all its state is
-// the time at which it will be full again. A full bucket holds a minute's worth. It has no clock.
+// bucket is a limit per minute, kept by the generic cell rate algorithm (ITU-T I.371): its whole state is the time at
+// which it will be full again. A full bucket holds what may be used in a minute. It has no clock.
 type bucket struct {
-	limit int       // a minute; 0: none
-	full  time.Time // when all that was spent has come back; the past means now
+	limit int       // per minute; 0: none
+	full  time.Time // when everything that was spent has come back; a time in the past means that it is full
 }
 
-// period is what the limits count by.
+// period is the unit of time of the limits.
 const period = time.Minute
 
-// cost is the time in which n come back, cut to nanoseconds.
+// cost is the time in which n come back, rounded down to nanoseconds.
 func (b *bucket) cost(n int) time.Duration {
 	return time.Duration(int64(min(n, maxSpend)) * int64(period) / int64(b.limit))
 }
@@ -34,10 +36,10 @@ func (b *bucket) cost(n int) time.Duration {
 // maxSpend keeps products of a number and the period within 63 bits.
 const maxSpend = 1 << 27
 
-// reset is how long until the bucket is full.
+// reset returns the time until the bucket is full.
 func (b *bucket) reset(now time.Time) time.Duration { return max(b.full.Sub(now), 0) }
 
-// wait is how long until n can be spent. What is more than the bucket ever holds can be spent when it is full.
+// wait returns the time until n can be spent. More than the bucket ever holds can be spent when it is full.
 func (b *bucket) wait(now time.Time, n int) time.Duration {
 	if b.limit == 0 {
 		return 0
@@ -45,7 +47,7 @@ func (b *bucket) wait(now time.Time, n int) time.Duration {
 	return max(b.reset(now)+b.cost(min(n, b.limit))-period, 0)
 }
 
-// spend takes n, also where there are not so many: then those are owed.
+// spend takes n, even if the bucket holds less: the rest is then owed.
 func (b *bucket) spend(now time.Time, n int) {
 	if b.limit == 0 {
 		return
@@ -63,7 +65,7 @@ func (b *bucket) giveBack(n int) {
 	}
 }
 
-// remaining is how many can be spent now.
+// remaining returns how many can be spent now.
 func (b *bucket) remaining(now time.Time) int {
 	// The most whose cost, cut to nanoseconds, is no more than what is left.
 	left := max(period-b.reset(now), 0)
@@ -73,8 +75,8 @@ func (b *bucket) remaining(now time.Time) int {
 	return int(n)
 }
 
-// quota is one key's state. It is a state machine without locks or clocks: enter, reserve, settle and leave are its
-// events.
+// quota is the state of one key. It is a state machine without locks or clocks; its events are enter, reserve, settle
+// and leave.
 type quota struct {
 	limits   Limits
 	requests bucket
@@ -85,36 +87,37 @@ type quota struct {
 // Kind names one of a key's limits.
 type Kind string
 
-// The limits of a key. Requests and tokens are counted by the minute.
+// The limits of a key. Requests and tokens are counted per minute.
 const (
 	KindRequests   Kind = "requests"
 	KindTokens     Kind = "tokens"
 	KindConcurrent Kind = "concurrent"
 )
 
-// QuotaError says which of its key's limits a request has reached.
+// QuotaError says which limit of its key a request has reached.
 type QuotaError struct {
 	Kind  Kind
 	Limit int
-	Wait  time.Duration // until it may be tried again; 0 for KindConcurrent: when another request has ended
+	Wait  time.Duration // until the request may be tried again; 0 for KindConcurrent: when another request has ended
 }
 
-// Error is for the key's owner.
+// Error is written for the owner of the key.
 func (e *QuotaError) Error() string {
 	if e.Kind == KindConcurrent {
-		return fmt.Sprintf("this key may have %d requests under way: try again when one has ended", e.Limit)
+		return fmt.Sprintf("this key may have %s under way: try again when one has ended",
+			noun.Of(e.Limit, "request", "requests"))
 	}
 	return fmt.Sprintf("this key may use %d %s a minute: try again in %v", e.Limit, e.Kind,
 		max(e.Wait.Round(time.Millisecond), time.Millisecond))
 }
 
-// adopt takes over limits that may have changed. What was spent stays spent, as a share of the limit.
+// adopt takes over limits that may have changed. What was spent stays spent, as a share of the new limit.
 func (q *quota) adopt(l Limits) {
 	q.limits, q.requests.limit, q.tokens.limit = l, l.Requests, l.Tokens
 }
 
-// enter lets a request in, or says what stands against it: then nothing is spent. Its tokens are not known yet, but a
-// key that owes some has to wait.
+// enter admits a request, or returns the limit that it has reached, and then nothing is spent. The number of its
+// tokens is not known yet, but a key that owes tokens has to wait.
 func (q *quota) enter(now time.Time) *QuotaError {
 	if q.limits.Concurrent > 0 && q.running >= q.limits.Concurrent {
 		return &QuotaError{Kind: KindConcurrent, Limit: q.limits.Concurrent}
@@ -139,7 +142,7 @@ func (q *quota) reserve(now time.Time, n int) *QuotaError {
 	return nil
 }
 
-// leave ends a request: what it reserved and did not use comes back, what it used beyond is owed.
+// leave ends a request. Tokens that it reserved and did not use come back; tokens that it used beyond that are owed.
 func (q *quota) leave(now time.Time, reserved, used int) {
 	q.running--
 	if used >= reserved {
@@ -149,7 +152,7 @@ func (q *quota) leave(now time.Time, reserved, used int) {
 	}
 }
 
-// quotas holds the state of all keys by name, so that it outlives a reload of the key file.
+// quotas holds the state of all keys by name, so it survives a reload of the key file.
 type quotas struct {
 	mu   sync.Mutex
 	keys map[string]*quota
@@ -190,7 +193,7 @@ func (q *quotas) keep(k *Keys) {
 	}
 }
 
-// Grant is what one request took of its key's quota. A nil Grant is that of a request without limits.
+// Grant is what one request took of its key's quota. A nil Grant belongs to a request without limits.
 type Grant struct {
 	all   *quotas
 	quota *quota
@@ -204,7 +207,7 @@ type Grant struct {
 	over     bool
 }
 
-// Reserve takes tokens: promptTokens, an estimate, and answerTokens at most.
+// Reserve takes tokens for a request: an estimate of those of its prompt, and the maximum of its answer.
 func (g *Grant) Reserve(now time.Time, promptTokens, answerTokens int) error {
 	if g == nil {
 		return nil
@@ -220,8 +223,8 @@ func (g *Grant) Reserve(now time.Time, promptTokens, answerTokens int) error {
 	return nil
 }
 
-// Use counts tokens of an answer as they come, and those of prompts when they are known: until then the estimate
-// stands for them.
+// Use counts the tokens of an answer as they come, and those of the prompt once they are known. Until then the
+// estimate counts.
 func (g *Grant) Use(answer, prompt int) {
 	if g == nil {
 		return
@@ -236,7 +239,7 @@ func (g *Grant) Use(answer, prompt int) {
 	g.begun = true
 }
 
-// Close ends the request. What was never computed costs no tokens.
+// Close ends the request. Tokens that were never computed cost nothing.
 func (g *Grant) Close(now time.Time) {
 	if g == nil || g.over {
 		return
@@ -251,7 +254,7 @@ func (g *Grant) Close(now time.Time) {
 	g.quota.leave(now, g.reserved, used)
 }
 
-// Header says what is left, in OpenAI's words.
+// Header sets the headers that say what is left, with OpenAI's names.
 func (g *Grant) Header(h http.Header) {
 	if g == nil {
 		return

@@ -7,11 +7,11 @@ import (
 	"runtime"
 )
 
-// WarnReadable logs a warning where users of this machine who are neither the owner nor of the group of a file with
-// secrets can read it, or change it. what names the file's key of the configuration.
+// WarnReadable logs a warning if a file with secrets can be read or changed by users of this machine who are neither
+// its owner nor in its group. what is the configuration key that names the file.
 func WarnReadable(log *slog.Logger, what, path string) {
 	info, err := os.Stat(path)
-	if err != nil || runtime.GOOS == "windows" { // whoever reads it says why it cannot; Windows has other permissions
+	if err != nil || runtime.GOOS == "windows" { // its reader reports errors; Windows has other permissions
 		return
 	}
 	const others, writers = 0o007, 0o022

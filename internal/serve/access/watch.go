@@ -6,17 +6,18 @@ import (
 	"time"
 )
 
-// watch tells when files have changed. It looks at them at most once in checkEvery, so that every request may ask. It
-// has no clock.
+// watch tells when files have changed. It checks them at most once per checkEvery, so every request may ask. It has no
+// clock.
 type watch struct {
 	paths  []string
-	states []os.FileInfo // at the last look; nil for a file that was not there
+	states []os.FileInfo // at the last check; nil for a file that did not exist
 	looked time.Time
 }
 
 const checkEvery = time.Second
 
-// look takes in how the files are now. It comes before they are read: what changes meanwhile is a change.
+// look notes the present state of the files. Call it before reading them: a change during the read is then seen at the
+// next check.
 func (w *watch) look(now time.Time) {
 	w.looked, w.states = now, make([]os.FileInfo, len(w.paths))
 	for i, path := range w.paths {
@@ -26,7 +27,7 @@ func (w *watch) look(now time.Time) {
 	}
 }
 
-// changed looks again, and says whether a file is another one than at the last look.
+// changed checks again whether any file differs from its state at the last check.
 func (w *watch) changed(now time.Time) bool {
 	if now.Sub(w.looked) < checkEvery {
 		return false
@@ -36,8 +37,8 @@ func (w *watch) changed(now time.Time) bool {
 	return !slices.EqualFunc(before, w.states, sameFile)
 }
 
-// sameFile tells whether a file is as it was. A symbolic link that points elsewhere, as Kubernetes renews secrets, is
-// another file.
+// sameFile tells whether a file is unchanged. A symbolic link that points elsewhere is another file; Kubernetes renews
+// secrets in this way.
 func sameFile(a, b os.FileInfo) bool {
 	if a == nil || b == nil {
 		return a == b

@@ -6,25 +6,25 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// aligner holds tokens back until the text that they made has been sent, so that what is reported of tokens adds up to
-// the text: tokens of a stop string, and of calls, are not part of it, and of one that is cut by a stop string only
-// its beginning is.
+// aligner holds tokens back until the text that they form has been sent, so that the reported tokens add up to the
+// text. Tokens of a stop string and of tool calls are not part of the text; of a token that a stop string cuts, only
+// the beginning is.
 type aligner struct {
 	text   int         // bytes of text sent
 	held   []llm.Token // in their order
-	ends   []int       // of held tokens: where each ends in all tokens' bytes
+	ends   []int       // for each held token: its end in the bytes of all tokens
 	raw    int         // bytes of all tokens so far
-	carry  []byte      // the last of them: no whole character yet
-	known  int         // bytes of tokens that are text already
+	carry  []byte      // the last of these: not a whole character yet
+	known  int         // bytes of tokens that were decoded to text
 	length int         // of that text
-	marks  []mark      // of the text that has not been sent
-	before int         // bytes of tokens that the text sent stands for
+	marks  []mark      // in the text that has not been sent
+	before int         // bytes of tokens that form the text sent so far
 }
 
-// mark is a place between two characters: behind so many bytes of tokens, and of text.
+// mark is a position between two characters, as a number of bytes of tokens and of text.
 type mark struct{ raw, text int }
 
-// take takes in an event and gives the tokens that go out with it.
+// take takes an event and returns the tokens that are sent with it.
 func (a *aligner) take(e llm.Event) (out []llm.Token) {
 	a.text += len(e.Text)
 	for _, t := range e.Tokens {
@@ -54,7 +54,7 @@ func (a *aligner) take(e llm.Event) (out []llm.Token) {
 	return out
 }
 
-// decode finds the characters that more bytes complete. A byte that belongs to none is U+FFFD, as in the text.
+// decode finds the characters that more bytes complete. A byte that belongs to no character is U+FFFD, as in the text.
 func (a *aligner) decode(b []byte) {
 	a.carry = append(a.carry, b...)
 	for utf8.FullRune(a.carry) {
@@ -66,7 +66,7 @@ func (a *aligner) decode(b []byte) {
 	}
 }
 
-// sent gives how many bytes of tokens the text that was sent stands for.
+// sent returns how many bytes of tokens form the text that was sent.
 func (a *aligner) sent() (raw int) {
 	i := 0
 	for i < len(a.marks) && a.marks[i].text <= a.text {

@@ -7,10 +7,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/messages"
 )
 
-// messagesPath begins the paths whose errors have Anthropic's shape.
+// messagesPath is the prefix of the paths whose errors have Anthropic's form.
 const messagesPath = "/v1/messages"
 
-// anthropicErrors gives errors Anthropic's shape, and the answer its name for the request's id.
+// anthropicErrors gives errors Anthropic's form, and sets Anthropic's header with the request's id.
 func anthropicErrors(x *exchange) {
 	x.Header().Set("Request-Id", x.id)
 	x.shape = func(e *httpError) []byte { return messages.Error(e.status, e.message, x.id) }
@@ -23,7 +23,7 @@ func (s *Server) messagesRoute(x *exchange, r *http.Request) error {
 	return s.complete(x, r, kind{translate: f.translate, parse: f.job, format: f})
 }
 
-// messagesFormat is that of /v1/messages. It is one request's.
+// messagesFormat is the format of /v1/messages for one request.
 type messagesFormat struct {
 	s         *Server
 	requestID string
@@ -32,7 +32,7 @@ type messagesFormat struct {
 
 func (f *messagesFormat) translate(o *object) { messages.Translate(o, false) }
 
-// job reads what the translation has made a chat.
+// job reads the fields of the chat that the request was translated to.
 func (f *messagesFormat) job(o *object, model llm.Model) (*job, error) {
 	j, err := f.s.chatJob(o, model)
 	if err != nil {
@@ -42,7 +42,7 @@ func (f *messagesFormat) job(o *object, model llm.Model) (*job, error) {
 	r := j.requests[0]
 	r.ID = j.id
 	prompt := 0
-	if backend := f.s.backend.Load().Backend; j.stream { // the first event says how long the prompt is
+	if backend := f.s.backend.Load().Backend; j.stream { // the first event contains the number of prompt tokens
 		if _, passes := backend.(passer); !passes {
 			ids, err := backend.TokenizeChat(r.Messages, r.Tools)
 			if err != nil {
@@ -92,7 +92,7 @@ func (f *messagesFormat) fail(dst []byte, e *httpError) []byte {
 	return messages.AppendError(dst, e.status, e.message, f.requestID)
 }
 
-// waiting is a ping, but for the time before a message has begun: clients expect its beginning first.
+// waiting appends a ping. Before the message has begun it appends a comment, since clients expect the beginning first.
 func (f *messagesFormat) waiting(dst []byte, begun bool) []byte {
 	if begun {
 		return messages.Ping(dst)

@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// anyOrigin among Config.Origins lets the pages of every site in.
+// anyOrigin among Config.Origins allows the pages of every site.
 const anyOrigin = "*"
 
-// preflightAge is how many seconds a browser may remember a preflight's answer; two hours is the most that Chromium
-// keeps one.
+// preflightAge is how many seconds a browser may cache a preflight's answer. Chromium caches one for two hours at
+// most.
 const preflightAge = "7200"
 
-// origins says which sites' pages may use the service, beside those that come from the service's own address.
+// origins says which sites' pages may use the service, besides those from the service's own address.
 type origins struct {
 	list  []string
 	guard *http.CrossOriginProtection
 }
 
-// CheckOrigin tells whether an entry of Config.Origins is one: a scheme and a host, as browsers send them.
+// CheckOrigin says whether an entry of Config.Origins is valid: a scheme and a host, as browsers send them.
 func CheckOrigin(origin string) bool {
 	if origin == anyOrigin {
 		return true
@@ -34,13 +34,13 @@ func newOrigins(list []string) origins {
 	return origins{list: list, guard: http.NewCrossOriginProtection()}
 }
 
-// trusts tells whether pages of a site may use the service.
+// trusts says whether pages of a site may use the service.
 func (o origins) trusts(origin string) bool {
 	return origin != "" && (slices.Contains(o.list, anyOrigin) || slices.Contains(o.list, origin))
 }
 
-// admit refuses a request from a page that may not use the service. To others it gives the headers that let the page
-// read the answer; done says that the request was the browser's question whether it may, and is answered.
+// admit refuses a request from a page that may not use the service. For other pages it sets the headers that let them
+// read the answer. done says that the request was a browser's preflight and has been answered.
 func (o origins) admit(w http.ResponseWriter, r *http.Request) (done bool, err error) {
 	h, origin := w.Header(), r.Header.Get("Origin")
 	if len(o.list) > 0 {
@@ -56,7 +56,7 @@ func (o origins) admit(w http.ResponseWriter, r *http.Request) (done bool, err e
 		return false, nil
 	}
 	h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS")
-	// SDKs send headers about themselves (x-stainless-lang): the page may send what it asks for.
+	// SDKs send headers about themselves (x-stainless-lang): the page may send any header that it asks for.
 	allowed := r.Header.Get("Access-Control-Request-Headers")
 	if allowed == "" {
 		allowed = "Authorization, Content-Type"

@@ -13,9 +13,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
-// kind is a kind of request for completions.
+// kind is a kind of completion request.
 type kind struct {
-	// translate gives the body the fields of a chat; nil: it has them, or those of a text completion
+	// translate replaces the body's fields with those of a chat; nil: it has the fields of a chat or of a text
+	// completion
 	translate func(o *object)
 	parse     func(o *object, model llm.Model) (*job, error)
 	format    format
@@ -29,7 +30,7 @@ func (s *Server) text(x *exchange, r *http.Request) error {
 	return s.complete(x, r, kind{parse: s.textJob, format: textFormat{}})
 }
 
-// complete answers a request for completions of any kind.
+// complete answers a completion request of any kind.
 func (s *Server) complete(x *exchange, r *http.Request, k kind) error {
 	arrived := s.now()
 	if err := s.gate.enter(); err != nil {
@@ -54,7 +55,7 @@ func (s *Server) complete(x *exchange, r *http.Request, k kind) error {
 	p, passes := s.backend.Load().Backend.(passer)
 	ctx, cancel := s.within(r.Context(), arrived, limit)
 	defer cancel()
-	if passes { // the upstream has limits and names of its own
+	if passes { // the upstream checks its own limits and names
 		if err := x.grant.Reserve(s.now(), len(o.Bytes)/bytesPerToken, mostTokens(o, 1<<24)); err != nil {
 			return err
 		}
@@ -81,7 +82,7 @@ func (s *Server) complete(x *exchange, r *http.Request, k kind) error {
 		return o.Err
 	}
 	model, err := s.lookup(s.backend.Load(), name)
-	if err != nil && passes { // which models there are is for the upstream to say
+	if err != nil && passes { // the upstream decides which models exist
 		model, err = llm.Model{ID: name}, nil
 	}
 	if err != nil {
@@ -97,7 +98,7 @@ func (s *Server) complete(x *exchange, r *http.Request, k kind) error {
 	for _, r := range j.requests {
 		r.CacheScope = s.scope(x, r.CacheScope)
 	}
-	if passes { // what is translated goes out by the backend's own door
+	if passes { // a translated request is sent with the backend's Generate
 		if ctx = upstream.WithHeader(ctx, r.Header); x.caller.Name != "" {
 			ctx = upstream.WithCaller(ctx, x.caller.Name)
 		}
@@ -113,20 +114,20 @@ func (s *Server) complete(x *exchange, r *http.Request, k kind) error {
 	return inFormat(o, k.format, answer(ctx, x, j, k.format))
 }
 
-// isMistral tells the libraries that are made for Mistral's own servers. They read each delta with a call as a whole
-// call, want the usage of a stream in its last chunk with a choice, and errors without an object around them.
+// isMistral recognises libraries that are made for Mistral's own servers. They read each delta with a call as a whole
+// call, expect the usage of a stream in its last chunk with a choice, and expect errors without an object around them.
 func isMistral(r *http.Request) bool {
 	agent := r.UserAgent()
 	return strings.Contains(agent, "@mistralai/mistralai") || strings.HasPrefix(agent, "mistral-client") ||
 		strings.Contains(agent, "ai-sdk/mistral")
 }
 
-// bytesPerToken is what a token of a request has at least, as an estimate until the backend has counted: JSON takes
-// its share.
+// bytesPerToken is the least number of body bytes for a token, as an estimate until the backend has counted: JSON adds
+// some.
 const bytesPerToken = 4
 
-// inFormat names the field that the client sent: backends know the names of chats, and say prompt whatever the prompt
-// was made from.
+// inFormat names the field that the client sent. Backends use the field names of chats, and call every prompt
+// "prompt".
 func inFormat(o *object, f format, err error) error {
 	var field *llm.FieldError
 	if !errors.As(err, &field) {
@@ -142,7 +143,7 @@ func inFormat(o *object, f format, err error) error {
 	return &llm.FieldError{Field: name, Reason: field.Reason, Err: field.Err}
 }
 
-// atOnce answers when all choices have ended.
+// atOnce sends the answer when all choices have ended.
 func (s *Server) atOnce(ctx context.Context, x *exchange, j *job, f format) error {
 	choices := make([]choice, len(j.requests))
 	err := s.run(ctx, j, func(i int, e llm.Event) error {
@@ -157,8 +158,8 @@ func (s *Server) atOnce(ctx context.Context, x *exchange, j *job, f format) erro
 	return respond(x, f.whole(j, choices))
 }
 
-// stream answers as text comes. The header waits for the first event or comment, so that a refusal still has its
-// status.
+// stream sends the answer as it is generated. The header is sent with the first event or comment, so a refusal still
+// has its status.
 func (s *Server) stream(ctx context.Context, x *exchange, j *job, f format) error {
 	out := &streamWriter{s: s, w: &x.answer, control: http.NewResponseController(x), j: j, f: f,
 		choices: make([]choice, len(j.requests)), open: make([]bool, len(j.requests)),
@@ -187,11 +188,11 @@ type streamWriter struct {
 	ended   int
 	buf     []byte
 	alive   *time.Timer
-	over    bool // the handler is about to return: nothing may be written from outside
+	over    bool // the handler is about to return: no other goroutine may write
 }
 
-// keepAlive writes a comment, or what else clients skip, when nothing else was written for a while: a long prompt, or
-// a queue, must not look like a dead connection to a proxy.
+// keepAlive writes a comment, or something else that clients ignore, if nothing was written for a while: to a proxy, a
+// long prompt or a queue must not look like a dead connection.
 func (o *streamWriter) keepAlive() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -217,15 +218,15 @@ func (o *streamWriter) end() {
 	o.alive.Stop()
 }
 
-// event writes what one event adds to a choice, in one piece: with the first one the choice's opening, with the last
-// one its end, and with the last of all the stream's.
+// event writes what one event adds to a choice, in one piece: with the first event the beginning of the choice, with
+// the last one its end, and with the last of all choices the end of the stream.
 func (o *streamWriter) event(i int, e llm.Event) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c, tokens := &o.choices[i], shown(e)
 	c.begin(e)
 	if e.Text == "" && len(e.Calls) == 0 && len(tokens) == 0 && e.Finish == llm.FinishNone {
-		return nil // tokens whose text is held back
+		return nil // tokens whose text is still held back
 	}
 	if o.j.mistral {
 		if c.gather(&e); e.Text == "" && len(e.Calls) == 0 && len(tokens) == 0 && e.Finish == llm.FinishNone {
@@ -256,7 +257,7 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 	return o.send()
 }
 
-// gather holds pieces of calls back until the call is whole.
+// gather holds back the pieces of a call until the call is complete.
 func (c *choice) gather(e *llm.Event) {
 	for _, p := range e.Calls {
 		c.calls = llm.JoinCalls(c.calls, p)
@@ -273,12 +274,12 @@ func (c *choice) gather(e *llm.Event) {
 	}
 }
 
-// ended tells the finishes of a whole answer.
+// ended returns the finish of a whole answer.
 func ended(f llm.Finish) bool {
 	return f == llm.FinishStop || f == llm.FinishLength || f == llm.FinishCalls
 }
 
-// send writes the buffer. A client that takes none of it for a while is given up.
+// send writes the buffer. If the client accepts nothing for a while, it is given up.
 func (o *streamWriter) send() error {
 	if len(o.buf) == 0 {
 		return nil
@@ -288,7 +289,7 @@ func (o *streamWriter) send() error {
 		h := o.w.Header()
 		h.Set("Content-Type", "text/event-stream; charset=utf-8")
 		h.Set("Cache-Control", "no-cache")
-		h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+		h.Set("X-Accel-Buffering", "no") // nginx would buffer events
 		o.w.WriteHeader(http.StatusOK)
 	}
 	defer o.w.writing(o.control, o.s.c.WriteTimeout)()
@@ -301,8 +302,8 @@ func (o *streamWriter) send() error {
 	return nil
 }
 
-// fail ends a stream that has begun with an error event and without its regular end. One that has not gets the error's
-// own status from the caller.
+// fail ends a stream that has begun with an error event, without its regular end. If the stream has not begun, the
+// caller answers with the error's status.
 func (o *streamWriter) fail(err error, e *httpError) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -310,6 +311,6 @@ func (o *streamWriter) fail(err error, e *httpError) error {
 		return err
 	}
 	o.buf = o.f.fail(o.buf[:0], e)
-	o.send() // whether the client still reads makes no difference now
+	o.send() // it makes no difference now whether the client still reads
 	return err
 }

@@ -17,17 +17,17 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
-// statusClientClosed is nginx's code for a client that went away before its answer: it shows in logs and metrics only.
+// statusClientClosed is nginx's code for a client that left before its answer. It appears only in logs and metrics.
 const statusClientClosed = 499
 
-// Types of error, as OpenAI's clients know them.
+// OpenAI's types of errors.
 const (
 	typeInvalid = "invalid_request_error"
 	typeLimit   = "rate_limit_error"
 	typeServer  = "server_error"
 )
 
-// httpError is an error with its answer.
+// httpError is an error with its HTTP answer.
 type httpError struct {
 	status     int
 	typ        string
@@ -36,10 +36,10 @@ type httpError struct {
 	message    string
 	retryAfter int    // seconds; 0 means no header
 	allow      string // methods, for 405
-	quotes     bool   // message holds words of the client's: they are for it alone, and not for logs
+	quotes     bool   // message quotes the client: it may be sent to the client, but not logged
 }
 
-// Error is what logs may say.
+// Error returns a text that may be logged.
 func (e *httpError) Error() string {
 	if e.quotes {
 		return e.code
@@ -47,11 +47,11 @@ func (e *httpError) Error() string {
 	return e.message
 }
 
-// errPanic stands for a panic in whoever handled the request.
+// errPanic stands for a panic while a request was handled.
 var errPanic = errors.New("panic while the request was handled")
 
-// toHTTP decides what a client learns of an error: the one place that maps errors to HTTP. What is not meant for
-// clients becomes a 500 without a detail. retryAfter is the advice for when the service has no room.
+// toHTTP decides what a client is told about an error; it is the only place that maps errors to HTTP. An error that is
+// not meant for clients becomes a 500 without a detail. retryAfter is the advice when the service has no room.
 func toHTTP(err error, retryAfter int) *httpError {
 	var (
 		known   *httpError
@@ -127,7 +127,7 @@ func toHTTP(err error, retryAfter int) *httpError {
 		message: "internal error"}
 }
 
-// quotaAnswer is the answer beyond a key's limits. OpenAI's type is the name of the limit.
+// quotaAnswer is the answer above a key's limits. OpenAI's type is the name of the limit.
 func quotaAnswer(q *access.QuotaError) *httpError {
 	e := &httpError{status: http.StatusTooManyRequests, typ: string(q.Kind), code: "rate_limit_exceeded",
 		retryAfter: int((q.Wait + time.Second - 1) / time.Second), message: q.Error()}
@@ -137,8 +137,8 @@ func quotaAnswer(q *access.QuotaError) *httpError {
 	return e
 }
 
-// countRefusal counts the answer to a request of which nothing was computed, if it refuses: that its client left,
-// that its time was over or that something broke does not.
+// countRefusal counts a refusal, which is the answer to a request of which nothing was computed. It does not count a
+// client that left, a time limit or a failure.
 func (s *Server) countRefusal(e *httpError) {
 	if e.status == statusClientClosed || e.status >= 500 && e.status != http.StatusServiceUnavailable &&
 		e.status != http.StatusNotImplemented {
@@ -154,7 +154,7 @@ func (s *Server) countRefusal(e *httpError) {
 	s.metrics.Refused(reason)
 }
 
-// body is the error in OpenAI's shape.
+// body returns the error in OpenAI's form.
 func (e *httpError) body() []byte {
 	null := func(s string) *string {
 		if s == "" {
@@ -166,14 +166,14 @@ func (e *httpError) body() []byte {
 		Code: null(e.code)}})
 }
 
-// mistralBody is body with what Mistral's clients read of an error beside it.
+// mistralBody returns body with the fields that Mistral's clients read of an error.
 func (e *httpError) mistralBody() []byte {
 	var both struct {
 		Object string `json:"object"`
 		openai.Error
 		openai.ErrorResponse
 	}
-	_ = json.Unmarshal(e.body(), &both.ErrorResponse) // our own
+	_ = json.Unmarshal(e.body(), &both.ErrorResponse) // it was encoded here
 	both.Object, both.Error = "error", both.ErrorResponse.Error
 	return encode(both)
 }
@@ -192,7 +192,7 @@ func (e *httpError) write(w http.ResponseWriter, body []byte) {
 	writeBody(w, e.status, body)
 }
 
-// encode gives v's JSON without HTML escapes.
+// encode returns v's JSON without HTML escapes.
 func encode(v any) []byte { return openai.Marshal(v) }
 
 func writeBody(w http.ResponseWriter, status int, body []byte) {
@@ -200,5 +200,5 @@ func writeBody(w http.ResponseWriter, status int, body []byte) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	w.Write(body) // a client that is gone learns nothing: there is nobody to tell
+	w.Write(body) // an error means that the client has left
 }

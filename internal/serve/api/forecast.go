@@ -14,14 +14,14 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
-// forecast says how long a request will take, from those that ended lately: a tenth of the weight goes to each new
-// one. It has no clock.
+// forecast estimates how long a request will take, from recent ones: each new one gets a tenth of the weight. It has
+// no clock.
 type forecast struct {
-	run    float64 // seconds that a completion was computed for, without its wait; 0: none has ended yet
-	tokens float64 // that it had
+	run    float64 // mean seconds of computing a completion, without its wait; 0: none has ended yet
+	tokens float64 // mean number of its tokens
 }
 
-// add takes note of a completion.
+// add adds a completion.
 func (f *forecast) add(ran time.Duration, tokens int) {
 	if f.run == 0 {
 		f.run, f.tokens = ran.Seconds(), float64(tokens)
@@ -30,9 +30,9 @@ func (f *forecast) add(ran time.Duration, tokens int) {
 	f.tokens += (float64(tokens) - f.tokens) / 10
 }
 
-// need is the time until a request of at most maxTokens (0: not known, and not counted) would end, behind all that
-// run and wait. It is 0 where the request would start at once: how long it runs is for its client to know, and were
-// it refused for the length of those before it, a service at rest could refuse for ever.
+// need estimates the time until a request of at most maxTokens (0: not known, and not counted) would end, after all
+// that run and wait. It is 0 if the request would start at once: its client must know how long it runs. If it were
+// refused because earlier requests were long, an idle service could refuse for ever.
 func (f *forecast) need(running, waiting, slots, maxTokens int) time.Duration {
 	ahead := running + waiting - slots + 1 // that must end before it starts
 	if ahead <= 0 || slots < 1 {

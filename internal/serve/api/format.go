@@ -13,32 +13,32 @@ import (
 type format interface {
 	// prompt is the request's field with what is asked.
 	prompt() string
-	// whole is the answer without streaming.
+	// whole is the answer that is not streamed.
 	whole(j *job, choices []choice) any
 	// open appends the events with which a choice's stream begins, if any.
 	open(dst []byte, j *job, index int, c *choice) []byte
 	// piece appends the event for some text and tokens.
 	piece(dst []byte, j *job, index int, c *choice, text string, tokens []llm.Token) []byte
-	// calls appends the event for pieces of calls, which come behind all text.
+	// calls appends the event for pieces of calls, which come after all text.
 	calls(dst []byte, j *job, index int, pieces []llm.CallPiece, tokens []llm.Token) []byte
 	// close appends the event with a choice's finish_reason.
 	close(dst []byte, j *job, index int, c *choice) []byte
-	// end appends what stands behind the last choice, with the job's usage where it was asked for.
+	// end appends what follows the last choice, with the job's usage if the client asked for it.
 	end(dst []byte, j *job, choices []choice) []byte
-	// fail appends the event with which a stream breaks off.
+	// fail appends the error event that ends a stream early.
 	fail(dst []byte, e *httpError) []byte
-	// waiting appends what says that there is nothing to say yet. begun tells that a choice has been opened.
+	// waiting appends an event or comment without content. begun says that a choice has begun.
 	waiting(dst []byte, begun bool) []byte
 }
 
-// openaiFormat is what OpenAI's completions have in common.
+// openaiFormat has what OpenAI's completions have in common.
 type openaiFormat struct{}
 
 func (openaiFormat) fail(dst []byte, e *httpError) []byte { return openai.AppendEvent(dst, e.body()) }
 
 func (openaiFormat) waiting(dst []byte, _ bool) []byte { return append(dst, ": waiting\n\n"...) }
 
-// chatFormat is that of /v1/chat/completions.
+// chatFormat is the format of /v1/chat/completions.
 type chatFormat struct{ openaiFormat }
 
 func (chatFormat) prompt() string { return "messages" }
@@ -95,7 +95,7 @@ func appendChat(dst []byte, c *openai.ChatChunk) []byte {
 
 func (chatFormat) open(dst []byte, j *job, index int, _ *choice) []byte {
 	delta := openai.Delta{Role: llm.RoleAssistant, Content: new(string)}
-	if j.callsFirst { // there will be no text
+	if j.callsFirst { // no text will follow
 		delta.Content = nil
 	}
 	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index, Delta: delta})
@@ -155,7 +155,7 @@ func chatLogprobs(tokens []llm.Token) *openai.ChatLogprobs {
 	l := &openai.ChatLogprobs{Content: make([]openai.TokenLogprob, len(tokens))}
 	for i, t := range tokens {
 		top := alternatives(t)
-		if len(t.Top) == 0 { // none were asked for
+		if len(t.Top) == 0 { // the client asked for none
 			top = nil
 		}
 		l.Content[i] = openai.TokenLogprob{TopLogprob: topLogprob(t.TokenProb),
@@ -167,7 +167,8 @@ func chatLogprobs(tokens []llm.Token) *openai.ChatLogprobs {
 	return l
 }
 
-// alternatives are the likeliest tokens at a place, and the one that was drawn behind them if it is none of them.
+// alternatives returns the likeliest tokens at a position. If the token that was drawn is not one of them, it follows
+// them.
 func alternatives(t llm.Token) []llm.TokenProb {
 	if slices.ContainsFunc(t.Top, func(p llm.TokenProb) bool { return p.ID == t.ID }) {
 		return t.Top
@@ -186,7 +187,7 @@ func topLogprob(p llm.TokenProb) openai.TopLogprob {
 // tokenText shows a token; parts of a character become U+FFFD.
 func tokenText(p llm.TokenProb) string { return strings.ToValidUTF8(string(p.Bytes), "\ufffd") }
 
-// textFormat is that of /v1/completions.
+// textFormat is the format of /v1/completions.
 type textFormat struct{ openaiFormat }
 
 func (textFormat) prompt() string { return "prompt" }
@@ -224,7 +225,7 @@ func textChunk(dst []byte, j *job, u *openai.Usage, choices ...openai.TextChoice
 	return append(dst, '\n', '\n')
 }
 
-// open gives the prompt where it is to be echoed.
+// open appends the prompt if it is to be echoed.
 func (textFormat) open(dst []byte, j *job, index int, c *choice) []byte {
 	if !j.echo {
 		return dst
@@ -260,8 +261,8 @@ func (textFormat) end(dst []byte, j *job, choices []choice) []byte {
 	return openai.AppendEvent(dst, []byte(openai.Done))
 }
 
-// textLogprobs gives parallel lists. Offsets count characters from the answer's start, as vLLM's do; a character that
-// spans tokens begins at the first. Of the first token of a prompt nobody can say how likely it is.
+// textLogprobs returns parallel lists. Offsets count characters from the beginning of the answer, as in vLLM; a
+// character that spans several tokens begins at the first. The first token of a prompt has no probability.
 func textLogprobs(c *choice, tokens []llm.Token, prompt bool) *openai.TextLogprobs {
 	l := &openai.TextLogprobs{Tokens: []string{}, TokenLogprobs: []*float64{}, TopLogprobs: []map[string]float64{},
 		TextOffset: []int{}}
@@ -282,7 +283,7 @@ func textLogprobs(c *choice, tokens []llm.Token, prompt bool) *openai.TextLogpro
 		top := make(map[string]float64, len(t.Top)+1)
 		for _, alternative := range alternatives(t) {
 			text := tokenText(alternative)
-			if _, dup := top[text]; !dup { // several parts of characters look alike: the likeliest stands
+			if _, dup := top[text]; !dup { // several parts of characters look alike: the likeliest one is kept
 				top[text] = max(alternative.Logprob, openai.MinLogprob)
 			}
 		}

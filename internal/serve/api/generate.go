@@ -13,8 +13,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// Generate answers one request as the HTTP routes do: it counts, it refuses while starting or draining, and a panic of
-// the backend or of sink is an error. It is the door for programs that embed the service.
+// Generate answers one request as the HTTP routes do: the request is counted, is refused while the service starts or
+// drains, and a panic of the backend or of sink becomes an error. Programs that embed the service call it.
 func (s *Server) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event) error) error {
 	if err := s.gate.enter(); err != nil {
 		s.countRefusal(toHTTP(err, 0))
@@ -35,8 +35,8 @@ func (s *Server) Generate(ctx context.Context, r *llm.Request, sink func(llm.Eve
 }
 
 // generate runs and counts one completion of a request that arrived at the given time. countPrompt is set for one
-// choice of each prompt. What is counted is counted before sink sees the last event: a client that has its answer
-// finds it in the metrics.
+// choice of each prompt. Everything is counted before sink gets the last event, so a client that has its answer finds
+// it in the metrics.
 func (s *Server) generate(ctx context.Context, arrived time.Time, r *llm.Request, countPrompt bool,
 	sink func(llm.Event) error) error {
 	seen := s.metrics.Begin(arrived)
@@ -79,7 +79,7 @@ func (s *Server) generate(ctx context.Context, arrived time.Time, r *llm.Request
 	return err
 }
 
-// endLabel is the metrics' label of a finish: an answer with calls ended by itself, as any other.
+// endLabel is the metrics' label of a finish. An answer with calls counts as one that ended by itself.
 func endLabel(f llm.Finish) string {
 	if f == llm.FinishCalls {
 		f = llm.FinishStop
@@ -87,7 +87,7 @@ func endLabel(f llm.Finish) string {
 	return string(f)
 }
 
-// refused tells errors of requests that were never taken on.
+// refused says whether an error means that the request was never started.
 func refused(err error) bool {
 	for _, e := range []error{llm.ErrBadRequest, llm.ErrModelNotFound, llm.ErrQueueFull, llm.ErrNotReady,
 		llm.ErrClosed, llm.ErrUnsupported} {
@@ -104,7 +104,7 @@ func (s *Server) ask(ctx context.Context, r *llm.Request, sink func(llm.Event) e
 	return s.backend.Load().Generate(ctx, r, sink)
 }
 
-// catch is deferred where a panic must not go further.
+// catch is deferred to stop a panic.
 func (s *Server) catch(id string, err *error) {
 	if p := recover(); p != nil {
 		s.caught(p, id)
@@ -115,7 +115,7 @@ func (s *Server) catch(id string, err *error) {
 // run generates all choices of a job at once. The first failure cancels the others.
 func (s *Server) run(ctx context.Context, j *job, sink func(choice int, e llm.Event) error) error {
 	one := func(ctx context.Context, i int, r *llm.Request) error {
-		first := i%j.perText == 0 // of its prompt
+		first := i%j.perText == 0 // the first of its prompt
 		tokens := aligner{}
 		return s.generate(ctx, j.arrived, r, first, func(e llm.Event) error {
 			prompt := 0
@@ -134,7 +134,7 @@ func (s *Server) run(ctx context.Context, j *job, sink func(choice int, e llm.Ev
 		return one(ctx, 0, j.requests[0])
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	if s.c.Slots > 0 { // the queue's places are for others: those of this request would only wait for each other
+	if s.c.Slots > 0 { // the queue is for other requests: choices of this one would only wait for each other
 		group.SetLimit(s.c.Slots)
 	}
 	t := &turns{}
@@ -148,13 +148,13 @@ func (s *Server) run(ctx context.Context, j *job, sink func(choice int, e llm.Ev
 type choice struct {
 	text   strings.Builder
 	calls  []llm.Call
-	told   int // calls that a stream has told of; see gather
+	told   int // calls that a stream has reported; see gather
 	tokens []llm.Token
-	prompt []llm.Token // where they were asked for
+	prompt []llm.Token // if the client asked for them
 	finish llm.Finish
-	stop   string // that ended it
+	stop   string // the stop string that ended it
 	usage  llm.Usage
-	offset int // characters of text already in log-probabilities sent
+	offset int // characters of text in the log-probabilities sent so far
 }
 
 func (c *choice) add(e llm.Event) {
@@ -167,7 +167,7 @@ func (c *choice) add(e llm.Event) {
 	c.end(e)
 }
 
-// begin keeps what the first event says of the prompt.
+// begin keeps what the first event says about the prompt.
 func (c *choice) begin(e llm.Event) {
 	if e.Prompt != nil {
 		c.prompt = e.Prompt
@@ -181,7 +181,7 @@ func (c *choice) end(e llm.Event) {
 	}
 }
 
-// shown leaves out the end-of-sequence token, which is not part of the content, and those of which nothing is known.
+// shown leaves out the end-of-sequence token, which is not part of the content, and tokens without a known id or text.
 func shown(e llm.Event) []llm.Token {
 	if n := len(e.Tokens); n > 0 && (e.Finish == llm.FinishStop || e.Finish == llm.FinishCalls) &&
 		len(e.Tokens[n-1].Bytes) == 0 {
@@ -194,7 +194,7 @@ func shown(e llm.Event) []llm.Token {
 	return e.Tokens[:n]
 }
 
-// reason is a choice's finish_reason.
+// reason returns a choice's finish_reason.
 func (j *job) reason(f llm.Finish) string {
 	if f == llm.FinishCalls && j.older {
 		return "function_call"

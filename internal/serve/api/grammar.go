@@ -15,8 +15,8 @@ import (
 // maxChoiceTexts bounds the texts of guided_choice.
 const maxChoiceTexts = 10_000
 
-// grammar reads the fields that hold an answer to a form: OpenAI's response_format, vLLM's structured_outputs and
-// guided_*, llama.cpp's json_schema and grammar. One at most may ask for something.
+// grammar reads the fields that constrain an answer: OpenAI's response_format, vLLM's structured_outputs and guided_*,
+// llama.cpp's json_schema and grammar. At most one of them may ask for something.
 func grammar(o *object) *llm.Grammar {
 	var found []*llm.Grammar
 	add := func(g *llm.Grammar) {
@@ -45,13 +45,13 @@ func grammar(o *object) *llm.Grammar {
 	return found[0]
 }
 
-// sameForm says that two fields ask for the same: some clients send vLLM's older name beside the newer.
+// sameForm says whether two fields ask for the same: some clients send vLLM's older name beside the newer one.
 func sameForm(a, b *llm.Grammar) bool {
 	return a.Kind == b.Kind && a.Source == b.Source && slices.Equal(a.Choices, b.Choices)
 }
 
-// responseFormat reads {"type": "text" | "json_object" | "json_schema", …}. With json_object llama.cpp takes a schema
-// beside the type.
+// responseFormat reads {"type": "text" | "json_object" | "json_schema", …}. With json_object, llama.cpp accepts a
+// schema beside the type.
 func responseFormat(o *object) *llm.Grammar {
 	v := o.Raw("response_format")
 	if v == nil {
@@ -74,7 +74,7 @@ func responseFormat(o *object) *llm.Grammar {
 	case typ == "json_schema":
 		inner := f.Raw("json_schema")
 		if inner == nil {
-			if g := schemaOf(f, "schema"); g != nil { // as llama.cpp and others have it
+			if g := schemaOf(f, "schema"); g != nil { // llama.cpp and others accept it here
 				return g
 			}
 			f.Fail("json_schema", "is missing")
@@ -95,8 +95,8 @@ func responseFormat(o *object) *llm.Grammar {
 	return nil
 }
 
-// structuredFields are those of vLLM's structured_outputs that say how to compute the answer. That the whitespace of
-// JSON is bounded, and that only members that a schema asks for are made, is so in any case.
+// structuredFields are those of vLLM's structured_outputs that say how to compute the answer. The engine always limits
+// white space in JSON, and always generates only the members that a schema names.
 var structuredFields = []string{"disable_fallback", "disable_any_whitespace", "disable_additional_properties"}
 
 func structured(o *object, v json.RawMessage) []*llm.Grammar {
@@ -120,7 +120,7 @@ func structured(o *object, v json.RawMessage) []*llm.Grammar {
 	return list
 }
 
-// schemaOf reads a JSON Schema: as JSON, or as text that holds it.
+// schemaOf reads a JSON Schema: as JSON, or as a text that contains JSON.
 func schemaOf(o *object, field string) *llm.Grammar {
 	v := o.Raw(field)
 	if v == nil {

@@ -5,27 +5,28 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// readiness is where in its life the service is.
+// readiness is the state of the service.
 type readiness int
 
 const (
 	starting readiness = iota // no backend yet
 	ready
-	draining // no new requests; those under way go on
+	draining // no new requests; those under way continue
 )
 
 func (p readiness) String() string { return [...]string{"starting", "ready", "draining"}[p] }
 
-// lifecycle decides who may come in. It is a state machine without locks or goroutines.
+// lifecycle decides which requests are admitted. It is a state machine without locks or goroutines.
 type lifecycle struct {
 	readiness readiness
 	inFlight  int
 }
 
-// enter lets a request in or says why not.
+// enter admits a request or says why not.
 func (l *lifecycle) enter() error {
 	if l.readiness != ready {
 		return fmt.Errorf("%w: %s", llm.ErrNotReady, l.readiness)
@@ -34,20 +35,20 @@ func (l *lifecycle) enter() error {
 	return nil
 }
 
-// leave says whether the last request of a draining service has gone.
+// leave says whether the last request of a draining service has ended.
 func (l *lifecycle) leave() (drained bool) {
 	l.inFlight--
 	return l.readiness == draining && l.inFlight == 0
 }
 
-// open makes a starting service ready; a draining one stays so.
+// open makes a starting service ready; a draining one keeps draining.
 func (l *lifecycle) open() {
 	if l.readiness == starting {
 		l.readiness = ready
 	}
 }
 
-// drain says whether there is nothing to wait for.
+// drain starts draining, and says whether there is nothing to wait for.
 func (l *lifecycle) drain() (drained bool) {
 	l.readiness = draining
 	return l.inFlight == 0
@@ -94,7 +95,7 @@ func (g *gate) signal(drained bool) {
 	}
 }
 
-// drain refuses new requests and waits for those under way, or for ctx.
+// drain refuses new requests and waits until those under way have ended, or ctx ends.
 func (g *gate) drain(ctx context.Context) error {
 	g.mu.Lock()
 	g.signal(g.state.drain())
@@ -105,6 +106,7 @@ func (g *gate) drain(ctx context.Context) error {
 	case <-ctx.Done():
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		return fmt.Errorf("%d requests are still under way: %w", g.state.inFlight, ctx.Err())
+		return fmt.Errorf("%s still under way: %w",
+			noun.Of(g.state.inFlight, "request is", "requests are"), ctx.Err())
 	}
 }

@@ -27,9 +27,9 @@ func (s *Server) messages(o *object) []llm.Message {
 	return messages
 }
 
-// harmlessInMessages are fields of a message that change nothing in the answer: what clients send back of an earlier
-// answer, and hints for caches. That an assistant message at the end is a prefix, as Mistral's field says, is so
-// without it.
+// harmlessInMessages are fields of a message that do not change the answer: parts of an earlier answer that clients
+// send back, and hints for caches. Mistral's field prefix is one of them, since an assistant message at the end is
+// always a prefix.
 var harmlessInMessages = []string{"name", "id", "refusal", "annotations", "reasoning", "reasoning_content",
 	"cache_control", "prefix", "status", "type", "tool_call_id", "provider_specific_fields", "thinking_blocks",
 	"reasoning_details", "audio", "images"}
@@ -68,7 +68,7 @@ func message(m *object) (out llm.Message) {
 	return out
 }
 
-// calls reads what an assistant message called: tool_calls, or their older form function_call.
+// calls reads the calls of an assistant message: tool_calls, or their older form function_call.
 func calls(m *object) (list []llm.Call) {
 	items, _ := m.List("tool_calls", llm.MaxTools)
 	for i, item := range items {
@@ -93,7 +93,8 @@ func calls(m *object) (list []llm.Call) {
 	return list
 }
 
-// called reads the name and the arguments of a call. Arguments are JSON as text; some clients send the JSON itself.
+// called reads the name and the arguments of a call. Arguments are JSON in a string; some clients send the JSON
+// itself.
 func called(f *object) llm.Call {
 	name, ok := f.Text("name")
 	if !ok {
@@ -106,8 +107,8 @@ func called(f *object) llm.Call {
 	return llm.Call{Name: name, Arguments: arguments}
 }
 
-// content reads a message's text: a string, or an array of text parts, which are joined by line ends as vLLM does. A
-// null is an empty text, and the messages of an assistant or a tool need not have one.
+// content reads a message's text: a string, or an array of text parts, which are joined by newlines as in vLLM. A null
+// is an empty text. The messages of an assistant or a tool need no text.
 func content(m *object) string {
 	v := m.Raw("content")
 	switch {

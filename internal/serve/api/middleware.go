@@ -16,8 +16,8 @@ import (
 
 const headerID = "X-Request-Id"
 
-// wrap gives every request an id, a count, a log line and a net under its panics, and turns browsers away that were
-// sent here by another site.
+// wrap gives every request an id, a count, a log line and recovery from panics. It refuses requests that a browser
+// sends for a page of another site.
 func (s *Server) wrap(routes map[string]route, names access.Hosts) http.Handler {
 	sites := newOrigins(s.c.Origins)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -31,7 +31,7 @@ func (s *Server) wrap(routes map[string]route, names access.Hosts) http.Handler 
 				x.result.err = errPanic
 				late := x.status != 0
 				x.fail(toHTTP(errPanic, 0))
-				if late { // half an answer is out: only a broken connection can tell the client
+				if late { // half an answer was sent: only a broken connection can tell the client
 					p = http.ErrAbortHandler
 				} else {
 					p = nil
@@ -58,8 +58,8 @@ func (s *Server) wrap(routes map[string]route, names access.Hosts) http.Handler 
 	})
 }
 
-// exchange begins an exchange: its status is counted, and its key's limits are shown, before its client can have seen
-// a byte of the answer.
+// exchange begins an exchange. Its status is counted, and its key's limits are set as headers, before its client can
+// have read a byte of the answer.
 func (s *Server) exchange(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{answer: answer{ResponseWriter: w}, route: "other", id: requestID(r.Header.Get(headerID))}
 	x.Header().Set(headerID, x.id)
@@ -73,7 +73,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) *exchange {
 var errOrigin = &httpError{status: http.StatusForbidden, typ: typeInvalid, code: "cross_origin",
 	message: "a page of another site may not use this service"}
 
-// turnAway refuses a request whatever it asks for.
+// turnAway refuses a request without looking at its route.
 func (s *Server) turnAway(x *exchange, err error, answer *httpError) {
 	x.result.err = err
 	s.countRefusal(answer)
@@ -86,7 +86,7 @@ func (s *Server) caught(p any, id string) {
 	s.log.Error("panic", "request", id, "panic", p, "stack", string(debug.Stack()))
 }
 
-// logRequest writes the request's line: no prompt, no answer, no key.
+// logRequest writes the request's log line, without prompt, answer or key.
 func (s *Server) logRequest(r *http.Request, x *exchange, start time.Time) {
 	level, end := slog.LevelInfo, &x.result
 	switch {
@@ -127,7 +127,7 @@ func (s *Server) logRequest(r *http.Request, x *exchange, start time.Time) {
 	s.log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
-// method shows a method that is known; a client may send any word.
+// method returns a known method; a client may send any word.
 func method(m string) string {
 	switch m {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
@@ -137,10 +137,10 @@ func method(m string) string {
 	return "other"
 }
 
-// gone tells errors that are the client's own doing.
+// gone says whether an error means that the client left.
 func gone(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, errClient) }
 
-// requestID takes over a client's id if it is short and plain, and makes one otherwise.
+// requestID takes a client's id if it is short and plain, and otherwise makes one.
 func requestID(given string) string {
 	const most = 128
 	if given == "" || len(given) > most {
@@ -154,15 +154,15 @@ func requestID(given string) string {
 	return given
 }
 
-// newID gives a prefix and 96 random bits.
+// newID returns a prefix and 96 random bits.
 func newID(prefix string) string {
 	var b [12]byte
 	rand.Read(b[:]) // never fails
 	return prefix + hex.EncodeToString(b[:])
 }
 
-// retryAdvice says when it may be worth to try again: after the time that a request takes now. Recent requests count
-// most: a tenth of the weight goes to each new one.
+// retryAdvice says after what time a client should try again: the time that a request takes at present. Each new
+// request gets a tenth of the weight.
 type retryAdvice struct {
 	mu      sync.Mutex
 	average time.Duration

@@ -9,7 +9,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
-// modelPrefix is followed by a model's id, which may hold slashes.
+// modelPrefix is followed by a model's id, which may contain slashes.
 const modelPrefix = "/v1/models/"
 
 func (s *Server) models(x *exchange, _ *http.Request) error {
@@ -83,7 +83,7 @@ func (s *Server) tokenize(x *exchange, r *http.Request) error {
 	return respond(x, openai.TokenizeResponse{Count: len(tokens), MaxModelLen: model.ContextLength, Tokens: tokens})
 }
 
-// tokenizeText reads control tokens in a text where that is asked for and the backend can.
+// tokenizeText also reads control tokens in a text, if the client asks for it and the backend can do it.
 func tokenizeText(b llm.Backend, text string, addSpecial, parse bool) ([]int32, error) {
 	if !parse {
 		return b.Tokenize(text, addSpecial)
@@ -138,7 +138,7 @@ func (s *Server) readFor(x *exchange, r *http.Request) (llm.Backend, llm.Model, 
 	return of(b, model), model, o, err
 }
 
-// of gives the backend whose tokens are those of a model.
+// of returns the backend that tokenises for a model.
 func of(b llm.Backend, model llm.Model) llm.Backend {
 	if many, ok := b.(interface {
 		Of(model string) llm.Backend

@@ -14,15 +14,15 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
-// object is what the fields of a request are read from.
+// object is a request's body.
 type object = body.Object
 
-// freeBody is how much of a body every request may hold. What goes beyond it comes out of the budget of all large
-// ones.
+// freeBody is how many bytes of a body every request may hold. The rest is taken from the shared budget of large
+// bodies.
 const freeBody = 64 << 10
 
-// largeBodies is that budget, in bodies of the largest size. Reading and tokenising one takes about six times its
-// size, so that all together stay within 200 MB at the default of 4 MiB.
+// largeBodies is that budget, in bodies of the maximum size. Reading and tokenising one takes about six times its size
+// in memory, so all together stay below 200 MB at the default of 4 MiB.
 const largeBodies = 8
 
 // readBody reads a request's body, which must be a JSON object.
@@ -31,7 +31,7 @@ func (s *Server) readBody(x *exchange, r *http.Request) (*object, error) {
 	if err != nil {
 		return nil, err
 	}
-	// a byte order mark, as some editors and shells write one
+	// some editors and shells write a byte order mark
 	o, err := body.Parse(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (s *Server) readBytes(x *exchange, r *http.Request) ([]byte, error) {
 			code: "unsupported_encoding", message: "the request's body must not be compressed"}
 	}
 	control := http.NewResponseController(x)
-	control.SetReadDeadline(time.Now().Add(s.c.ReadTimeout)) // not supported by all writers in tests
+	control.SetReadDeadline(time.Now().Add(s.c.ReadTimeout)) // some writers in tests do not support it
 	limited := http.MaxBytesReader(x, r.Body, s.c.MaxBody)
 	data, err := io.ReadAll(io.LimitReader(limited, freeBody))
 	if err == nil && len(data) == freeBody {
@@ -64,7 +64,7 @@ func (s *Server) readBytes(x *exchange, r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, bodyError(r, err)
 	}
-	// The deadline must go: the server keeps on reading, to see whether the client goes away.
+	// Remove the deadline: the server keeps reading, to notice when the client leaves.
 	control.SetReadDeadline(time.Time{})
 	if len(data) >= freeBody {
 		if err := s.heavy(r.Context(), &x.body); err != nil {
@@ -74,11 +74,12 @@ func (s *Server) readBytes(x *exchange, r *http.Request) ([]byte, error) {
 	return data, nil
 }
 
-// parseShare is how many times as long as a large body took nobody parses the next, while the model computes: parsing
-// 4 MiB takes some 50 ms, and must not take more than a quarter of a core from those who wait for tokens.
+// parseShare is the length of the pause after parsing a large body while the model computes, relative to the time of
+// the parsing. Parsing 4 MiB takes about 50 ms, and must not take more than a quarter of a core from requests that
+// wait for tokens.
 const parseShare = 3
 
-// heavy waits until no other large body is parsed. It ends with b.light.
+// heavy waits until no other large body is being parsed. b.light ends it.
 func (s *Server) heavy(ctx context.Context, b *bodyShare) error {
 	select {
 	case s.parsing <- struct{}{}:
@@ -99,7 +100,7 @@ func (s *Server) heavy(ctx context.Context, b *bodyShare) error {
 
 // take takes a large body's bytes from the budget until the request has ended; see serve.
 func (s *Server) take(b *bodyShare, length int64) error {
-	if length < 0 || length > s.c.MaxBody { // not said, or about to be refused
+	if length < 0 || length > s.c.MaxBody { // unknown, or about to be refused
 		length = s.c.MaxBody
 	}
 	if !s.bodies.TryAcquire(length) {
@@ -109,7 +110,7 @@ func (s *Server) take(b *bodyShare, length int64) error {
 	return nil
 }
 
-// bodyError sorts out why a body could not be read.
+// bodyError says why a body could not be read.
 func bodyError(r *http.Request, err error) error {
 	var tooLong *http.MaxBytesError
 	switch {
@@ -125,13 +126,13 @@ func bodyError(r *http.Request, err error) error {
 		message: "the request's body could not be read"}
 }
 
-// mostTokens gives the tokens that a request for completions asks for at most, of which each choice gets no more than
-// limit, 0 if it does not say. What is not valid is not counted: whoever reads the fields will say so.
+// mostTokens returns the maximum number of tokens that a completion request asks for. No choice gets more than limit,
+// which is 0 if unknown. Invalid fields are not counted: they are refused when they are read.
 func mostTokens(o *object, limit int) int {
 	peek := func(field string, most int) int {
 		n, ok := body.Whole(o.Fields[field])
 		switch {
-		case ok && n == -1 && field != "n": // as many as there may be
+		case ok && n == -1 && field != "n": // as many as possible
 			return most
 		case !ok || n < 1:
 			return 0

@@ -12,35 +12,35 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// Served is what became of one request for completions, for a log of requests. It holds no key, and of the texts only
-// Prompt, where that is asked for.
+// Served is the result of one completion request, for a request log. It contains no key, and only the text Prompt, if
+// that is configured.
 type Served struct {
 	ID         string // as in X-Request-Id
-	Completion string // the answer's id; empty where the request was refused before it had one, or passed on
+	Completion string // the answer's id; empty if the request was passed on, or refused before it had one
 	Route      string // RouteGo for a program that embeds the service
-	Model      string // as asked for, or the one that answered
+	Model      string // as requested, or the model that answered
 	Key        string // the API key's name
 	Received   time.Time
 	Status     int
-	Finish     llm.Finish // of the first choice; abort or error where the answer broke off, empty where it was refused
+	Finish     llm.Finish // of the first choice; abort or error if the answer broke off, empty if it was refused
 	Streamed   bool
 	Gone       bool          // the client left before the end
-	Usage      llm.Usage     // of all choices; of an answer that broke off, the tokens until then
-	First      time.Duration // to the first token; 0: none came
+	Usage      llm.Usage     // of all choices; if the answer broke off, the tokens until then
+	First      time.Duration // until the first token; 0: none came
 	Total      time.Duration
 	Prompt     string // JSON of messages or prompt, shortened; empty unless Config.KeepPrompts
 }
 
-// RouteGo stands for the call of a program that embeds the service.
+// RouteGo is the route of a call by a program that embeds the service.
 const RouteGo = "go"
 
 const (
-	maxModel  = 100      // bytes of a model's name that is kept: a client may send any
-	maxPrompt = 32 << 10 // bytes of a prompt that is kept
+	maxModel  = 100      // maximum bytes of a model's name that are kept: a client may send any
+	maxPrompt = 32 << 10 // maximum bytes of a prompt that are kept
 )
 
-// sighting gathers what Served says and the log line does not. The first choice alone sets its fields, but for the
-// tokens.
+// sighting collects what Served contains and the log line does not. Only the first choice sets its fields, except for
+// the number of tokens.
 type sighting struct {
 	model    string
 	prompt   string
@@ -50,7 +50,7 @@ type sighting struct {
 	tokens   atomic.Int64
 }
 
-// asked reads what was asked for. A field of the wrong kind is for others to refuse.
+// asked reads what the client asked for. A field of the wrong type is ignored: other code refuses it.
 func (g *sighting) asked(o *object, keepPrompt bool) {
 	var name string
 	if json.Unmarshal(o.Fields["model"], &name) == nil {
@@ -69,7 +69,7 @@ func (g *sighting) asked(o *object, keepPrompt bool) {
 // shorten cuts a text that a client sent, and keeps no more of its memory.
 func shorten(s string, most int) string { return strings.Clone(s[:min(len(s), most)]) }
 
-// event takes in what the backend gives for a choice.
+// event takes an event of a choice.
 func (g *sighting) event(choice int, now time.Time, e llm.Event) {
 	if g == nil {
 		return
@@ -86,7 +86,7 @@ func (g *sighting) event(choice int, now time.Time, e llm.Event) {
 	}
 }
 
-// served puts together what became of a request that ends now.
+// served builds the Served of a request that ends now.
 func (g *sighting) served(start, now time.Time, finish llm.Finish, usage llm.Usage, status int, err error) Served {
 	v := Served{Model: g.model, Received: start, Status: status, Finish: finish, Streamed: g.streamed,
 		Gone:  err != nil && gone(err),
@@ -104,7 +104,7 @@ func (g *sighting) served(start, now time.Time, finish llm.Finish, usage llm.Usa
 	return v
 }
 
-// broken says how an answer ended that has an error: not at all, where there was to be none.
+// broken returns the finish of an answer that has an error; none if there was to be no answer.
 func broken(status int, err error) llm.Finish {
 	switch {
 	case refused(err):
@@ -117,7 +117,7 @@ func broken(status int, err error) llm.Finish {
 	return llm.FinishNone
 }
 
-// observe tells Config.Observe of a request for completions.
+// observe reports a completion request to Config.Observe.
 func (s *Server) observe(x *exchange, start time.Time) {
 	if s.c.Observe == nil || !completions(x.route) {
 		return

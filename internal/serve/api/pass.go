@@ -17,21 +17,21 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
-// passer is a backend that answers by passing requests on: bytes go through it as they came, in both directions.
+// passer is a backend that answers by passing requests on: bytes go through it unchanged, in both directions.
 type passer interface {
 	Forward(w http.ResponseWriter, r *http.Request, path string, body []byte,
 		report func(*upstream.Outcome)) *upstream.Outcome
 }
 
-// pass hands a request to such a backend, and counts what became of it. The upstream checks the fields: what it
-// refuses, it refuses in its own words. With translatable, an upstream that does not have the route is not a refusal:
-// then known is false, and the client has no answer yet, but for comments.
+// pass passes a request to such a backend, and counts the result. The upstream checks the fields and refuses them with
+// its own errors. With translatable, an upstream without the route is not a refusal: known is then false, and the
+// client has no answer yet, except comments.
 func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived time.Time, translatable bool) (
 	known bool, err error) {
 	var out *upstream.Outcome
 	r.Header.Set(headerID, x.id)
 	if s.c.Callers != nil {
-		r.Header.Del("Authorization") // the client's key is ours, and nobody else's
+		r.Header.Del("Authorization") // the client's key is for this service only
 		r.Header.Del("X-Api-Key")
 	}
 	if translatable && s.lacking.has(s.now(), r.URL.Path, o) {
@@ -72,11 +72,11 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 		}
 		if completions(r.URL.Path) || out.Err != nil || out.Usage != nil && out.Usage.CompletionTokens > 0 {
 			s.countPassed(x, arrived, out)
-		} else if out.Usage != nil { // embeddings, or whatever else has no answer of tokens
+		} else if out.Usage != nil { // embeddings, or another answer without tokens
 			x.grant.Use(0, out.Usage.PromptTokens)
 		}
 	})
-	if !counted && out.Err != nil && !refused(out.Err) { // its client left, or nobody answered
+	if !counted && out.Err != nil && !refused(out.Err) { // its client left, or no server answered
 		s.countPassed(x, arrived, out)
 	}
 	x.result.replica, x.result.tries = out.Replica, out.Tries
@@ -95,17 +95,17 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 	return true, nil
 }
 
-// lackTime is for how long an upstream without a route is not asked for it again: it may have been replaced.
+// lackTime is how long an upstream without a route is not asked for it again. After that it may have been replaced.
 const lackTime = time.Minute
 
-// lackingRoutes remembers which routes the servers of a model do not have, so that a request that is translated is not
-// sent twice each time.
+// lackingRoutes remembers which routes the servers of a model do not have, so that a request which is translated is
+// not sent twice each time.
 type lackingRoutes struct {
 	mu    sync.Mutex
 	until map[[2]string]time.Time // by path and model
 }
 
-// maxLacking bounds what is remembered: clients choose the names of models.
+// maxLacking bounds the entries, since clients choose the names of models.
 const maxLacking = 256
 
 func (l *lackingRoutes) has(now time.Time, path string, o *object) bool {
@@ -123,7 +123,7 @@ func (l *lackingRoutes) note(now time.Time, path string, o *object) {
 	l.until[[2]string{path, modelIn(o)}] = now.Add(lackTime)
 }
 
-// modelIn is the name of the model that a body has; empty where there is none that could be one.
+// modelIn returns the model's name in a body; empty if there is none that is valid.
 func modelIn(o *object) (name string) {
 	const most = 512
 	if v := o.Fields["model"]; len(v) > most || json.Unmarshal(v, &name) != nil {
@@ -132,20 +132,20 @@ func modelIn(o *object) (name string) {
 	return name
 }
 
-// lacks tells the statuses of servers that do not have a route.
+// lacks says whether a status means that a server does not have a route.
 func lacks(status int) bool {
 	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed ||
 		status == http.StatusNotImplemented
 }
 
-// missingRoute keeps an answer back that says that there is no such route.
+// missingRoute holds back an answer that says that the route does not exist.
 type missingRoute struct {
 	http.ResponseWriter
 	header http.Header
 	is     bool
 }
 
-// Header is the upstream's, until WriteHeader.
+// Header is the upstream's header until WriteHeader.
 func (m *missingRoute) Header() http.Header { return m.header }
 
 // WriteHeader implements http.ResponseWriter.
@@ -166,17 +166,17 @@ func (m *missingRoute) Write(p []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (m *missingRoute) Unwrap() http.ResponseWriter { return m.ResponseWriter }
 
-// completions tells the routes that the service itself has from those that it only passes on.
+// completions says whether the service itself has a route, or only passes it on.
 func completions(path string) bool {
 	return path == "/v1/chat/completions" || path == "/v1/completions" || path == "/v1/responses" ||
 		path == "/v1/messages"
 }
 
-// passedRoute is the metrics' label of all routes that only the upstream knows.
+// passedRoute is the metrics' label of all routes that only the upstream has.
 const passedRoute = "/v1/"
 
-// passable tells whether a path of an upstream may be asked for. What could lead out of /v1/, or be read in two ways,
-// may not.
+// passable says whether a path may be requested from an upstream. A path that could lead out of /v1/, or that can be
+// read in two ways, may not.
 func passable(p string) bool {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:@/"
 	return strings.HasPrefix(p, "/v1/") && path.Clean(p) == strings.TrimSuffix(p, "/") && strings.Trim(p,
@@ -184,7 +184,7 @@ func passable(p string) bool {
 		!strings.ContainsFunc(p, func(r rune) bool { return !strings.ContainsRune(plain, r) })
 }
 
-// passOther hands on a request for a route that this service does not have, as it came.
+// passOther passes on a request for a route that this service does not have, unchanged.
 func (s *Server) passOther(x *exchange, r *http.Request) error {
 	arrived := s.now()
 	if err := s.gate.enter(); err != nil {
@@ -200,7 +200,7 @@ func (s *Server) passOther(x *exchange, r *http.Request) error {
 		if o.Bytes, err = s.readBytes(x, r); err != nil {
 			return err
 		}
-		if known, err := body.Parse(o.Bytes); err == nil { // what is not a JSON object is the upstream's to read
+		if known, err := body.Parse(o.Bytes); err == nil { // the upstream handles a body that is not a JSON object
 			o = known
 		}
 	}
@@ -218,8 +218,8 @@ func (s *Server) passOther(x *exchange, r *http.Request) error {
 	return err
 }
 
-// countPassed counts a request as if it had been computed here. A chunk may hold several tokens: the usage's tokens
-// are spread over the chunks evenly.
+// countPassed counts a request as if it had been computed here. A chunk may contain several tokens: the tokens of the
+// usage are spread evenly over the chunks.
 func (s *Server) countPassed(x *exchange, arrived time.Time, out *upstream.Outcome) {
 	if out.Status != http.StatusOK && out.Status < http.StatusInternalServerError && out.Err == nil {
 		s.metrics.Refused(telemetry.ReasonUpstream)
@@ -256,7 +256,7 @@ func (s *Server) countPassed(x *exchange, arrived time.Time, out *upstream.Outco
 	case out.Err != nil || reason == llm.FinishNone:
 		reason = llm.FinishError
 	case reason != llm.FinishLength:
-		// tool_calls and whatever else upstreams say: it ended by itself, and the label is not theirs
+		// tool_calls, and reasons of the upstream's own: the answer ended by itself, and the label must be a known one
 		reason = llm.FinishStop
 	}
 	seen.End(arrived.Add(out.Total), string(reason), 0)
@@ -265,7 +265,7 @@ func (s *Server) countPassed(x *exchange, arrived time.Time, out *upstream.Outco
 	}
 }
 
-// deadlineWriter gives every write its time: a client that reads nothing is given up.
+// deadlineWriter sets a deadline for every write: a client that reads nothing is given up.
 type deadlineWriter struct {
 	*answer
 	control *http.ResponseController
@@ -281,7 +281,7 @@ func (d *deadlineWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// FlushError is what http.ResponseController calls: a write to a slow client waits here.
+// FlushError is called by http.ResponseController. A write to a slow client waits here.
 func (d *deadlineWriter) FlushError() error {
 	defer d.writing(d.control, d.limit)()
 	if err := d.control.Flush(); err != nil {

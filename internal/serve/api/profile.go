@@ -6,7 +6,7 @@ import (
 	runtime "runtime/pprof"
 )
 
-// addProfiles adds Go's profiles. The command line is not among them: it may name files.
+// addProfiles adds Go's profiles, without the command line, which may name files.
 func addProfiles(routes map[string]route) {
 	add := func(path string, h http.Handler) {
 		routes["/debug/pprof/"+path] = route{method: http.MethodGet, open: true, handle: plain(h)}

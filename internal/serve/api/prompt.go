@@ -10,8 +10,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
-// promptLogprobs reads vLLM's field of that name: how many alternatives to report beside each token of the prompt.
-// What it gives puts that into the request.
+// promptLogprobs reads vLLM's field prompt_logprobs: how many alternatives to report for each token of the prompt. The
+// function that it returns puts this into the request.
 func promptLogprobs(o *object) func(r *llm.Request, j *job) {
 	n, ok := o.Integer("prompt_logprobs", 0, maxTop)
 	if ok && o.Is("stream", "true") {
@@ -25,7 +25,7 @@ func promptLogprobs(o *object) func(r *llm.Request, j *job) {
 	}
 }
 
-// promptOf gives the text of a request's prompt, as an echo shows it.
+// promptOf returns the text of a request's prompt, as an echo shows it.
 func (s *Server) promptOf(r *llm.Request) (string, error) {
 	if r.PromptTokens == nil {
 		return r.Prompt, nil
@@ -37,13 +37,13 @@ func (s *Server) promptOf(r *llm.Request) (string, error) {
 	return text, err
 }
 
-// promptProbs writes log-probabilities of a prompt as vLLM does: for each token but the first, the likeliest ones and
-// itself, by id.
+// promptProbs writes the log-probabilities of a prompt as vLLM does: for each token except the first, the likeliest
+// ones and itself, by id.
 func promptProbs(tokens []llm.Token, top int) []map[string]openai.PromptLogprob {
 	list := make([]map[string]openai.PromptLogprob, len(tokens))
 	for i, t := range tokens {
 		if i == 0 {
-			continue // null: nothing comes before it
+			continue // null: the first token has no probability
 		}
 		list[i] = map[string]openai.PromptLogprob{}
 		for k, p := range t.Top[:min(top, len(t.Top))] {

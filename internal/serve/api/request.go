@@ -15,7 +15,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
-// job is one HTTP request for completions: one llm.Request for each choice, in the order of their index.
+// job is one HTTP request for completions. It has one llm.Request for each choice, in the order of their index.
 type job struct {
 	id       string
 	model    llm.Model
@@ -24,25 +24,26 @@ type job struct {
 	grant    *access.Grant
 	seen     *sighting
 	requests []*llm.Request
-	perText  int // choices of one prompt: n
+	perText  int // choices per prompt: n
 	stream   bool
 	usage    bool // a last chunk with the usage
-	aligned  bool // the tokens reported add up to the text
+	aligned  bool // the reported tokens add up to the text
 	echo     bool // a text begins with its prompt
 
-	promptTop  int      // alternatives of prompt_logprobs; −1: not asked for
+	promptTop  int      // alternatives of prompt_logprobs; −1: not requested
 	prompts    []string // that are echoed
-	callsFirst bool     // the stream of a choice that opens now begins with a call
-	mistral    bool     // the client is one of Mistral's, which read some things as Mistral's servers send them
-	older      bool     // calls are answered as function_call: the request has functions, and no tools
+	callsFirst bool     // the stream of a choice that begins now begins with a call
+	mistral    bool     // the client is one of Mistral's, which read some fields as Mistral's servers send them
+	older      bool     // calls are sent as function_call: the request has functions, and no tools
 }
 
-// common reads what both kinds of request share. defaultMax is the number of tokens of a request that says nothing.
+// common reads the fields that both kinds of request share. defaultMax is the number of tokens if the request does not
+// set it.
 func (s *Server) common(o *object, model llm.Model, defaultMax int) (base llm.Request, j *job) {
 	j = &job{model: model, created: s.now().Unix(), perText: 1, promptTop: -1}
 	base.Model = s.own(s.backend.Load(), model.ID)
 	base.MaxTokens = min(defaultMax, s.c.MaxTokens)
-	for _, field := range []string{"max_tokens", "max_completion_tokens"} { // the newer name wins
+	for _, field := range []string{"max_tokens", "max_completion_tokens"} { // the newer name takes precedence
 		if n, ok := s.maxTokens(o, field); ok {
 			base.MaxTokens = n
 		}
@@ -52,7 +53,7 @@ func (s *Server) common(o *object, model llm.Model, defaultMax int) (base llm.Re
 	base.Grammar = grammar(o)
 	base.CacheScope = cacheSalt(o)
 	base.IgnoreEOS = o.Flag("ignore_eos")
-	base.ParseSpecial = o.Flag("parse_special") // of no effect on chats, as is the next
+	base.ParseSpecial = o.Flag("parse_special") // it has no effect on chats, and neither has the next
 	if o.Raw("add_special_tokens") != nil {
 		base.NoSpecial = !o.Flag("add_special_tokens")
 	}
@@ -72,14 +73,14 @@ func (s *Server) common(o *object, model llm.Model, defaultMax int) (base llm.Re
 			o.Fail("stream_options", "is only allowed with \"stream\": true")
 		}
 	}
-	o.Text("user") // accepted, and of no effect
+	o.Text("user") // accepted, but without effect
 	unsupported(o)
 	return base, j
 }
 
-// unsupportedFields ask for what this service does not do: passed over, they would change what the answer means. Of a
-// value that asks for nothing, as absence would, nobody need hear; beside those of asksNothing, they are the ones
-// listed here, as JSON.
+// unsupportedFields ask for features that this service does not have: if they were ignored, the answer would not be
+// what the client asked for. A value that asks for nothing is accepted: one of asksNothing, or one of those listed
+// here as JSON.
 var unsupportedFields = []struct {
 	name     string
 	harmless []string
@@ -98,13 +99,13 @@ var unsupportedFields = []struct {
 	{"documents", nil},
 }
 
-// asksNothing are values that mean the same as no value, in most of these fields.
+// asksNothing are values that mean the same as no value in most of these fields.
 var asksNothing = []string{"", "[]", "{}", `""`, "false"}
 
 func unsupported(o *object) {
 	continues := endsWithAnswer(o)
 	for _, f := range unsupportedFields {
-		// an answer that has begun goes on in any case, and these say so; see llm.Continues
+		// an answer that has begun is continued in any case, which is what these ask for; see llm.Continues
 		if continues && (f.name == "continue_final_message" || f.name == "add_generation_prompt") {
 			o.Know(f.name)
 			continue
@@ -120,7 +121,7 @@ func unsupported(o *object) {
 
 // endsWithAnswer says whether the last message is the assistant's.
 func endsWithAnswer(o *object) bool {
-	if o.Fields["continue_final_message"] == nil && o.Fields["add_generation_prompt"] == nil { // nobody asks
+	if o.Fields["continue_final_message"] == nil && o.Fields["add_generation_prompt"] == nil { // neither is set
 		return false
 	}
 	var list []struct {
@@ -134,10 +135,10 @@ func endsWithAnswer(o *object) bool {
 	return last.Role == llm.RoleAssistant && asksFor(last.Content, []string{"null"})
 }
 
-// falseAsks are fields that are true where nobody asks, so that false asks for something.
+// falseAsks are fields that are true by default, so that false asks for something.
 var falseAsks = []string{"add_generation_prompt", "skip_special_tokens", "add_special_tokens"}
 
-// asksFor tells whether a value asks for something. harmless are values that do not, as JSON without spaces.
+// asksFor says whether a value asks for something. harmless are values that do not, as JSON without white space.
 func asksFor(v json.RawMessage, harmless []string) bool {
 	plain := strings.Join(strings.Fields(string(v)), "")
 	return !slices.Contains(asksNothing, plain) && !slices.Contains(harmless, plain)
@@ -162,12 +163,12 @@ func (s *Server) sampling(o *object, model llm.Model) llm.Sampling {
 		}
 	}
 	if k, ok := o.Integer("top_k", -1, int64(llm.TopKRange.Hi)); ok {
-		p.TopK = int(max(k, 0)) // vLLM says −1 for off
+		p.TopK = int(max(k, 0)) // in vLLM −1 means off
 	}
-	if o.Raw("top_p") != nil && p.TopP == 0 { // no token is left but the likeliest
+	if o.Raw("top_p") != nil && p.TopP == 0 { // only the likeliest token is left
 		p.TopK = 1
 	}
-	if seed, ok := o.Integer("seed", math.MinInt64, math.MaxInt64); ok && seed != -1 { // vLLM says −1 for any
+	if seed, ok := o.Integer("seed", math.MinInt64, math.MaxInt64); ok && seed != -1 { // in vLLM −1 means any seed
 		p.Seed = &seed
 	}
 	p.LogitBias = bias(o, model)
@@ -198,8 +199,8 @@ func bias(o *object, model llm.Model) map[int32]float64 {
 	return biases
 }
 
-// maxTokens reads the number of tokens that a request asks for. What is more than the configuration allows is cut to
-// that, as the context cuts it; −1 asks for as many as there may be, as in llama.cpp.
+// maxTokens reads the number of tokens that a request asks for. It is lowered to the configured maximum if it is
+// higher, as the context also lowers it. −1 asks for as many as possible, as in llama.cpp.
 func (s *Server) maxTokens(o *object, field string) (n int, ok bool) {
 	asked, ok := o.Integer(field, -1, math.MaxInt64)
 	switch {
@@ -211,7 +212,7 @@ func (s *Server) maxTokens(o *object, field string) (n int, ok bool) {
 	return int(min(asked, int64(s.c.MaxTokens))), ok
 }
 
-// stops reads a string or a list of them. Empty ones stop nothing.
+// stops reads a string or a list of strings. Empty ones are ignored.
 func stops(o *object) []string {
 	v := o.Raw("stop")
 	if v == nil {
@@ -260,14 +261,14 @@ func (s *Server) chatJob(o *object, model llm.Model) (*job, error) {
 	return j, o.Err
 }
 
-// defaultTextTokens is what OpenAI gives a text completion that names no max_tokens.
+// defaultTextTokens is OpenAI's default of max_tokens for text completions.
 const defaultTextTokens = 16
 
 // textJob reads the body of /v1/completions.
 func (s *Server) textJob(o *object, model llm.Model) (*job, error) {
 	echo := o.Flag("echo")
 	prompt := promptLogprobs(o)
-	// what is asked for is there without an answer
+	// the prompt's part is answered without generating
 	only := (echo || o.Raw("prompt_logprobs") != nil) && o.Is("max_tokens", "0")
 	if only {
 		delete(o.Fields, "max_tokens")
@@ -343,10 +344,10 @@ func prompts(o *object) []llm.Request {
 	return all
 }
 
-// ids reads a list of token ids that is not empty. Whether they are in the vocabulary is for the backend to say.
+// ids reads a list of token ids that is not empty. The backend checks whether they are in the vocabulary.
 func ids(o *object, field string, v json.RawMessage) []int32 {
 	var list []int32
-	if json.Unmarshal(v, &list) != nil || bytes.ContainsRune(v, 'n') { // a null would read as 0
+	if json.Unmarshal(v, &list) != nil || bytes.ContainsRune(v, 'n') { // a null would be read as 0
 		o.Fail(field, "must hold token ids only: integers from 0")
 		return nil
 	}
@@ -356,7 +357,8 @@ func ids(o *object, field string, v json.RawMessage) []int32 {
 	return list
 }
 
-// choices adds n requests for one prompt. Their seeds follow each other: the first choice is what n = 1 would give.
+// choices adds n requests for one prompt. Their seeds are consecutive: the first choice is the one that n = 1 would
+// give.
 func (j *job) choices(base llm.Request) {
 	for i := range j.perText {
 		r := base

@@ -27,7 +27,7 @@ func (s *Server) responses(x *exchange, r *http.Request) error {
 	return s.complete(x, r, kind{translate: f.translate, parse: f.job, format: f})
 }
 
-// responsesFormat is that of /v1/responses. It is one request's.
+// responsesFormat is the format of /v1/responses for one request.
 type responsesFormat struct {
 	s     *Server
 	ctx   context.Context
@@ -46,7 +46,7 @@ func (f *responsesFormat) translate(o *object) {
 		})
 }
 
-// job reads what the translation has made a chat.
+// job reads the fields of the chat that the request was translated to.
 func (f *responsesFormat) job(o *object, model llm.Model) (*job, error) {
 	j, err := f.s.chatJob(o, model)
 	if err != nil {
@@ -90,7 +90,7 @@ func (f *responsesFormat) calls(dst []byte, _ *job, _ int, pieces []llm.CallPiec
 
 func (f *responsesFormat) close(dst []byte, _ *job, _ int, _ *choice) []byte { return dst }
 
-// end keeps the response before its client can know that it is there.
+// end stores the response before its client can know that it exists.
 func (f *responsesFormat) end(dst []byte, j *job, choices []choice) []byte {
 	dst = f.a.End(dst, choices[0].finish, j.sum(choices))
 	if f.q.Store {
@@ -115,8 +115,8 @@ func (s *Server) responseRoute(method string) route {
 	return route{method: http.MethodGet, handle: s.response}
 }
 
-// response shows a response that was kept, or what was asked, or deletes it. Behind other servers, those that they
-// keep are theirs to show.
+// response shows a stored response or its input items, or deletes it. If the backend is other servers, they show the
+// responses that they store.
 func (s *Server) response(x *exchange, r *http.Request) error {
 	if _, err := s.current(); err != nil {
 		return err
@@ -172,7 +172,8 @@ type itemPage struct {
 	More   bool              `json:"has_more"`
 }
 
-// page gives the part of a list that a query asks for: the newest items first, unless it says otherwise.
+// page returns the part of a list that a query asks for, with the newest items first unless the query sets another
+// order.
 func page(items []json.RawMessage, query url.Values) (*itemPage, error) {
 	limit := 20
 	if v := query.Get("limit"); v != "" {
@@ -195,7 +196,7 @@ func page(items []json.RawMessage, query url.Values) (*itemPage, error) {
 		var item struct {
 			ID string `json:"id"`
 		}
-		_ = json.Unmarshal(v, &item) // our own
+		_ = json.Unmarshal(v, &item) // it was encoded here
 		ids[i] = &item.ID
 	}
 	if after := query.Get("after"); after != "" {

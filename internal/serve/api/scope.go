@@ -10,7 +10,7 @@ import (
 // maxSalt bounds cache_salt, in bytes.
 const maxSalt = 512
 
-// cacheSalt reads vLLM's cache_salt: requests share computed prompts only with those that have the same.
+// cacheSalt reads vLLM's cache_salt: requests share cached prompts only with requests that have the same one.
 func cacheSalt(o *object) string {
 	salt, ok := o.Text("cache_salt")
 	switch {
@@ -22,7 +22,8 @@ func cacheSalt(o *object) string {
 	return salt
 }
 
-// scope is within what a request shares computed prompts: its key, where that is asked for, and its salt.
+// scope identifies the requests that share cached prompts with a request: its key, if that is configured, and its
+// salt.
 func (s *Server) scope(x *exchange, salt string) string {
 	if s.c.ScopePerKey {
 		return strconv.Quote(x.caller.Name) + salt
@@ -30,8 +31,8 @@ func (s *Server) scope(x *exchange, salt string) string {
 	return salt
 }
 
-// salted gives a body for an upstream whose cache_salt keeps its key's prompts apart from those of other keys. A body
-// that it cannot read it leaves as it is: the upstream will say so.
+// salted returns a body for an upstream, with a cache_salt that separates the prompts of the request's key from those
+// of other keys. A body that it cannot read stays as it is: the upstream will refuse it.
 func (s *Server) salted(x *exchange, body []byte) []byte {
 	var fields map[string]json.RawMessage
 	if !s.c.ScopePerKey || json.Unmarshal(body, &fields) != nil || fields == nil {

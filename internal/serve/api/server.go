@@ -21,49 +21,49 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/responses"
 )
 
-// Config says what a Server needs and allows. Zero limits get the defaults written beside them.
+// Config says what a Server needs and allows. A limit of zero means the default written beside it.
 type Config struct {
 	Version string
 	Metrics *telemetry.Metrics // required
 	Tracer  *telemetry.Tracer  // nil: no traces
 	Logger  *slog.Logger       // nil: no logs
-	Callers *access.Callers    // nil: everybody may ask
+	Callers *access.Callers    // nil: requests need no key
 
-	// told of each request for completions when it has ended; it must not block. nil: nobody is
+	// called after each completion request; it must not block. nil: not called
 	Observe     func(Served)
-	KeepPrompts bool // Served has the beginning of the prompt
+	KeepPrompts bool // Served contains the beginning of the prompt
 
-	MaxTokens   int     // most tokens of a completion, and the default of chats; 4096
-	Temperature float64 // where the request has none
+	MaxTokens   int     // maximum tokens of a completion, and the default of chats; 4096
+	Temperature float64 // if the request does not set it
 
-	IgnoreUnknown bool            // fields that are not known are passed over
-	ScopePerKey   bool            // what was computed for the prompts of one key is used for this key alone
-	Aliases       []string        // more names of the first model
-	Responses     responses.Store // keeps what /v1/responses answers; nil: nothing is kept
+	IgnoreUnknown bool            // unknown fields are ignored
+	ScopePerKey   bool            // the cached prompts of one API key are used for this key only
+	Aliases       []string        // other names of the first model
+	Responses     responses.Store // stores the answers of /v1/responses; nil: they are not stored
 	Origins       []string        // sites whose pages may use the service, as "https://host"; "*": any
 
-	// What the backend computes together and what it holds besides: requests beyond both are refused before anything
-	// of them is read. 0: not known.
+	// How many requests the backend computes together, and how many it keeps waiting. Requests beyond both are refused
+	// before anything of them is read. 0: not known.
 	Slots, Queue int
 
-	Hosts access.Hosts // names under which HTTPServer may be asked, beside localhost and IP addresses; nil: any
+	Hosts access.Hosts // names that requests may use, besides localhost and IP addresses; nil: any
 
-	MetricsApart bool // /metrics is not among the routes: MetricsServer has it
+	MetricsApart bool // /metrics is served by MetricsServer instead
 
 	MaxBody      int64         // bytes of a request's body; 4 MiB
 	MaxMessages  int           // messages of a chat; 1024
-	MaxRequests  int           // requests whose bodies are read or that are worked on; 1024
+	MaxRequests  int           // requests whose bodies are being read or that are under way; 1024
 	ReadTimeout  time.Duration // for a request's body; 30 s
-	WriteTimeout time.Duration // for each write of an answer: a client that reads nothing for so long is gone; 30 s
-	// a stream that has nothing to say says so after this time; 15 s, well below proxies' usual 60 s
+	WriteTimeout time.Duration // for each write of an answer: a client that reads nothing for so long has left; 30 s
+	// the longest silence in a stream, after which it sends a comment; 15 s, well below proxies' usual 60 s
 	KeepAlive time.Duration
 
-	// how long a request with a body is to wait before anything is done for it; nil: not at all
+	// how long a request with a body has to wait before it is processed; nil: not at all
 	Hold func() time.Duration
 
-	// Pages are web pages and what they load, by path. They hold nothing of the service's, so that they need no key;
-	// what their scripts ask for does. With them, the metrics are also at PageMetrics, with a key where there are
-	// keys.
+	// Pages are web pages and the files that they load, by path. They contain nothing of the service's data and need
+	// no key; the requests of their scripts do. If there are pages, the metrics are also at PageMetrics, with a key if
+	// keys are configured.
 	Pages map[string]http.Handler
 
 	Now func() time.Time // nil means time.Now
@@ -78,10 +78,10 @@ const (
 	maxBias     = 300 // entries of logit_bias
 )
 
-// PageMetrics is where the web pages read the metrics, also while /metrics is elsewhere.
+// PageMetrics is where the web pages read the metrics, even if /metrics is elsewhere.
 const PageMetrics = "/console/metrics"
 
-// Server answers HTTP requests. It starts without a backend and refuses to generate until SetBackend.
+// Server answers HTTP requests. It has no backend at first, and refuses to generate until SetBackend.
 type Server struct {
 	c        Config
 	metrics  *telemetry.Metrics
@@ -94,7 +94,7 @@ type Server struct {
 	bodies   *semaphore.Weighted // bytes of large bodies under way
 	posts    *semaphore.Weighted // requests with bodies under way
 	lacking  lackingRoutes
-	parsing  chan struct{} // holds one while a large body is parsed; see heavy
+	parsing  chan struct{} // contains one element while a large body is parsed; see heavy
 	handler  http.Handler
 	routes   map[string]route
 	ops      map[string]route // of MetricsServer
@@ -222,7 +222,7 @@ func (s *Server) SetBackend(b llm.Backend) {
 // Drain refuses new requests with 503 and waits until those under way have ended, or until ctx ends.
 func (s *Server) Drain(ctx context.Context) error { return s.gate.drain(ctx) }
 
-// find finds a path's route and the name under which it is counted.
+// find returns a path's route and the name under which it is counted.
 func (s *Server) find(routes map[string]route, method, path string) (name string, r route, ok bool) {
 	if path == modelPrefix {
 		path = "/v1/models"
@@ -242,7 +242,7 @@ func (s *Server) find(routes map[string]route, method, path string) (name string
 		if b == nil {
 			break
 		}
-		if _, passes := b.Backend.(passer); passes { // the upstream may have what this service has not
+		if _, passes := b.Backend.(passer); passes { // the upstream may have a route that this service does not have
 			return passedRoute, route{method: method, work: true, handle: s.passOther}, true
 		}
 	}
@@ -293,7 +293,7 @@ func (s *Server) serve(routes map[string]route, x *exchange, r *http.Request) {
 	}
 }
 
-// singleSlashes mends what joining a base URL that ends with a slash to a path gives: //v1/models.
+// singleSlashes corrects the result of joining a base URL that ends with a slash and a path: //v1/models.
 func singleSlashes(path string) string {
 	for strings.Contains(path, "//") {
 		path = strings.ReplaceAll(path, "//", "/")
@@ -301,7 +301,7 @@ func singleSlashes(path string) string {
 	return path
 }
 
-// admit checks what can be known without the body.
+// admit makes the checks that need no body.
 func (s *Server) admit(route route, found bool, x *exchange, r *http.Request) error {
 	if !found {
 		return &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "not_found", quotes: true,
@@ -334,7 +334,7 @@ func (s *Server) admit(route route, found bool, x *exchange, r *http.Request) er
 	return err
 }
 
-// hold lets a request wait where the processors that the service may use are taken by requests.
+// hold lets a request wait while requests take all the processors that the service may use.
 func (s *Server) hold(ctx context.Context) error {
 	if s.c.Hold == nil {
 		return nil
@@ -342,7 +342,7 @@ func (s *Server) hold(ctx context.Context) error {
 	return wait.For(ctx, s.c.Hold())
 }
 
-// room refuses what the backend would refuse, before a body is read: under overload, refusals must cost next to
+// room refuses what the backend would refuse, before the body is read: under overload, refusals must cost next to
 // nothing.
 func (s *Server) room(route route) error {
 	b := s.backend.Load()
@@ -355,7 +355,7 @@ func (s *Server) room(route route) error {
 	return nil
 }
 
-// printable cuts a path that comes from outside to what may be shown.
+// printable cuts a client's path to a form that may be shown.
 func printable(path string) string {
 	const most = 100
 	if i := strings.IndexFunc(path, func(r rune) bool { return r < '!' || r > '~' }); i >= 0 {
@@ -371,7 +371,7 @@ func (s *Server) livez(x *exchange, _ *http.Request) error {
 	return respond(x, map[string]string{"status": "ok"})
 }
 
-// health is vLLM's and llama.cpp's name for readyz.
+// health is the name of readyz in vLLM and llama.cpp.
 func (s *Server) health(x *exchange, r *http.Request) error {
 	b, err := s.current()
 	if err != nil {
@@ -383,14 +383,14 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 	return respond(x, map[string]string{"status": "ok"})
 }
 
-// embeddings answers what the embedded engine cannot compute.
+// embeddings refuses a request that the embedded engine cannot compute.
 func (s *Server) embeddings(*exchange, *http.Request) error {
 	return &httpError{status: http.StatusNotImplemented, typ: typeServer, code: "not_supported",
 		message: "this service generates text and computes no embeddings: " +
 			"use a server with an embedding model for them"}
 }
 
-// readyz says whether a request would be taken now.
+// readyz says whether a request would be accepted now.
 func (s *Server) readyz(x *exchange, _ *http.Request) error {
 	b, err := s.current()
 	if err != nil {
@@ -413,7 +413,7 @@ func (s *Server) version(x *exchange, _ *http.Request) error {
 	return respond(x, map[string]string{"version": s.c.Version})
 }
 
-// current gives the backend of a ready service.
+// current returns the backend of a ready service.
 func (s *Server) current() (llm.Backend, error) {
 	l := lifecycle{readiness: s.gate.readiness()}
 	if err := l.enter(); err != nil {
@@ -422,7 +422,7 @@ func (s *Server) current() (llm.Backend, error) {
 	return s.backend.Load(), nil
 }
 
-// load is what the gauges show.
+// load returns the values of the gauges.
 func (s *Server) load() telemetry.Load {
 	b := s.backend.Load()
 	if b == nil {
@@ -437,7 +437,7 @@ func (s *Server) load() telemetry.Load {
 	return l
 }
 
-// served lists the models with the names that clients may use: the backend's own, then the aliases of the first.
+// served lists the models by the names that clients may use: the backend's own, then the aliases of the first.
 func (s *Server) served(b llm.Backend) []llm.Model {
 	models := slices.Clone(b.Models())
 	if len(models) == 0 {
@@ -453,7 +453,7 @@ func (s *Server) served(b llm.Backend) []llm.Model {
 	return models
 }
 
-// own is the name by which the backend knows a served model.
+// own returns the backend's name of a served model.
 func (s *Server) own(b llm.Backend, name string) string {
 	if models := b.Models(); len(models) > 0 && slices.Contains(s.c.Aliases, name) &&
 		!slices.ContainsFunc(models, func(m llm.Model) bool { return m.ID == name }) {
@@ -462,7 +462,7 @@ func (s *Server) own(b llm.Backend, name string) string {
 	return name
 }
 
-// lookup finds a model by the name a request gave; an empty name means the first.
+// lookup finds a model by the name in a request; an empty name means the first.
 func (s *Server) lookup(b llm.Backend, name string) (llm.Model, error) {
 	models := s.served(b)
 	i := slices.IndexFunc(models, func(m llm.Model) bool { return name == "" || m.ID == name })
@@ -472,13 +472,13 @@ func (s *Server) lookup(b llm.Backend, name string) (llm.Model, error) {
 	return models[i], nil
 }
 
-// notServed refuses a model that is not among those there are.
+// notServed refuses a model that does not exist.
 func notServed(name string, models []llm.Model) error {
 	return &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "model_not_found", param: "model",
 		quotes: true, message: "the model " + string(quote(name)) + " does not exist: " + known(models)}
 }
 
-// known tells which models there are. Of many, it names a few.
+// known lists the models, or a few of many.
 func known(models []llm.Model) string {
 	const most = 8
 	if len(models) == 0 {
@@ -495,7 +495,7 @@ func known(models []llm.Model) string {
 	return text
 }
 
-// quote shows a name that comes from outside.
+// quote shows a name that a client sent.
 func quote(name string) []byte {
 	const most = 100
 	if len(name) > most {
@@ -505,7 +505,7 @@ func quote(name string) []byte {
 	return data
 }
 
-// respond writes a success.
+// respond writes a successful answer.
 func respond(w http.ResponseWriter, v any) error {
 	writeBody(w, http.StatusOK, encode(v))
 	return nil

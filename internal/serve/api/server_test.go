@@ -340,7 +340,7 @@ func TestDrain(t *testing.T) {
 	short, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := f.server.Drain(short); !errors.Is(err, context.Canceled) ||
-		!strings.Contains(err.Error(), "1 requests") {
+		!strings.Contains(err.Error(), "1 request is") {
 		t.Error(err)
 	}
 	drained := make(chan error, 1)

@@ -9,7 +9,7 @@ import (
 )
 
 // tools reads what an answer may call: tools, tool_choice and parallel_tool_calls, or their older form, functions and
-// function_call, of which older tells. Without tools, and where none may be called, it is nil.
+// function_call, which older reports. It is nil without tools, or if none may be called.
 func tools(o *object) (t *llm.Tools, older bool) {
 	field, choice, other := "tools", "tool_choice", "function_call"
 	if older = !asksFor(o.Raw("tools"), nil) && asksFor(o.Raw("functions"), nil); older {
@@ -45,7 +45,7 @@ func tools(o *object) (t *llm.Tools, older bool) {
 
 // noTools refuses tools in a request without a conversation.
 func noTools(o *object) {
-	o.Raw("parallel_tool_calls") // of no effect
+	o.Raw("parallel_tool_calls") // without effect
 	for _, field := range []string{"tools", "functions"} {
 		if asksFor(o.Raw(field), nil) {
 			o.Fail(field, "is only allowed in chats: use /v1/chat/completions")
@@ -76,7 +76,7 @@ func tool(c *object) llm.Tool {
 	return function(f, v)
 }
 
-// function reads the definition of a function. source is its JSON, of which templates keep the order.
+// function reads the definition of a function. source is its JSON, whose order templates keep.
 func function(f *object, source json.RawMessage) llm.Tool {
 	t := llm.Tool{Field: f.Path(), Source: string(source)}
 	var ok bool
@@ -84,7 +84,7 @@ func function(f *object, source json.RawMessage) llm.Tool {
 		f.Fail("name", "is missing")
 	}
 	t.Description, _ = f.Text("description")
-	f.Flag("strict") // arguments keep to the schema in any case
+	f.Flag("strict") // arguments always conform to the schema
 	if v := f.Raw("parameters"); v != nil && body.Kind(v) != "an object" {
 		f.Fail("parameters", "must be a JSON Schema of an object, got %s", body.Kind(v))
 	} else {
@@ -93,7 +93,7 @@ func function(f *object, source json.RawMessage) llm.Tool {
 	return t
 }
 
-// chosen reads which of the tools an answer may or must call. It is false where none may be.
+// chosen reads which of the tools an answer may or must call. It is false if none may be called.
 func chosen(o *object, field string, t *llm.Tools) bool {
 	v := o.Raw(field)
 	if v == nil || string(v) == "{}" {
@@ -131,7 +131,7 @@ func chosen(o *object, field string, t *llm.Tools) bool {
 	return true
 }
 
-// wantTools refuses a choice among no tools.
+// wantTools refuses a tool choice without tools.
 func wantTools(o *object, field string, t *llm.Tools) {
 	if len(t.List) > 0 || o.Err != nil {
 		return
@@ -143,7 +143,7 @@ func wantTools(o *object, field string, t *llm.Tools) {
 	o.Err = body.Bad(name, "is only allowed with tools")
 }
 
-// functionName reads {"type": "function", "function": {"name": …}}; the name may also stand beside the type.
+// functionName reads {"type": "function", "function": {"name": …}}; the name may also be beside the type.
 func functionName(c *object, nested bool) string {
 	if v := c.Raw("function"); nested && v != nil {
 		f := c.Child("function", v)
@@ -160,7 +160,7 @@ func functionName(c *object, nested bool) string {
 	return name
 }
 
-// allowed reads {"type": "allowed_tools", "allowed_tools": {"mode": …, "tools": […]}}; the inner fields may also stand
+// allowed reads {"type": "allowed_tools", "allowed_tools": {"mode": …, "tools": […]}}; the inner fields may also be
 // beside the type.
 func allowed(c *object, t *llm.Tools) bool {
 	if v := c.Raw("allowed_tools"); v != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
-// trace begins the span of a request, in the trace that its client names or in a new one. Only what a model does has
-// one: health checks, scrapes and lists of models come every few seconds, for ever.
+// trace begins the span of a request, in the trace that its client names or in a new one. Only requests that a model
+// answers have one: health checks, scrapes and lists of models come every few seconds, for ever.
 func (s *Server) trace(r *http.Request, x *exchange) (*http.Request, telemetry.Span) {
 	if s.c.Tracer == nil || r.Method != http.MethodPost {
 		return r, telemetry.Span{}
@@ -25,7 +25,7 @@ func (s *Server) trace(r *http.Request, x *exchange) (*http.Request, telemetry.S
 	if !ok || route.method != http.MethodPost {
 		return r, telemetry.Span{}
 	}
-	// Routes that only the upstream knows share a name: there may be as many of them as clients can think of.
+	// Routes that only the upstream has share a name: clients can invent any number of them.
 	ctx, span := s.c.Tracer.Serve(r.Context(), r.Header, route.method+" "+name)
 	span.Text(telemetry.AttrMethod, route.method)
 	span.Text(telemetry.AttrRoute, name)
@@ -43,7 +43,7 @@ func endTrace(span telemetry.Span, x *exchange) {
 	span.EndHTTP(x.status, telemetry.Server)
 }
 
-// errorType names what went wrong, from a small set.
+// errorType returns the kind of an error, one of a few.
 func errorType(err error) string {
 	switch {
 	case gone(err):
@@ -61,17 +61,17 @@ func errorType(err error) string {
 	case errors.Is(err, upstream.ErrUnreachable):
 		return "upstream_error"
 	}
-	return "_OTHER" // the convention's word
+	return "_OTHER" // the convention's value
 }
 
-// completionSpan is the span of one completion, with the attributes for generative AI. A nil one stands for none.
+// completionSpan is the span of one completion, with the attributes for generative AI. A nil one records nothing.
 type completionSpan struct {
 	telemetry.Span
 	arrived time.Time
 	begun   bool
 }
 
-// traceID gives the trace's id.
+// traceID returns the trace's id.
 func (c *completionSpan) traceID() string {
 	if c == nil {
 		return ""
@@ -79,7 +79,7 @@ func (c *completionSpan) traceID() string {
 	return c.TraceID()
 }
 
-// traceCompletion begins the span of a completion, below which the backend's phases stand.
+// traceCompletion begins the span of a completion. The spans of the backend's phases are below it.
 func (s *Server) traceCompletion(ctx context.Context, arrived time.Time, r *llm.Request) (context.Context,
 	*completionSpan) {
 	if !telemetry.SpanFrom(ctx).On() {
@@ -119,7 +119,7 @@ func (s *Server) traceCompletion(ctx context.Context, arrived time.Time, r *llm.
 	return ctx, c
 }
 
-// startCompletion begins a span of a model. known is its name where the service has it.
+// startCompletion begins a span of a model. known is the model's name if the service has it.
 func startCompletion(ctx context.Context, operation, model, known string, kind telemetry.SpanKind) (context.Context,
 	telemetry.Span) {
 	ctx, span := telemetry.Start(ctx, strings.TrimSuffix(operation+" "+known, " "), kind, time.Time{})
@@ -129,7 +129,7 @@ func startCompletion(ctx context.Context, operation, model, known string, kind t
 	return ctx, span
 }
 
-// event takes in what the backend gives.
+// event takes an event of the backend.
 func (c *completionSpan) event(now time.Time, e llm.Event) {
 	if c == nil {
 		return
@@ -166,8 +166,8 @@ func (c *completionSpan) end(err error) {
 	c.End()
 }
 
-// listed gives the name of a model that there is, and nothing for one that only a client thinks of: names of spans
-// must not be the clients' to make up. While no server has listed its models, each may be there.
+// listed returns the name of a model that exists, and nothing for a name that only a client uses: clients must not
+// create names of spans. Until a server has listed its models, any may exist.
 func (s *Server) listed(model string) string {
 	models := s.backend.Load().Models()
 	if len(models) == 0 || slices.ContainsFunc(models, func(m llm.Model) bool { return m.ID == model }) {
@@ -176,8 +176,8 @@ func (s *Server) listed(model string) string {
 	return ""
 }
 
-// tracePassed begins the span of a request that is passed on. Its tries stand below it. Of a route that is not known,
-// nobody can say what it does: its tries stand below the request itself.
+// tracePassed begins the span of a request that is passed on. The spans of its tries are below it. If the route is not
+// known, its operation is not known either, and the spans of its tries are below the request's span.
 func (s *Server) tracePassed(r *http.Request, o *object, arrived time.Time) (*http.Request, *completionSpan) {
 	if !telemetry.SpanFrom(r.Context()).On() {
 		return r, nil
@@ -191,7 +191,7 @@ func (s *Server) tracePassed(r *http.Request, o *object, arrived time.Time) (*ht
 	case !completions(r.URL.Path):
 		return r, nil
 	}
-	peek := *o // what is not text is the upstream's to refuse
+	peek := *o // the upstream refuses a value that is not text
 	model, _ := peek.Text("model")
 	const most = 100
 	if len(model) > most {

@@ -10,15 +10,15 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// turns are the choices of one request, which share its fate: the first of them to get a place takes the request on,
-// and the others wait for places as they come free.
+// turns coordinates the choices of one request: the first of them to get a place starts the request, and the others
+// wait until places are free.
 type turns struct {
 	mu    sync.Mutex
-	asked int  // choices that the backend has been asked for and has not refused
-	taken bool // one has been answered: the request is under way
+	asked int  // choices that were sent to the backend and not refused
+	taken bool // one has been answered: the request has started
 }
 
-// placeWait is how long a choice waits before it looks for a place again. A token takes longer than that.
+// placeWait is how long a choice waits before it checks for a place again. A token takes longer than that.
 const placeWait = 20 * time.Millisecond
 
 func (t *turns) ask() {
@@ -27,7 +27,7 @@ func (t *turns) ask() {
 	t.asked++
 }
 
-// done notes how a choice that was asked for came back, and tells whether it has to wait for a place.
+// done records the result of a choice, and says whether the choice has to wait for a place.
 func (t *turns) done(err error) (again bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -39,8 +39,8 @@ func (t *turns) done(err error) (again bool) {
 	return t.taken || t.asked > 0
 }
 
-// inTurn runs a choice when there is a place for it. Where there is none for any choice of its request, the request is
-// refused.
+// inTurn runs a choice when there is a place for it. If there is no place for any choice of its request, the request
+// is refused.
 func (s *Server) inTurn(ctx context.Context, t *turns, run func() error) error {
 	for {
 		t.ask()

@@ -7,7 +7,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
-// aliases are names that other servers have for fields of this one, in their order in docs/API.md.
+// aliases are other servers' names for fields of this one, in the order of docs/API.md.
 var aliases = []struct{ name, field string }{
 	{"max_new_tokens", "max_tokens"}, // Hugging Face's
 	{"n_predict", "max_tokens"},      // llama.cpp's
@@ -20,8 +20,8 @@ var aliases = []struct{ name, field string }{
 	{"ebnf", "guided_grammar"},
 }
 
-// harmlessFields change nothing in an answer of this service, whatever they hold: they are for accounts, caches and
-// models that think, or say how and not what to compute.
+// harmlessFields change nothing in an answer of this service, whatever their value: they concern accounts, caches and
+// models that think, or say how the answer is computed.
 var harmlessFields = []string{
 	// OpenAI's.
 	"user", "metadata", "store", "service_tier", "prediction", "reasoning_effort", "reasoning",
@@ -34,8 +34,8 @@ var harmlessFields = []string{
 	"return_progress", "response_fields", "keep_alive", "reasoning_format", "api_key",
 }
 
-// neutralFields change an answer with most values, which are refused, and nothing with these, written as JSON.
-// Besides these, the values of asksNothing change nothing.
+// neutralFields change an answer with most values, which are refused, but not with these, written as JSON. The values
+// of asksNothing change nothing either.
 var neutralFields = []struct {
 	name    string
 	neutral []string
@@ -55,14 +55,14 @@ var neutralFields = []struct {
 	{"template", nil}, {"raw", nil}, {"system", nil}, {"plugins", nil}, {"transforms", nil},
 }
 
-// These stand for all values of a kind: they mean something only beside a field that is refused.
+// Markers for all values of a type: they have a meaning only beside a field that is refused.
 var (
 	anyNumber = []string{"a number"}
 	anyList   = []string{"an array"}
 )
 
-// rename gives fields that came under another server's name their own, so that they are read like it. Errors name
-// what the client sent.
+// rename gives fields with another server's name the name that they have here, so that they are read like it. Errors
+// use the client's name.
 func rename(o *object) {
 	for _, a := range aliases {
 		v, ok := o.Fields[a.name]
@@ -72,7 +72,7 @@ func rename(o *object) {
 		delete(o.Fields, a.name)
 		into(o, a.name, a.field, v)
 	}
-	// Ollama's name for an answer's form: "json", or a JSON Schema.
+	// Ollama's name for the answer's format: "json", or a JSON Schema.
 	if v, ok := o.Fields["format"]; ok && (o.Is("format", `"json"`) || body.Kind(v) == "an object") {
 		delete(o.Fields, "format")
 		if body.Kind(v) == "an object" {
@@ -85,7 +85,7 @@ func rename(o *object) {
 	}
 }
 
-// into sets a field to what came under another name.
+// into sets a field to the value that came under another name.
 func into(o *object, name, field string, v json.RawMessage) {
 	if string(v) == "null" {
 		return
@@ -97,7 +97,8 @@ func into(o *object, name, field string, v json.RawMessage) {
 	o.Set(field, v, name)
 }
 
-// unknown refuses fields that nobody has read: passed over, they could change what an answer means.
+// unknown refuses fields that no code has read: if they were ignored, the answer might not be what the client asked
+// for.
 func (s *Server) unknown(o *object) {
 	if o.Err != nil {
 		return
@@ -115,7 +116,7 @@ func (s *Server) unknown(o *object) {
 		}); i >= 0 {
 			f := neutralFields[i]
 			asks := asksFor(v, f.neutral) || slices.Contains(falseAsks, name) && o.Is(name, "false")
-			if name == "add_special_tokens" && o.Knows("messages") { // chat formats have theirs in any case
+			if name == "add_special_tokens" && o.Knows("messages") { // chat formats always add theirs
 				asks = o.Is(name, "true")
 			}
 			if !asks || slices.Contains(f.neutral, body.Kind(v)) {
@@ -131,7 +132,7 @@ func (s *Server) unknown(o *object) {
 	}
 }
 
-// fieldNames are the fields that a request may have and that mean something, for suggestions.
+// fieldNames are the fields that a request may have and that have an effect, for suggestions.
 func fieldNames(o *object) []string {
 	names := o.Known()
 	for _, a := range aliases {

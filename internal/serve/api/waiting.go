@@ -13,10 +13,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 )
 
-// waiter writes a comment into a stream that is passed on when nothing else was written for a while, as streamWriter
-// does into our own: an upstream's queue, or its long prompt, must not look like a dead connection to a proxy. The
-// first comment may come before the upstream has answered. Then the status is out, and what would have had another
-// is an error event.
+// waiter writes a comment into a stream that is passed on if nothing else was written for a while, as streamWriter
+// does in our own streams: to a proxy, an upstream's queue or long prompt must not look like a dead connection. The
+// first comment may be sent before the upstream has answered. The status has then been sent, so an error of the
+// upstream becomes an error event.
 type waiter struct {
 	w       http.ResponseWriter
 	a       *answer // below w
@@ -24,12 +24,12 @@ type waiter struct {
 	every   time.Duration
 
 	mu     sync.Mutex
-	header http.Header // the upstream's; w's belongs to whoever holds mu
+	header http.Header // the upstream's; w's belongs to the holder of mu
 	status int         // the upstream's; 0: it has not answered
-	begun  bool        // a comment came before the upstream's answer
+	begun  bool        // a comment was sent before the upstream's answer
 	tail   []byte      // the last bytes written
 	alive  *time.Timer
-	over   bool // the handler is about to return: nothing may be written from outside
+	over   bool // the handler is about to return: no other goroutine may write
 }
 
 func newWaiter(w http.ResponseWriter, a *answer, every time.Duration) *waiter {
@@ -40,7 +40,7 @@ func newWaiter(w http.ResponseWriter, a *answer, every time.Duration) *waiter {
 	return o
 }
 
-// keepAlive writes a comment, which clients skip, between two events.
+// keepAlive writes a comment, which clients ignore, between two events.
 func (o *waiter) keepAlive() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -64,7 +64,8 @@ func (o *waiter) keepAlive() {
 	o.control.Flush()
 }
 
-// end stops the comments. If the upstream has not answered behind one, the client is told the error as an event.
+// end stops the comments. If a comment was sent and the upstream has not answered, the client gets the error as an
+// event.
 func (o *waiter) end(e *httpError) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -76,7 +77,7 @@ func (o *waiter) end(e *httpError) {
 	}
 }
 
-// Header is the upstream's, until WriteHeader.
+// Header is the upstream's header until WriteHeader.
 func (o *waiter) Header() http.Header { return o.header }
 
 // WriteHeader implements http.ResponseWriter.
@@ -94,7 +95,7 @@ func (o *waiter) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.alive.Reset(o.every)
-	if o.begun && (o.status != http.StatusOK || !isStream(o.header)) { // a whole answer, and the stream has begun
+	if o.begun && (o.status != http.StatusOK || !isStream(o.header)) { // a whole answer, but the stream has begun
 		if _, err := o.w.Write(o.late(p)); err != nil {
 			return 0, err
 		}
@@ -111,7 +112,7 @@ func (o *waiter) late(body []byte) []byte {
 		Error struct{ Message, Code any }
 	}
 	if o.status != http.StatusOK && o.a.event != nil {
-		_ = json.Unmarshal(body, &refusal) // what has another form stays empty
+		_ = json.Unmarshal(body, &refusal) // fields of another form stay empty
 		message, _ := refusal.Error.Message.(string)
 		code, _ := refusal.Error.Code.(string)
 		return o.a.event(&httpError{status: o.status, code: code, message: cmp.Or(message, http.StatusText(o.status))})
@@ -124,7 +125,7 @@ func (o *waiter) late(body []byte) []byte {
 	return openai.AppendEvent(nil, line.Bytes())
 }
 
-// FlushError is what http.ResponseController calls.
+// FlushError is called by http.ResponseController.
 func (o *waiter) FlushError() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Shaped gives a listener whose connections answer in OpenAI's shape also where no handler comes to see the request:
-// what net/http refuses by itself, it refuses in plain text. ShapedTLS is for connections with TLS.
+// Shaped returns a listener whose connections answer in OpenAI's form even where net/http refuses a request before a
+// handler sees it; net/http would send plain text. ShapedTLS is for connections with TLS.
 func Shaped(l net.Listener) net.Listener { return shapedListener{l} }
 
 type shapedListener struct{ net.Listener }
@@ -25,12 +25,12 @@ func (l shapedListener) Accept() (net.Conn, error) {
 
 type shapedConn struct{ net.Conn }
 
-// NetConn is the connection below, as that of tls.Conn.
+// NetConn returns the connection below, as tls.Conn does.
 func (c shapedConn) NetConn() net.Conn { return c.Conn }
 
 func (c shapedConn) Write(p []byte) (int, error) { return writeShaped(c.Conn, p) }
 
-// writeShaped writes to a connection. A refusal of net/http's, which comes in one piece, it puts into OpenAI's shape.
+// writeShaped writes to a connection. It changes a refusal of net/http, which comes in one piece, to OpenAI's form.
 func writeShaped(c net.Conn, p []byte) (int, error) {
 	e := plainRefusal(p)
 	if e == nil {
@@ -50,10 +50,10 @@ func writeRefusal(c net.Conn, e *httpError) error {
 	return err
 }
 
-// refusalHeaders are all headers of a refusal that net/http writes by itself. No answer of a handler has these alone.
+// refusalHeaders are all headers of a refusal that net/http writes by itself. No answer of a handler has only these.
 const refusalHeaders = "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
-// plainRefusal reads a refusal of net/http's. It is nil for every other answer, and for pieces of answers.
+// plainRefusal reads a refusal of net/http. It is nil for every other answer, and for pieces of answers.
 func plainRefusal(p []byte) *httpError {
 	rest, ok := bytes.CutPrefix(p, []byte("HTTP/1.1 "))
 	if !ok || len(rest) < 3 || rest[0] != '4' && rest[0] != '5' {

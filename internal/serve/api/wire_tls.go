@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// ShapedTLS is Shaped with TLS: its connections have had their handshake, and answer in OpenAI's shape inside TLS.
-// Who speaks plain HTTP instead is told so. A handshake that fails, or takes longer than the limit, is logged.
-//
-// net/http speaks HTTP/2 only where it sees a *tls.Conn, and shows its own refusals of HTTP/1.1 to nobody before they
-// are encrypted. So the handshake happens here: what agreed on HTTP/2 goes on as a *tls.Conn, all else as a connection
-// that can see what is written.
+// ShapedTLS is Shaped with TLS: its connections have completed their handshake, and answer in OpenAI's form inside
+// TLS. A client that speaks plain HTTP instead gets an error that says so. A handshake that fails, or takes longer
+// than the limit, is logged.
+// net/http speaks HTTP/2 only on a *tls.Conn, and its own refusals over HTTP/1.1 cannot be seen there before they are
+// encrypted. So the handshake happens here: a connection that agreed on HTTP/2 stays a *tls.Conn, and every other one
+// is wrapped in a connection that sees what is written.
 func ShapedTLS(l net.Listener, config *tls.Config, limit time.Duration, log *log.Logger) net.Listener {
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &tlsListener{Listener: l, config: config, limit: limit, log: log, ctx: ctx, cancel: cancel,
@@ -43,7 +43,7 @@ type accepted struct {
 	err  error
 }
 
-// Accept waits for a connection that has had its handshake.
+// Accept waits for a connection that has completed its handshake.
 func (l *tlsListener) Accept() (net.Conn, error) {
 	select {
 	case a := <-l.accepted:
@@ -53,7 +53,7 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends the listener, and the connections that Accept has not returned.
+// Close ends the listener, and the connections that Accept has not returned yet.
 func (l *tlsListener) Close() error {
 	l.cancel()
 	err := l.Listener.Close()
@@ -61,7 +61,8 @@ func (l *tlsListener) Close() error {
 	return err
 }
 
-// run accepts connections until Close. An error waits until Accept takes it: who pauses after an error has the pause.
+// run accepts connections until Close. It does not go on after an error until Accept has returned it, so that a caller
+// which pauses after an error really does pause.
 func (l *tlsListener) run() {
 	for {
 		conn, err := l.Listener.Accept()
@@ -75,7 +76,7 @@ func (l *tlsListener) run() {
 	}
 }
 
-// give hands something to Accept, and tells whether Accept took it.
+// give passes something to Accept, and says whether Accept took it.
 func (l *tlsListener) give(a accepted) bool {
 	select {
 	case l.accepted <- a:
@@ -85,7 +86,7 @@ func (l *tlsListener) give(a accepted) bool {
 	}
 }
 
-// shake does the handshake of a connection and hands the connection to Accept.
+// shake does the handshake of a connection and passes the connection to Accept.
 func (l *tlsListener) shake(raw net.Conn) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.limit)
 	defer cancel()
@@ -114,7 +115,7 @@ func (l *tlsListener) shake(raw net.Conn) {
 var errPlainHTTP = &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "tls_required",
 	message: "the request is plain HTTP, and this port speaks TLS: use https://"}
 
-// beginsHTTP tells whether what should have been the header of a TLS record begins a request of HTTP.
+// beginsHTTP says whether the bytes in place of a TLS record's header begin an HTTP request.
 func beginsHTTP(header [5]byte) bool {
 	switch string(header[:]) {
 	case "GET /", "HEAD ", "POST ", "PUT /", "PATCH", "OPTIO", "DELET", "TRACE", "CONNE", "PRI *":
@@ -123,7 +124,7 @@ func beginsHTTP(header [5]byte) bool {
 	return false
 }
 
-// shapedTLSConn is a connection that speaks HTTP/1.1. net/http asks it for the ConnectionState of its requests.
+// shapedTLSConn is a connection that speaks HTTP/1.1. net/http reads the ConnectionState of its requests from it.
 type shapedTLSConn struct{ *tls.Conn }
 
 func (c shapedTLSConn) Write(p []byte) (int, error) { return writeShaped(c.Conn, p) }

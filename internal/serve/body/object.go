@@ -15,35 +15,35 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// Object is a JSON object whose fields are read one by one. The first error stays; after it every read gives a zero
-// value. A null counts as an absent field.
+// Object is a JSON object whose fields are read one by one. The first error is kept; after it every read returns a
+// zero value. A null counts as an absent field.
 type Object struct {
 	Fields  map[string]json.RawMessage
 	Bytes   []byte // the whole body, as it came; nil in an object within it
 	Err     error  // an *Error
-	Lenient bool   // fields that nobody reads are passed over, here and in the objects within
+	Lenient bool   // ignore fields that no code reads, here and in the objects within
 
 	path  string            // of the object itself, "" for the body
-	names map[string]string // what the client calls a path, where that is another name; see Set
-	seen  map[string]bool   // fields that were asked for
+	names map[string]string // the client's names of paths, where they differ; see Set
+	seen  map[string]bool   // fields that the code has read
 }
 
-// Error is a body that is refused.
+// Error refuses a body.
 type Error struct {
-	Param   string // the field as the client calls it, "messages[1].role"; empty where there is none
+	Param   string // the field as the client calls it, "messages[1].role"; empty if the error is about no field
 	Code    string // empty where a field's value is not allowed
 	Message string
-	Quotes  bool // Message holds words of the client's: they are for it alone, and not for logs
+	Quotes  bool // Message quotes the client: it may be sent to the client, but not logged
 }
 
 // Codes of errors.
 const (
 	CodeJSON        = "invalid_json"          // the body is not a JSON object
-	CodeUnsupported = "unsupported_parameter" // the field asks for what this service does not do
-	CodeUnknown     = "unknown_parameter"     // nobody knows the field
+	CodeUnsupported = "unsupported_parameter" // the field asks for a feature that this service does not have
+	CodeUnknown     = "unknown_parameter"     // the field is unknown
 )
 
-// Error is what logs may say.
+// Error returns a text that may be logged.
 func (e *Error) Error() string {
 	if e.Quotes {
 		return e.Code
@@ -51,10 +51,10 @@ func (e *Error) Error() string {
 	return e.Message
 }
 
-// Is makes every Error an llm.ErrBadRequest.
+// Is makes every Error match llm.ErrBadRequest.
 func (e *Error) Is(target error) bool { return target == llm.ErrBadRequest }
 
-// Bad is the error of a field whose value is not allowed.
+// Bad returns the error of a field whose value is not allowed.
 func Bad(param, format string, args ...any) *Error {
 	return &Error{Param: param, Message: fmt.Sprintf("%s: %s", param, fmt.Sprintf(format, args...))}
 }
@@ -73,10 +73,10 @@ func Parse(body []byte) (*Object, error) {
 	return o, nil
 }
 
-// Path is what the client calls the object itself; empty for the body.
+// Path is the client's name of the object itself; empty for the body.
 func (o *Object) Path() string { return o.called(o.path) }
 
-// Name is what the client calls a field, in full: "messages[1].role".
+// Name is the client's full name of a field: "messages[1].role".
 func (o *Object) Name(field string) string {
 	if o.path != "" {
 		field = o.path + "." + field
@@ -84,7 +84,7 @@ func (o *Object) Name(field string) string {
 	return o.called(field)
 }
 
-// called is what the client calls a path.
+// called returns the client's name of a path.
 func (o *Object) called(path string) string {
 	for end := len(path); end > 0; end = strings.LastIndexAny(path[:end], ".[") {
 		if name, ok := o.names[path[:end]]; ok {
@@ -94,7 +94,7 @@ func (o *Object) called(path string) string {
 	return path
 }
 
-// Set gives a field a value that came from elsewhere: errors about it, and about what is in it, name from. An empty
+// Set gives a field a value that came from another field: errors about it, and about its content, name from. An empty
 // from keeps the field's own name.
 func (o *Object) Set(field string, v json.RawMessage, from string) {
 	o.Fields[field] = v
@@ -103,7 +103,7 @@ func (o *Object) Set(field string, v json.RawMessage, from string) {
 	}
 }
 
-// Call makes errors about a path, such as "messages[1]", and about what is in it, name what the client calls it.
+// Call sets the client's name for a path such as "messages[1]"; errors about it and about its content use this name.
 func (o *Object) Call(path, name string) {
 	if o.names == nil {
 		o.names = map[string]string{}
@@ -111,14 +111,15 @@ func (o *Object) Call(path, name string) {
 	o.names[path] = name
 }
 
-// Fail keeps an error about a field, if it is the first.
+// Fail records an error about a field if there is none yet.
 func (o *Object) Fail(field, format string, args ...any) {
 	if o.Err == nil {
 		o.Err = Bad(o.Name(field), format, args...)
 	}
 }
 
-// Unsupported refuses a field that asks for what this service does not do, with OpenAI's code for it.
+// Unsupported refuses a field that asks for a feature that this service does not have, with OpenAI's error code for
+// this.
 func (o *Object) Unsupported(field string) {
 	if o.Err == nil {
 		o.Err = &Error{Code: CodeUnsupported, Param: o.Name(field),
@@ -126,7 +127,7 @@ func (o *Object) Unsupported(field string) {
 	}
 }
 
-// Raw gives a field's JSON, nil where it is absent or null.
+// Raw returns a field's JSON; nil if it is absent or null.
 func (o *Object) Raw(field string) json.RawMessage {
 	o.Know(field)
 	v := o.Fields[field]
@@ -136,7 +137,7 @@ func (o *Object) Raw(field string) json.RawMessage {
 	return v
 }
 
-// Know takes note of fields that are known, whatever they hold.
+// Know marks fields as known without reading them.
 func (o *Object) Know(fields ...string) {
 	if o.seen == nil {
 		o.seen = map[string]bool{}
@@ -146,13 +147,13 @@ func (o *Object) Know(fields ...string) {
 	}
 }
 
-// Known lists the fields that were asked for.
+// Known lists the fields that the code has read or marked as known.
 func (o *Object) Known() []string { return slices.Sorted(maps.Keys(o.seen)) }
 
-// Knows tells whether a field was asked for.
+// Knows says whether a field was read or marked as known.
 func (o *Object) Knows(field string) bool { return o.seen[field] }
 
-// Unknown lists the fields that have a value and that nobody has asked for.
+// Unknown lists the fields that have a value and that the code does not know.
 func (o *Object) Unknown() (names []string) {
 	for _, name := range slices.Sorted(maps.Keys(o.Fields)) {
 		if !o.seen[name] && string(o.Fields[name]) != "null" {
@@ -162,8 +163,8 @@ func (o *Object) Unknown() (names []string) {
 	return names
 }
 
-// Refuse keeps the error of a field that nobody knows: passed over, it could change what an answer means. like are
-// names that it may have been meant to be.
+// Refuse records the error of an unknown field: if it were ignored, the answer might not be what the client asked for.
+// like are names that the client may have meant.
 func (o *Object) Refuse(name string, like []string) {
 	switch {
 	case o.Err != nil:
@@ -179,8 +180,8 @@ func (o *Object) Refuse(name string, like []string) {
 	}
 }
 
-// Foreign refuses a field of another route's requests. instead is what it is called here, empty where there is nothing
-// like it.
+// Foreign refuses a field that belongs to requests of another route. instead is its name on this route; empty if there
+// is nothing like it.
 func (o *Object) Foreign(name, instead string) {
 	if o.Err != nil {
 		return
@@ -192,13 +193,13 @@ func (o *Object) Foreign(name, instead string) {
 	o.Err = &Error{Code: CodeUnknown, Param: name, Message: message}
 }
 
-// plainName tells whether a field's name may be shown. What else stands there may be anything.
+// plainName says whether a field's name may be shown: a client may send anything as a name.
 func plainName(name string) bool {
 	return len(name) <= 64 && strings.Trim(name,
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
 }
 
-// Is tells whether a field has this JSON.
+// Is says whether a field has exactly this JSON.
 func (o *Object) Is(field, value string) bool {
 	return string(bytes.TrimSpace(o.Fields[field])) == value
 }
@@ -244,12 +245,12 @@ func (o *Object) Flag(field string) (b bool) {
 	return b
 }
 
-// Whole gives an integer. Languages without integers write 8.0 for 8.
+// Whole returns an integer. Languages without integers write 8.0 for 8.
 func Whole(v json.RawMessage) (int64, bool) {
 	if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
 		return n, true
 	}
-	const exact = 1 << 53 // beyond it, a float64 has no fraction to tell by
+	const exact = 1 << 53 // above it, a float64 has no fraction
 	f, err := strconv.ParseFloat(string(v), 64)
 	if err != nil || f != math.Trunc(f) || math.Abs(f) >= exact || Kind(v) != "a number" {
 		return 0, false
@@ -257,7 +258,7 @@ func Whole(v json.RawMessage) (int64, bool) {
 	return int64(f), true
 }
 
-// Integer reads a number without a fraction from lo to hi.
+// Integer reads an integer from lo to hi.
 func (o *Object) Integer(field string, lo, hi int64) (n int64, ok bool) {
 	v := o.Raw(field)
 	if v == nil {
@@ -297,7 +298,7 @@ func (o *Object) Number(field string, allowed llm.Range) (f float64, ok bool) {
 	return f, true
 }
 
-// List splits an array of at most most values.
+// List splits an array with at most most values.
 func (o *Object) List(field string, most int) (items []json.RawMessage, ok bool) {
 	v := o.Raw(field)
 	if v == nil {
@@ -314,8 +315,7 @@ func (o *Object) List(field string, most int) (items []json.RawMessage, ok bool)
 	return items, true
 }
 
-// Child reads an object within this one, at a field or at a place such as "messages[1]". Its errors count as this
-// one's after Adopt.
+// Child reads an object within this one, at a field or at a path such as "messages[1]". Adopt takes over its errors.
 func (o *Object) Child(field string, v json.RawMessage) *Object {
 	c := &Object{path: field, names: o.names, Lenient: o.Lenient}
 	if o.path != "" {
@@ -328,8 +328,8 @@ func (o *Object) Child(field string, v json.RawMessage) *Object {
 	return c
 }
 
-// Adopt takes over the error of an object within this one when all its fields have been read. What nobody has asked
-// for in it is refused.
+// Adopt takes over the error of an object within this one after all its fields have been read. It refuses fields of it
+// that no code has read.
 func (o *Object) Adopt(c *Object) {
 	if c.Err == nil && !c.Lenient {
 		for _, name := range c.Unknown() {
@@ -341,7 +341,7 @@ func (o *Object) Adopt(c *Object) {
 	}
 }
 
-// Short cuts what a message quotes.
+// Short shortens a text that a message quotes.
 func Short(s string) string {
 	const most = 40
 	if len(s) > most {

@@ -8,8 +8,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// Answer is a message that is being written. It is fed with Text and Call, and ended with End; what these give are the
-// events of a stream, which a whole answer has no use for. It is for one goroutine.
+// Answer builds a message. Text and Call add to it, and End ends it. They return the events of a stream; for an answer
+// that is not streamed these are ignored. It is for one goroutine.
 type Answer struct {
 	id, model string
 	blocks    []*block
@@ -20,12 +20,12 @@ type Answer struct {
 
 // block is one block of the content: a text, or a call of a tool.
 type block struct {
-	text     strings.Builder // of a text; the input of a call, as JSON
+	text     strings.Builder // the text, or the input of a call as JSON
 	id, name string          // of a call
 	ended    bool
 }
 
-// usage has the names of this API. Input counts what the prefix cache did not have.
+// usage has the names of this API. Input counts the tokens that were not in the prefix cache.
 type usage struct {
 	Input   int `json:"input_tokens"`
 	Created int `json:"cache_creation_input_tokens"`
@@ -33,7 +33,7 @@ type usage struct {
 	Output  int `json:"output_tokens"`
 }
 
-// message is the wire's form of a message.
+// message is a message in the API's form.
 type message struct {
 	ID      string  `json:"id"`
 	Type    string  `json:"type"`
@@ -57,12 +57,12 @@ type callBlock struct {
 	Input json.RawMessage `json:"input"`
 }
 
-// NewAnswer begins an answer. prompt is the number of its prompt's tokens, 0 where it is not known yet.
+// NewAnswer begins an answer. prompt is the number of tokens of its prompt, or 0 if it is not known yet.
 func NewAnswer(id, model string, prompt int) *Answer {
 	return &Answer{id: id, model: model, usage: usage{Input: prompt}}
 }
 
-// Object is the message as it is now.
+// Object returns the message as it is now.
 func (a *Answer) Object() json.RawMessage {
 	m := message{a.id, "message", llm.RoleAssistant, a.model, []any{}, a.reason, a.stop, a.usage}
 	for _, b := range a.blocks {
@@ -76,7 +76,7 @@ func (b *block) wire() any {
 		return textBlock{"text", b.text.String()}
 	}
 	input := json.RawMessage(b.text.String())
-	if !json.Valid(input) { // cut off by max_tokens: no JSON yet
+	if !json.Valid(input) { // cut off by max_tokens: not valid JSON
 		input = json.RawMessage("{}")
 	}
 	return callBlock{"tool_use", b.id, b.name, input}
@@ -88,7 +88,7 @@ func event(dst []byte, name string, fields any) []byte {
 	return append(append(dst, openai.Marshal(fields)...), "\n\n"...)
 }
 
-// Begin appends the events with which a stream begins.
+// Begin appends the first events of a stream.
 func (a *Answer) Begin(dst []byte) []byte {
 	dst = event(dst, "message_start", struct {
 		Type    string          `json:"type"`
@@ -97,12 +97,12 @@ func (a *Answer) Begin(dst []byte) []byte {
 	return Ping(dst)
 }
 
-// Ping appends an event that says nothing.
+// Ping appends an event without content.
 func Ping(dst []byte) []byte {
 	return append(dst, "event: ping\ndata: {\"type\":\"ping\"}\n\n"...)
 }
 
-// added begins a block.
+// added appends the event that begins a block.
 func (a *Answer) added(dst []byte, b *block) []byte {
 	dst = a.done(dst)
 	a.blocks = append(a.blocks, b)
@@ -113,7 +113,7 @@ func (a *Answer) added(dst []byte, b *block) []byte {
 	}{"content_block_start", len(a.blocks) - 1, b.wire()})
 }
 
-// done ends the last block, if there is one.
+// done appends the event that ends the last block, if there is one.
 func (a *Answer) done(dst []byte) []byte {
 	n := len(a.blocks)
 	if n == 0 || a.blocks[n-1].ended {
@@ -126,7 +126,7 @@ func (a *Answer) done(dst []byte) []byte {
 	}{"content_block_stop", n - 1})
 }
 
-// delta appends a piece of the last block.
+// delta appends the event of a piece of the last block.
 func (a *Answer) delta(dst []byte, kind, field, piece string) []byte {
 	a.blocks[len(a.blocks)-1].text.WriteString(piece)
 	return event(dst, "content_block_delta", struct {
@@ -136,7 +136,7 @@ func (a *Answer) delta(dst []byte, kind, field, piece string) []byte {
 	}{"content_block_delta", len(a.blocks) - 1, map[string]string{"type": kind, field: piece}})
 }
 
-// Text takes a piece of the answer's text.
+// Text adds a piece of text to the answer.
 func (a *Answer) Text(dst []byte, piece string) []byte {
 	if n := len(a.blocks); n == 0 || a.blocks[n-1].name != "" {
 		dst = a.added(dst, &block{})
@@ -147,7 +147,7 @@ func (a *Answer) Text(dst []byte, piece string) []byte {
 	return a.delta(dst, "text_delta", "text", piece)
 }
 
-// Call takes a piece of a tool call. A name begins the next call.
+// Call adds a piece of a tool call. A name begins the next call.
 func (a *Answer) Call(dst []byte, id, name, arguments string) []byte {
 	if name != "" {
 		dst = a.added(dst, &block{id: id, name: name})
@@ -158,10 +158,10 @@ func (a *Answer) Call(dst []byte, id, name, arguments string) []byte {
 	return a.delta(dst, "input_json_delta", "partial_json", arguments)
 }
 
-// End ends the answer. stop is the text that ended it, empty where none did.
+// End ends the answer. stop is the stop string that ended it; empty if none did.
 func (a *Answer) End(dst []byte, finish llm.Finish, stop string, u *openai.Usage) []byte {
 	if len(a.blocks) == 0 {
-		dst = a.added(dst, &block{}) // an answer without a word is one empty text
+		dst = a.added(dst, &block{}) // an answer without content is one empty text
 	}
 	dst = a.done(dst)
 	reason := "end_turn"

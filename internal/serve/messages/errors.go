@@ -6,7 +6,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 )
 
-// Error gives the body of an answer that is an error, in Anthropic's shape.
+// Error returns the body of an error in Anthropic's form.
 func Error(status int, message, requestID string) []byte {
 	type inner struct {
 		Type    string `json:"type"`
@@ -19,13 +19,13 @@ func Error(status int, message, requestID string) []byte {
 	}{"error", inner{errorType(status), message}, requestID})
 }
 
-// AppendError appends the event with which a stream breaks off.
+// AppendError appends the event of an error that ends a stream early.
 func AppendError(dst []byte, status int, message, requestID string) []byte {
 	dst = append(append(dst, "event: error\ndata: "...), Error(status, message, requestID)...)
 	return append(dst, "\n\n"...)
 }
 
-// errorType is Anthropic's name for what a status means.
+// errorType returns Anthropic's name for the meaning of a status.
 func errorType(status int) string {
 	switch status {
 	case http.StatusUnauthorized:

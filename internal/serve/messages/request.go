@@ -10,18 +10,17 @@ import (
 )
 
 const (
-	maxBlocks = 4096 // of a message
-	maxTools  = 128  // of a request
+	maxBlocks = 4096 // per message
+	maxTools  = 128  // per request
 )
 
-// foreign are fields of a chat that a message has no use for, and what it has in their place.
+// foreign maps fields of a chat that a message does not have to the field that it has instead.
 var foreign = map[string]string{"prompt": "messages", "response_format": "output_format", "stop": "stop_sequences",
 	"max_completion_tokens": "max_tokens", "n": "", "logprobs": "", "top_logprobs": "", "functions": "tools",
 	"function_call": "tool_choice", "stream_options": ""}
 
-// Translate reads a request, and gives o the fields of a chat in place of those of a message. Errors, these and later
-// ones, name the fields as the client knows them. counting says that nothing is to be generated: then max_tokens need
-// not be there.
+// Translate reads a request and replaces its fields in o with those of a chat. Errors, now and later, use the client's
+// names of the fields. counting says that nothing will be generated, so max_tokens may be missing.
 func Translate(o *body.Object, counting bool) {
 	for name, instead := range foreign {
 		if _, ok := o.Fields[name]; ok {
@@ -51,14 +50,14 @@ func Translate(o *body.Object, counting bool) {
 	}
 }
 
-// settings reads what changes no answer, or asks for what this service does not have.
+// settings reads fields that do not change the answer, or that ask for features which this service does not have.
 func settings(o *body.Object) {
 	if v := o.Raw("metadata"); v != nil {
 		c := o.Child("metadata", v)
 		c.Text("user_id")
 		o.Adopt(c)
 	}
-	if v := o.Raw("thinking"); v != nil { // this model does not think, whatever it is told
+	if v := o.Raw("thinking"); v != nil { // this model does not think, whatever the client asks for
 		c := o.Child("thinking", v)
 		c.Text("type")
 		c.Know("budget_tokens", "display")
@@ -75,7 +74,7 @@ func settings(o *body.Object) {
 	}
 }
 
-// outputFormat reads the form of the answer's text, under its newer and its older name.
+// outputFormat reads the format of the answer's text, under its newer and its older name.
 func outputFormat(o *body.Object) {
 	if v := o.Raw("output_config"); v != nil {
 		c := o.Child("output_config", v)
@@ -90,7 +89,7 @@ func outputFormat(o *body.Object) {
 	}
 }
 
-// form reads {"type": "json_schema", "schema": …} in a field of in.
+// form reads {"type": "json_schema", "schema": …} from a field of in.
 func form(o, in *body.Object, field string, v json.RawMessage) {
 	f := in.Child(field, v)
 	if typ, _ := f.Text("type"); typ != "json_schema" {
@@ -110,7 +109,7 @@ func form(o, in *body.Object, field string, v json.RawMessage) {
 	o.Call("response_format.json_schema", in.Name(field))
 }
 
-// tools puts tools, and the choice among them, into the shape that they have in a chat.
+// tools translates the tools, and the choice among them, into the form of a chat.
 func tools(o *body.Object) {
 	if items, ok := o.List("tools", maxTools); ok {
 		list := make([]json.RawMessage, len(items))
@@ -148,7 +147,7 @@ func tools(o *body.Object) {
 	o.Set("tool_choice", openai.Marshal(choice), "")
 }
 
-// tool reads one tool, and gives a chat's function.
+// tool translates one tool into a chat's function.
 func tool(o *body.Object, at string, v json.RawMessage) map[string]any {
 	t := o.Child(at, v)
 	defer func() { o.Adopt(t) }()
@@ -176,15 +175,15 @@ type conversation struct {
 	messages []map[string]any
 }
 
-// add adds a message; from is the place that it came from.
+// add adds a message; from is its path in the request.
 func (c *conversation) add(from string, m map[string]any) {
 	c.o.Call(fmt.Sprintf("messages[%d]", len(c.messages)), from)
 	c.messages = append(c.messages, m)
 }
 
-// read reads the messages. A message of Anthropic's may hold several of a chat: each tool's result is one.
+// read reads the messages. One message of Anthropic's API may become several of a chat: each tool result is one.
 func (c *conversation) read() {
-	items, ok := c.o.List("messages", 100_000) // a chat's limit holds for what they become
+	items, ok := c.o.List("messages", 100_000) // the limit of a chat applies to the result
 	if !ok || len(items) == 0 {
 		c.o.Fail("messages", "at least one message is needed")
 	}
@@ -193,7 +192,7 @@ func (c *conversation) read() {
 		m    *body.Object
 	}
 	var list []given
-	for i, item := range items { // all of them before the first has another name
+	for i, item := range items { // read all of them before names are set for the first one
 		from := fmt.Sprintf("messages[%d]", i)
 		list = append(list, given{from, (&body.Object{Lenient: c.o.Lenient}).Child(from, item)})
 	}
@@ -212,7 +211,7 @@ func (c *conversation) read() {
 	}
 }
 
-// message adds what one message holds.
+// message adds the content of one message.
 func (c *conversation) message(from, role string, m *body.Object) {
 	v := m.Raw("content")
 	if body.Kind(v) == "a string" {
@@ -239,7 +238,7 @@ func (c *conversation) message(from, role string, m *body.Object) {
 			calls = append(calls, call(b))
 		case typ == "tool_result" && role == "user":
 			c.result(fmt.Sprintf("%s.content[%d]", from, i), b)
-		case typ == "thinking" || typ == "redacted_thinking": // of another model: no part of the conversation here
+		case typ == "thinking" || typ == "redacted_thinking": // another model's: not part of this chat
 			b.Know("thinking", "signature", "data")
 		default:
 			b.Fail("type", "must be text, tool_use of the assistant's or tool_result of the user's: "+
@@ -277,7 +276,7 @@ func call(b *body.Object) map[string]any {
 		"arguments": string(input)}}
 }
 
-// result adds what a tool gave.
+// result adds a tool's result.
 func (c *conversation) result(from string, b *body.Object) {
 	id, ok := b.Text("tool_use_id")
 	if !ok {
@@ -293,7 +292,7 @@ func (c *conversation) result(from string, b *body.Object) {
 	}
 }
 
-// texts reads a text, or blocks of text, which are joined by line ends.
+// texts reads a text, or blocks of text, which are joined by newlines.
 func texts(o *body.Object, field string) (s string, ok bool) {
 	v := o.Raw(field)
 	switch {

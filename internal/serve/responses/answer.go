@@ -9,13 +9,13 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// Answer is a response that is being written. It is fed with Text and Call, and ended with End or Fail; what these
-// give are the events of a stream, which a whole answer has no use for. It is for one goroutine.
+// Answer builds a response. Text and Call add to it, and End or Fail ends it. They return the events of a stream; for
+// an answer that is not streamed these are ignored. It is for one goroutine.
 type Answer struct {
 	id, model string
 	created   int64
-	echo      []byte // the fields that come from the request
-	seq       int    // of the next event
+	echo      []byte // the fields that are copied from the request
+	seq       int    // number of the next event
 	items     []*item
 	status    string // in_progress, completed, incomplete or failed
 	reason    string // why it is incomplete
@@ -27,7 +27,7 @@ type Answer struct {
 type item struct {
 	id       string
 	status   string
-	text     strings.Builder // of a message; the arguments of a call
+	text     strings.Builder // the text of a message, or the arguments of a call
 	logprobs []openai.TokenLogprob
 	call     *call // nil: a message
 }
@@ -47,11 +47,11 @@ const (
 	failed     = "failed"
 )
 
-// prefix begins a response's id. What follows it is in the ids of its items too.
+// prefix begins a response's id. The rest of the id is also part of the ids of its items.
 const prefix = "resp_"
 
-// Answer begins the answer to a request. name is a text that no other answer has. actual are the values of fields for
-// which the service's own settings stand in.
+// Answer begins the answer to a request. name is a text that no other answer has. actual holds the values of fields
+// that the request left to the service's settings.
 func (q *Request) Answer(name, model string, created int64, actual map[string]any) *Answer {
 	a := &Answer{id: prefix + name, model: model, created: created, status: inProgress}
 	for _, f := range echoed {
@@ -70,10 +70,10 @@ func (q *Request) Answer(name, model string, created int64, actual map[string]an
 // ID is the response's id.
 func (a *Answer) ID() string { return a.id }
 
-// name is what a's id has behind its prefix.
+// name is the response's id without its prefix.
 func (a *Answer) name() string { return strings.TrimPrefix(a.id, prefix) }
 
-// message gives the item that text goes to, and whether it is new: the first item, or the one behind the calls.
+// message returns the item that text is added to, and whether it is new: the first item, or one after the calls.
 func (a *Answer) message() (i *item, added bool) {
 	if n := len(a.items); n > 0 && a.items[n-1].call == nil {
 		return a.items[n-1], false
@@ -83,7 +83,7 @@ func (a *Answer) message() (i *item, added bool) {
 	return i, true
 }
 
-// itemID is the id of the next item. From it the response can be found.
+// itemID returns the id of the next item. The id of the response can be found from it.
 func (a *Answer) itemID(prefix string) string {
 	id := prefix + a.name()
 	if n := len(a.items); n > 0 {
@@ -92,14 +92,14 @@ func (a *Answer) itemID(prefix string) string {
 	return id
 }
 
-// responseOf is the id of the response that an item belongs to.
+// responseOf returns the id of the response that an item belongs to.
 func responseOf(item string) string {
 	_, name, _ := strings.Cut(item, "_")
 	name, _, _ = strings.Cut(name, "_")
 	return prefix + name
 }
 
-// settle notes how the answer ended.
+// settle records how the answer ended.
 func (a *Answer) settle(finish llm.Finish, usage *openai.Usage) {
 	a.status, a.usage = completed, usage
 	if finish == llm.FinishLength {
@@ -107,7 +107,7 @@ func (a *Answer) settle(finish llm.Finish, usage *openai.Usage) {
 	}
 }
 
-// Object is the response as it is now.
+// Object returns the response as it is now.
 func (a *Answer) Object() json.RawMessage { return a.appendTo(nil) }
 
 func (a *Answer) appendTo(dst []byte) []byte {
@@ -138,7 +138,7 @@ func (a *Answer) appendTo(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// usageObject gives the usage in this API's names.
+// usageObject returns the usage with this API's names.
 func usageObject(u *openai.Usage) []byte {
 	if u == nil {
 		return []byte("null")

@@ -11,28 +11,28 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
-// Request is what a body of POST /v1/responses says that a chat has no field for.
+// Request holds those fields of a body of POST /v1/responses that a chat does not have.
 type Request struct {
-	Previous string            // the response that this one goes on from; empty: none
-	Store    bool              // the response is to be kept
-	Items    []json.RawMessage // of the input, for the store
+	Previous string            // the response that this one continues; empty: none
+	Store    bool              // the response will be stored
+	Items    []json.RawMessage // the input's items, for the store
 
-	given map[string]json.RawMessage // fields that a response shows again
+	given map[string]json.RawMessage // fields that the response repeats
 }
 
 const (
-	maxItems    = 1024 // of an input
-	maxParts    = 1024 // of an item
-	maxMetadata = 16   // entries, as OpenAI
+	maxItems    = 1024 // per input
+	maxParts    = 1024 // per item
+	maxMetadata = 16   // entries, as in OpenAI's API
 	maxKey      = 64   // characters of a key of metadata
-	maxValue    = 512  // of a value
-	maxTools    = 128  // as OpenAI
+	maxValue    = 512  // characters of a value
+	maxTools    = 128  // as in OpenAI's API
 	textFormat  = "text.format"
 	inputField  = "input"
 	instruction = "instructions"
 )
 
-// echoed are the fields that a response shows again, with the values that they have where they are not given.
+// echoed are the fields that a response repeats, with the values that they have if the request does not set them.
 var echoed = []struct{ name, otherwise string }{
 	{"background", "false"}, {instruction, "null"}, {"max_output_tokens", "null"}, {"max_tool_calls", "null"},
 	{"metadata", "{}"}, {"parallel_tool_calls", "true"}, {"previous_response_id", "null"},
@@ -42,22 +42,22 @@ var echoed = []struct{ name, otherwise string }{
 	{"user", "null"},
 }
 
-// includes are the values of include. But for the log-probabilities they are about what is never in an answer of this
-// service.
+// includes are the values of include. Except for the log-probabilities, they ask for things that an answer of this
+// service never contains.
 var includes = []string{logprobsIncluded, "reasoning.encrypted_content", "file_search_call.results",
 	"message.input_image.image_url", "computer_call_output.output.image_url", "code_interpreter_call.outputs",
 	"web_search_call.action.sources", "web_search_call.results"}
 
 const logprobsIncluded = "message.output_text.logprobs"
 
-// foreign are fields of a chat that a response has no use for, and what it has in their place.
+// foreign maps fields of a chat that a response does not have to the field that it has instead.
 var foreign = map[string]string{"messages": inputField, "prompt": inputField, "response_format": textFormat,
 	"max_tokens": "max_output_tokens", "max_completion_tokens": "max_output_tokens", "n": "", "logprobs": "include",
 	"functions": "tools", "function_call": "tool_choice"}
 
-// Translate reads a request, and gives o the fields of a chat in place of those of a response. Errors, these and later
-// ones, name the fields as the client knows them. history gives the items of the response that is gone on from, and of
-// those before it; reference gives the item that an id means.
+// Translate reads a request and replaces its fields in o with those of a chat. Errors, now and later, use the client's
+// names of the fields. history returns the items of the response that is continued, and of those before it; reference
+// returns the item with an id.
 func Translate(o *body.Object, history func(id string) ([]json.RawMessage, error),
 	reference func(id string) (json.RawMessage, error)) *Request {
 	q := &Request{Store: true, given: map[string]json.RawMessage{}}
@@ -101,7 +101,7 @@ func Translate(o *body.Object, history func(id string) ([]json.RawMessage, error
 	return q
 }
 
-// compact takes the spaces out of a value, which the client may have sent in any form.
+// compact removes white space from a value, since the client may send it in any form.
 func compact(v json.RawMessage) json.RawMessage {
 	var b bytes.Buffer
 	if json.Compact(&b, v) != nil {
@@ -110,7 +110,7 @@ func compact(v json.RawMessage) json.RawMessage {
 	return b.Bytes()
 }
 
-// metadata reads up to 16 texts that stand in the response again.
+// metadata reads up to 16 texts that the response repeats.
 func (q *Request) metadata(o *body.Object) {
 	v := o.Raw("metadata")
 	if v == nil {
@@ -129,7 +129,7 @@ func (q *Request) metadata(o *body.Object) {
 	o.Adopt(c)
 }
 
-// settings reads what changes no answer, or asks for what this service does not have.
+// settings reads fields that do not change the answer, or that ask for features which this service does not have.
 func (q *Request) settings(o *body.Object) {
 	if t, ok := o.Text("truncation"); ok && t != "auto" && t != "disabled" {
 		o.Fail("truncation", "must be auto or disabled")
@@ -157,7 +157,7 @@ func (q *Request) settings(o *body.Object) {
 	}
 }
 
-// format reads text: the form of the answer's text.
+// format reads the field text, the format of the answer's text.
 func (q *Request) format(o *body.Object) {
 	v := o.Raw("text")
 	if v == nil {
@@ -187,7 +187,7 @@ func (q *Request) format(o *body.Object) {
 	o.Adopt(c)
 }
 
-// tools puts functions into the shape that they have in a chat.
+// tools translates functions into the form of a chat.
 func (q *Request) tools(o *body.Object) {
 	if items, ok := o.List("tools", maxTools); ok {
 		list := make([]json.RawMessage, len(items))
@@ -197,7 +197,7 @@ func (q *Request) tools(o *body.Object) {
 			if typ, _ := t.Text("type"); typ != "function" {
 				t.Fail("type", "must be \"function\": this service has no tools of its own")
 			}
-			if t.Fields["function"] != nil { // in a chat's shape already
+			if t.Fields["function"] != nil { // already in the form of a chat
 				list[i] = item
 				continue
 			}

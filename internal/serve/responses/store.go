@@ -12,27 +12,27 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
-// ErrNotFound is matched when there is no such response.
+// ErrNotFound is matched when there is no response with the id.
 var ErrNotFound = errors.New("no such response")
 
-// Record is a response that is kept.
+// Record is a stored response.
 type Record struct {
 	ID       string            `json:"id"`
-	Previous string            `json:"previous,omitempty"` // the response that it goes on from
+	Previous string            `json:"previous,omitempty"` // the response that it continues
 	Created  int64             `json:"created"`            // Unix seconds
 	Input    []json.RawMessage `json:"input"`              // items, with ids
 	Output   []json.RawMessage `json:"output"`             // items
-	Response json.RawMessage   `json:"response"`           // as it was answered
+	Response json.RawMessage   `json:"response"`           // as it was sent
 }
 
-// Store keeps responses. Each belongs to an API key's name, and is there for nobody else.
+// Store keeps responses. Each belongs to the name of an API key, and can be read with no other.
 type Store interface {
 	Put(ctx context.Context, owner string, r *Record) error
-	Get(ctx context.Context, owner, id string) (*Record, error) // ErrNotFound is matched
-	Delete(ctx context.Context, owner, id string) error         // ErrNotFound is matched
+	Get(ctx context.Context, owner, id string) (*Record, error) // errors match ErrNotFound
+	Delete(ctx context.Context, owner, id string) error         // errors match ErrNotFound
 }
 
-// Record is what is to be kept of an answer that has ended.
+// Record returns what is stored of an answer that has ended.
 func (a *Answer) Record(q *Request) *Record {
 	r := &Record{ID: a.id, Previous: q.Previous, Created: a.created, Output: a.output(), Response: a.Object()}
 	for i, v := range q.Items {
@@ -41,7 +41,7 @@ func (a *Answer) Record(q *Request) *Record {
 	return r
 }
 
-// withID gives an item an id where it has none, and a message its type.
+// withID gives an item an id if it has none, and a message its type.
 func withID(v json.RawMessage, id string) json.RawMessage {
 	o, err := body.Parse(v)
 	if err != nil {
@@ -59,10 +59,10 @@ func withID(v json.RawMessage, id string) json.RawMessage {
 	return data
 }
 
-// maxChain bounds how many responses may follow each other.
+// maxChain bounds how many responses may continue each other.
 const maxChain = 256
 
-// History gives the items of a response and of all those before it, in their order. Errors are *body.Error.
+// History returns the items of a response and of all those before it, in their order. Errors are *body.Error.
 func History(ctx context.Context, s Store, owner, id string) ([]json.RawMessage, error) {
 	const field = "previous_response_id"
 	if s == nil {
@@ -89,14 +89,14 @@ func History(ctx context.Context, s Store, owner, id string) ([]json.RawMessage,
 	return items, nil
 }
 
-// errOff says that nothing is kept.
+// errOff says that responses are not stored.
 func errOff(field string) error {
 	return &body.Error{Param: field, Code: body.CodeUnsupported,
 		Message: field + ": this service keeps no responses (response_store is none): " +
 			"send the whole conversation in input"}
 }
 
-// Reference gives the item that an id means.
+// Reference returns the item with an id.
 func Reference(ctx context.Context, s Store, owner, id string) (json.RawMessage, error) {
 	if s == nil {
 		return nil, errors.New("this service keeps no items (response_store is none): send the item itself")
@@ -130,7 +130,7 @@ type kept struct {
 	data []byte
 }
 
-// NewMemory keeps up to so many bytes of responses.
+// NewMemory returns a Store that keeps at most so many bytes of responses.
 func NewMemory(limit int64) *Memory {
 	return &Memory{limit: limit, byID: map[[2]string]*list.Element{}}
 }
@@ -153,7 +153,7 @@ func (m *Memory) Put(_ context.Context, owner string, r *Record) error {
 	return nil
 }
 
-// drop forgets a response, if it is there.
+// drop removes a response if it exists.
 func (m *Memory) drop(key [2]string) bool {
 	e, ok := m.byID[key]
 	if !ok {

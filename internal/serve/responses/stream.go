@@ -9,7 +9,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// event appends an event. Its fields are JSON, with a comma before each.
+// event appends an event. Its fields are JSON, each preceded by a comma.
 func (a *Answer) event(dst []byte, name string, fields []byte) []byte {
 	dst = append(dst, "event: "+name+"\ndata: {\"type\":\""+name+`","sequence_number":`...)
 	dst = strconv.AppendInt(dst, int64(a.seq), 10)
@@ -18,12 +18,12 @@ func (a *Answer) event(dst []byte, name string, fields []byte) []byte {
 	return append(dst, "}\n\n"...)
 }
 
-// whole appends an event that shows the response.
+// whole appends an event that contains the response.
 func (a *Answer) whole(dst []byte, name string) []byte {
 	return a.event(dst, name, a.appendTo([]byte(`,"response":`)))
 }
 
-// Begin appends the events with which a stream begins.
+// Begin appends the first events of a stream.
 func (a *Answer) Begin(dst []byte) []byte {
 	dst = a.whole(dst, "response.created")
 	return a.whole(dst, "response.in_progress")
@@ -52,7 +52,7 @@ func (a *Answer) added(dst []byte) []byte {
 		`,"part":{"type":"output_text","annotations":[],"logprobs":[],"text":""}`...))
 }
 
-// Text takes a piece of the answer's text.
+// Text adds a piece of text to the answer.
 func (a *Answer) Text(dst []byte, delta string, logprobs []openai.TokenLogprob) []byte {
 	if n := len(a.items); n > 0 && a.items[n-1].call != nil {
 		dst = a.done(dst, completed)
@@ -72,7 +72,7 @@ func (a *Answer) Text(dst []byte, delta string, logprobs []openai.TokenLogprob) 
 	return a.event(dst, "response.output_text.delta", append(f, logprobsArray(logprobs)...))
 }
 
-// Call takes a piece of a tool call. A name begins the next call.
+// Call adds a piece of a tool call. A name begins the next call.
 func (a *Answer) Call(dst []byte, id, name, arguments string) []byte {
 	if name != "" {
 		if len(a.items) > 0 {
@@ -113,14 +113,14 @@ func (a *Answer) done(dst []byte, status string) []byte {
 // End ends the answer.
 func (a *Answer) End(dst []byte, finish llm.Finish, usage *openai.Usage) []byte {
 	if len(a.items) == 0 {
-		dst = a.Text(dst, "", nil) // an answer without a word is a message without one
+		dst = a.Text(dst, "", nil) // an answer without content is a message without text
 	}
 	a.settle(finish, usage)
 	dst = a.done(dst, a.status)
 	return a.whole(dst, "response."+a.status)
 }
 
-// AppendError appends the event with which a stream breaks off that shows no response. seq is its number.
+// AppendError appends the event of an error that ends a stream early, without a response. seq is its number.
 func AppendError(dst []byte, seq int, code, message string) []byte {
 	dst = append(dst, "event: error\ndata: {\"type\":\"error\",\"sequence_number\":"...)
 	dst = strconv.AppendInt(dst, int64(seq), 10)
@@ -129,7 +129,7 @@ func AppendError(dst []byte, seq int, code, message string) []byte {
 	return append(dst, ",\"param\":null}\n\n"...)
 }
 
-// Fail ends an answer that has broken off, or that could not begin.
+// Fail ends an answer that broke off, or that could not begin.
 func (a *Answer) Fail(dst []byte, code, message string) []byte {
 	if a.seq == 0 {
 		return AppendError(dst, a.seq, code, message)
@@ -144,7 +144,7 @@ func (a *Answer) Fail(dst []byte, code, message string) []byte {
 	return a.whole(dst, "response.failed")
 }
 
-// output gives the items of the answer.
+// output returns the items of the answer.
 func (a *Answer) output() []json.RawMessage {
 	list := make([]json.RawMessage, len(a.items))
 	for i, item := range a.items {

@@ -1,24 +1,24 @@
 package route
 
-// budget bounds how many requests are tried again, so that a fleet that is overloaded is not asked twice for
-// everything. Each request saves up a share of a retry.
+// budget bounds how many requests are tried again, so that an overloaded group of replicas does not get every request
+// twice. Each request adds a share of a retry.
 type budget struct {
-	share float64 // of the requests; 0: no retries
-	saved float64 // retries
+	share float64 // retries per request; 0: no retries
+	saved float64 // retries that may be made now
 }
 
-// leastSaved is how many retries a budget can hold at least, and what it begins with. It holds as many as there are
-// requests under way where these are more: a replica that dies fails no more than that at once.
+// leastSaved is the number of retries that a budget begins with and can always hold. If more requests are under way,
+// it can hold as many as these: a replica that dies fails no more than that at once.
 const leastSaved = 100
 
 func newBudget(share float64) budget { return budget{share: share, saved: leastSaved} }
 
-// request saves up for a new request.
+// request adds a new request's share of a retry.
 func (b *budget) request(outstanding int) {
 	b.saved = min(b.saved+b.share, max(leastSaved, float64(outstanding)))
 }
 
-// retry takes one retry, if there is one.
+// retry takes one retry if there is one.
 func (b *budget) retry() bool {
 	if b.share <= 0 || b.saved < 1 {
 		return false

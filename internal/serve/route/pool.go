@@ -11,32 +11,32 @@ import (
 var (
 	// ErrModel is matched when no replica serves a model.
 	ErrModel = errors.New("no replica serves the model")
-	// ErrNobody is matched when each replica of a model was tried, or is taken out.
+	// ErrNobody is matched when every replica of a model was tried or is out of use.
 	ErrNobody = errors.New("no replica is left")
 	// ErrRules is matched by errors about Rules and Members; the message names the field.
 	ErrRules = errors.New("invalid routing")
 )
 
-// Member is a replica as its configuration has it.
+// Member is a replica as the configuration describes it.
 type Member struct {
 	Name   string   // unique among the members
-	Models []string // that it serves, as clients name them; nil: what Serves says
+	Models []string // that it serves, by the names that clients use; nil: those of Serves
 	Any    bool     // it also takes models that no replica is known to serve
-	Weight float64  // how much it gets beside the others; 0: 1
-	Share  float64  // 0 to 1: a fixed share of its models' requests, for a canary; 0: what the policy gives
+	Weight float64  // its share of requests relative to the weights of the others; 0: 1
+	Share  float64  // 0 to 1: a fixed share of its models' requests, for a canary; 0: the policy decides
 	Drain  bool     // it gets no new requests
 }
 
-// Rules say how a pool chooses.
+// Rules say how a pool chooses a replica.
 type Rules struct {
-	Policy    string        // of Names; empty: least-outstanding
+	Policy    string        // one of Names; empty: least-outstanding
 	Slack     int           // of Affinity; 0: DefaultSlack
-	SlowStart time.Duration // after which a replica that begins has its whole weight; 0: at once
-	Retries   float64       // of requests, how many may be tried again; 0: none
-	Checked   bool          // there are health checks: a replica that is added later begins when one has succeeded
+	SlowStart time.Duration // the time in which a replica reaches its full weight; 0: at once
+	Retries   float64       // how many requests may be tried again, as a share of all; 0: none
+	Checked   bool          // there are health checks: a replica that is added later is used after its first success
 }
 
-// Check says whether rules can be kept.
+// Check says whether the rules are valid.
 func (r *Rules) Check() error {
 	if r.Policy != "" {
 		if _, err := Parse(r.Policy); err != nil {
@@ -54,11 +54,11 @@ func (r *Rules) Check() error {
 	return nil
 }
 
-// Ask is what a pool must know of a request.
+// Ask is what a pool needs to know about a request.
 type Ask struct {
 	Model string // as the client named it; empty: the default one
-	Key   uint64 // what it shares with others, for Affinity; 0: nothing
-	Draw  uint64 // what decides whether a canary gets it; 0: the shares alone
+	Key   uint64 // what it shares with other requests, for Affinity; 0: nothing
+	Draw  uint64 // decides whether a canary gets it; 0: only the shares decide
 }
 
 // Try is a request at a replica. It ends with Pool.End.
@@ -70,24 +70,24 @@ type Try struct {
 // Pool is the replicas behind a gateway. It is not safe for concurrent use.
 type Pool struct {
 	rules    Rules
-	replicas []*Replica // members first, in their order, then those that finish what they have
+	replicas []*Replica // members first, in their order, then removed ones that finish their requests
 	members  int
 	desks    map[string]*desk // by model
 	budget   budget
 	open     int
 	retries  int64 // since the start
-	denied   int64 // retries that the budget had no room for
+	denied   int64 // retries that the budget did not allow
 	scratch  []Candidate
 	list     []*Replica
 }
 
-// desk is what a pool keeps for each model.
+// desk is the state that a pool keeps for each model.
 type desk struct {
 	policy Policy
 	split  split
 }
 
-// NewPool gives a pool without members. The rules must be such that Check finds nothing.
+// NewPool returns a pool without members. Check must accept the rules.
 func NewPool(r Rules) *Pool {
 	if r.Policy == "" {
 		r.Policy = NameLeast
@@ -95,8 +95,8 @@ func NewPool(r Rules) *Pool {
 	return &Pool{rules: r, budget: newBudget(r.Retries), desks: map[string]*desk{}}
 }
 
-// Set says which members there are. Those that were there, by their names, keep their state. New ones start slowly,
-// unless the pool was empty; those that are missing finish what they have and are then forgotten. Set checks nothing:
+// Set replaces the members. A member with the name of an old one keeps its state. New ones start slowly, unless the
+// pool was empty. Removed ones finish their requests and are then forgotten. Set does not check the members:
 // CheckMembers does.
 func (p *Pool) Set(now time.Time, members []Member) {
 	first := len(p.replicas) == 0
@@ -126,10 +126,10 @@ func (p *Pool) Set(now time.Time, members []Member) {
 		}
 	}
 	p.replicas = list
-	p.desks = map[string]*desk{} // policies know replicas by their places
+	p.desks = map[string]*desk{} // policies identify replicas by their index
 }
 
-// CheckMembers says whether Set may have these.
+// CheckMembers says whether Set may have these members.
 func CheckMembers(members []Member) error {
 	for i, m := range members {
 		bad := func(field string, v any, want string) error {
@@ -153,7 +153,7 @@ func CheckMembers(members []Member) error {
 	return nil
 }
 
-// shares adds up the shares of a model's replicas, and of those that may serve it as far as is known.
+// shares adds up the shares of a model's replicas, including those that may serve it as far as is known.
 func shares(members []Member, model string) (sum float64) {
 	for _, m := range members {
 		if m.Models == nil || slices.Contains(m.Models, model) {
@@ -165,8 +165,8 @@ func shares(members []Member, model string) (sum float64) {
 
 const maxWeight = 1_000_000
 
-// Hash gives what Ask.Key and Ask.Draw can be for a text. It is the same in every process, so that several gateways
-// send a conversation to the same replica; never 0.
+// Hash returns a value for Ask.Key or Ask.Draw from a text. It is the same in every process, so several gateways send
+// a conversation to the same replica. It is never 0.
 func Hash(text string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(text))
@@ -182,13 +182,13 @@ func (p *Pool) find(name string) *Replica {
 	return nil
 }
 
-// Find gives the replica of a name, nil where there is none.
+// Find returns the replica with a name, or nil.
 func (p *Pool) Find(name string) *Replica { return p.find(name) }
 
-// Serves says which models a replica was heard to serve. It counts where its Member names none.
+// Serves sets the models that a replica was seen to serve. They count if its Member names none.
 func (p *Pool) Serves(r *Replica, models []string) { r.models = models }
 
-// served are the models of a replica as far as they are known.
+// served returns the models of a replica, as far as they are known.
 func (r *Replica) served() []string {
 	if r.member.Models != nil {
 		return r.member.Models
@@ -196,7 +196,7 @@ func (r *Replica) served() []string {
 	return r.models
 }
 
-// Models lists the models that the members serve, whether they may be asked now or not, in the members' order.
+// Models lists the models that the members serve, in the members' order, whether a member may be used now or not.
 func (p *Pool) Models() (models []string) {
 	for _, r := range p.replicas[:p.members] {
 		for _, m := range r.served() {
@@ -208,15 +208,15 @@ func (p *Pool) Models() (models []string) {
 	return models
 }
 
-// Of gives the members that a request for a model may go to: those that are known to serve it; or else those that
-// take any model, and those of which nobody knows yet what they serve. Without a name, it is those that take any, or
-// else those of the first model that is known. The slice is valid until the next call.
+// Of returns the members that may get a request for a model. These are the ones known to serve it; if there are none,
+// the ones that take any model and the ones whose models are not known yet. Without a name, these are the ones that
+// take any model, or else those of the first known model. The slice is valid until the next call.
 func (p *Pool) Of(model string) []*Replica {
 	list, _ := p.of(model)
 	return list
 }
 
-// of also gives the name of the model, empty where no member is known to serve it.
+// of also returns the name of the model; it is empty if no member is known to serve it.
 func (p *Pool) of(model string) ([]*Replica, string) {
 	list, members := p.list[:0], p.replicas[:p.members]
 	if model == "" && !slices.ContainsFunc(members, func(r *Replica) bool { return r.member.Any }) {
@@ -241,9 +241,9 @@ func (p *Pool) of(model string) ([]*Replica, string) {
 	return list, model
 }
 
-// Begin picks a replica for a request that some were tried for before. Where none may be used, the one that comes back
-// first is asked all the same: it may be back already, and refusing would surely fail. Errors match ErrModel and
-// ErrNobody.
+// Begin picks a replica for a request that was already sent to those in tried. If no replica may be used, it takes the
+// one that comes back first: that one may be back already, and a refusal would certainly be a failure. Errors match
+// ErrModel and ErrNobody.
 func (p *Pool) Begin(now time.Time, a Ask, tried []*Replica) (Try, error) {
 	list, model := p.of(a.Model)
 	if len(list) == 0 {
@@ -269,8 +269,8 @@ func (p *Pool) Begin(now time.Time, a Ask, tried []*Replica) (Try, error) {
 	return t, nil
 }
 
-// choose picks among the replicas that may be used: a canary if it is its turn, or what the policy says of the others,
-// or of the canaries where there are no others. It gives nil where none may be used.
+// choose picks among the replicas that may be used: a canary if it is its turn, otherwise the policy's choice among
+// the others, and if there are no others, among the canaries. It returns nil if none may be used.
 func (p *Pool) choose(now time.Time, d *desk, a Ask, list, tried []*Replica) *Replica {
 	if len(tried) == 0 {
 		if r := d.split.pick(now, list, a.Draw, p.rules.SlowStart); r != nil {
@@ -293,7 +293,8 @@ func (p *Pool) choose(now time.Time, d *desk, a Ask, list, tried []*Replica) *Re
 	return nil
 }
 
-// last picks the replica that comes back first among those that may not be used; nil: each was tried, or is draining.
+// last picks the replica that comes back first among those that may not be used now. It is nil if each was tried or is
+// draining.
 func (p *Pool) last(now time.Time, list, tried []*Replica) (best *Replica) {
 	for _, r := range list {
 		if r.draining() || slices.Contains(tried, r) {
@@ -306,14 +307,14 @@ func (p *Pool) last(now time.Time, list, tried []*Replica) (best *Replica) {
 	return best
 }
 
-// sooner says that r comes back before other, or is less busy if both come at the same time.
+// sooner says that r comes back before other, or at the same time and is less busy.
 func sooner(now time.Time, r, other *Replica) bool {
 	a, b := later(r.until, now), later(other.until, now)
 	return a.Before(b) || a.Equal(b) && r.outstanding < other.outstanding
 }
 
-// desk gives what is kept for a model. Names that no replica is known to serve have one together, so that clients
-// cannot make them many.
+// desk returns the state for a model. All names that no replica is known to serve share one, so clients cannot create
+// many.
 func (p *Pool) desk(model string) *desk {
 	d := p.desks[model]
 	if d == nil {
@@ -329,7 +330,7 @@ func (p *Pool) desk(model string) *desk {
 	return d
 }
 
-// End records how a try ended. pause is how long a busy replica asked to be left alone.
+// End records how a try ended. pause is the time for which a busy replica asked for no requests.
 func (p *Pool) End(now time.Time, t Try, o Outcome, pause time.Duration) {
 	r := t.Replica
 	r.outstanding--
@@ -343,9 +344,9 @@ func (p *Pool) End(now time.Time, t Try, o Outcome, pause time.Duration) {
 	}
 }
 
-// Again says whether a request may be tried again elsewhere, and takes it from the budget if it may. free is for a
-// request that cannot have reached a server: trying it again costs nobody anything. usable asks for a replica that may
-// be used now: a refusal is better passed on than exchanged for a worse one.
+// Again says whether a request may be tried at another replica, and takes the retry from the budget. free is set for a
+// request that cannot have reached a server: trying it again costs nothing. usable requires a replica that may be used
+// now: passing on a refusal is better than getting a worse one elsewhere.
 func (p *Pool) Again(now time.Time, a Ask, tried []*Replica, free, usable bool) bool {
 	others := slices.ContainsFunc(p.Of(a.Model), func(r *Replica) bool {
 		return !slices.Contains(tried, r) && !r.draining() && (!usable || r.usable(now))
@@ -364,8 +365,8 @@ func (p *Pool) Again(now time.Time, a Ask, tried []*Replica, free, usable bool) 
 // Check records a health check.
 func (p *Pool) Check(now time.Time, r *Replica, h Health) { r.check(now, h) }
 
-// Status counts the requests under way, and says for how many models there is no replica that may be used. A pool
-// that knows no model counts as one.
+// Status counts the requests under way, the models, and the models without a replica that may be used. A pool that
+// knows no model counts as one model.
 func (p *Pool) Status(now time.Time) (open, models, missing int) {
 	names := p.Models()
 	if len(names) == 0 {
@@ -382,18 +383,18 @@ func (p *Pool) Status(now time.Time) (open, models, missing int) {
 	return p.open, len(names), missing
 }
 
-// Info is a replica's state.
+// Info describes a replica.
 type Info struct {
 	Name        string
 	State       State
 	Usable      bool    // it may get a request now
 	Outstanding int     // requests
-	Weight      float64 // now: less than its own while it starts, 0 while it gets nothing
+	Weight      float64 // at present: less than its own during a slow start, 0 while it gets nothing
 	Sent        int64   // tries, since it was added
 	Failed      int64   // of these
 }
 
-// Replicas gives the state of all replicas, the members first.
+// Replicas describes all replicas, the members first.
 func (p *Pool) Replicas(now time.Time) []Info {
 	list := make([]Info, 0, len(p.replicas))
 	for _, r := range p.replicas {
@@ -402,7 +403,7 @@ func (p *Pool) Replicas(now time.Time) []Info {
 	return list
 }
 
-// Info gives the state of a replica.
+// Info describes a replica.
 func (p *Pool) Info(now time.Time, r *Replica) Info {
 	i := Info{Name: r.member.Name, State: r.state(now, p.rules.SlowStart), Usable: r.usable(now),
 		Outstanding: r.outstanding, Sent: r.sent, Failed: r.failed}
@@ -412,5 +413,5 @@ func (p *Pool) Info(now time.Time, r *Replica) Info {
 	return i
 }
 
-// Retries counts the requests that were tried again, and those that the budget had no room for.
+// Retries counts the requests that were tried again, and the retries that the budget did not allow.
 func (p *Pool) Retries() (made, denied int64) { return p.retries, p.denied }

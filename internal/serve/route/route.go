@@ -7,24 +7,24 @@ import (
 	"strings"
 )
 
-// ErrUnknown is matched when there is no policy of a name.
+// ErrUnknown is matched when no policy has the name.
 var ErrUnknown = errors.New("unknown routing policy")
 
 // Candidate is what a policy knows of a replica.
 type Candidate struct {
-	ID          uint64  // what Affinity knows it by; 0: its place
-	Outstanding int     // requests that were sent there and have not ended
-	Weight      float64 // share of requests beside the others' weights; 0: it gets none
+	ID          uint64  // identifies it for Affinity; 0: its index does
+	Outstanding int     // requests that were sent to it and have not ended
+	Weight      float64 // its share of requests relative to the weights of the others; 0: it gets none
 }
 
 // Policy picks a replica. It is not safe for concurrent use.
 type Policy interface {
-	// Pick gives the index of the replica for a request, or −1 if no replica has a weight above 0. key names what the
-	// request shares with others, such as the beginning of a conversation; 0: nothing.
+	// Pick returns the index of the replica for a request, or −1 if no replica has a weight above 0. key identifies
+	// what the request shares with others, such as the beginning of a conversation; 0: nothing.
 	Pick(replicas []Candidate, key uint64) int
 }
 
-// The policies' names.
+// The names of the policies.
 const (
 	NameRoundRobin = "round-robin"
 	NameLeast      = "least-outstanding"
@@ -34,7 +34,7 @@ const (
 // Names lists the policies that Parse knows.
 var Names = []string{NameLeast, NameRoundRobin, NameAffinity}
 
-// Parse gives a fresh policy. The error matches ErrUnknown and lists the names.
+// Parse returns a new policy by its name. The error matches ErrUnknown and lists the names.
 func Parse(name string) (Policy, error) {
 	switch name {
 	case NameRoundRobin:
@@ -51,7 +51,7 @@ func Parse(name string) (Policy, error) {
 // does not get its share in a row).
 type RoundRobin struct{ credit []float64 }
 
-// Pick implements Policy. It passes over what is outstanding.
+// Pick implements Policy. It ignores how many requests are outstanding.
 func (p *RoundRobin) Pick(replicas []Candidate, _ uint64) int {
 	if len(p.credit) != len(replicas) {
 		p.credit = make([]float64, len(replicas))
@@ -73,8 +73,8 @@ func (p *RoundRobin) Pick(replicas []Candidate, _ uint64) int {
 	return best
 }
 
-// Least picks the replica with the least outstanding requests for its weight. Ties go round, so that a server that
-// answers at once does not get everything.
+// Least picks the replica with the fewest outstanding requests relative to its weight. Among equals it goes round, so
+// that a server which answers at once does not get everything.
 type Least struct{ turn int }
 
 // Pick implements Policy.
@@ -94,24 +94,25 @@ func (p *Least) Pick(replicas []Candidate, _ uint64) int {
 	return best
 }
 
-// load is what a replica would have to do with one request more, for its weight.
+// load is the number of requests that a replica would have with one more, relative to its weight.
 func (r Candidate) load() float64 { return float64(r.Outstanding+1) / r.Weight }
 
-// Affinity sends requests of one key to one replica, whose prefix cache then holds what they share, as long as that
-// replica is not busier than the least busy one by more than a bound. Beyond the bound the key's second replica is
-// asked, and so on, so that a key which is too much for one replica stays on as few as can hold it (consistent hashing
-// with bounded loads, Mirrokni et al. 2018). A request without a key goes where Least would send it.
-//
-// The order of a key's replicas comes from rendezvous hashing: when a replica comes or goes, only its own keys move.
+// Affinity sends all requests with one key to one replica, whose prefix cache then holds what they share. It does so
+// as long as that replica is not busier than the least busy one by more than a bound. Above the bound the key's second
+// replica gets the request, and so on: a key with too many requests for one replica stays on as few replicas as can
+// serve it (consistent hashing with bounded loads, Mirrokni et al. 2018). A request without a key goes where Least
+// would send it.
+// The order of a key's replicas comes from rendezvous hashing: when a replica is added or removed, only its own keys
+// move.
 type Affinity struct {
-	// Slack is how many outstanding requests more than the least busy replica another of the largest weight may have;
-	// one of half that weight may have half as many. 0: DefaultSlack.
+	// Slack is how many more outstanding requests than the least busy replica a replica with the largest weight may
+	// have. A replica of half that weight may have half as many more. 0: DefaultSlack.
 	Slack int
 	least Least
 }
 
-// DefaultSlack is the bound of Affinity: computing a prefix anew costs about what a few requests' wait does, and a
-// conversation that everybody continues must not make one replica do all work.
+// DefaultSlack is the default bound of Affinity. Computing a prefix again costs about as much as waiting for a few
+// requests, and a conversation that everybody continues must not give one replica all the work.
 const DefaultSlack = 4
 
 // Pick implements Policy.
@@ -142,7 +143,7 @@ func (p *Affinity) Pick(replicas []Candidate, key uint64) int {
 			id = uint64(i) + 1
 		}
 		u := (float64(mix(key^mix(id))>>11) + 0.5) / (1 << 53)
-		if !even { // −w/ln(u) is the largest for a replica with a chance in proportion to its weight w
+		if !even { // −w/ln(u) is largest for a replica with a probability in proportion to its weight w
 			u = -r.Weight / math.Log(u)
 		}
 		if u > highest {
@@ -152,7 +153,7 @@ func (p *Affinity) Pick(replicas []Candidate, key uint64) int {
 	return home
 }
 
-// mix is the finaliser of SplitMix64 (Steele et al. 2014): every bit of x decides about every bit of the result.
+// mix is the finaliser of SplitMix64 (Steele et al. 2014): every bit of x affects every bit of the result.
 func mix(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9

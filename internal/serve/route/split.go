@@ -2,14 +2,15 @@ package route
 
 import "time"
 
-// split gives canaries, which are the replicas with a fixed share of their models' requests, what is theirs.
+// split gives canaries, which are replicas with a fixed share of their models' requests, their requests.
 type split struct {
-	credit map[*Replica]float64 // what a canary has to get, in requests
+	credit map[*Replica]float64 // how many requests a canary is still owed
 }
 
-// pick gives the canary for a request, or nil if it is none's. draw decides, so that what has one draw always goes to
-// one version; 0 leaves the decision to the shares alone, which are then exact to one request. A canary that may not
-// be used gets nothing, and has no claim later; one that starts has a part of its share.
+// pick returns the canary that gets a request, or nil if none does. If draw is not 0, it alone decides, so that
+// requests with the same draw always go to the same version. If it is 0, the shares decide, and are kept exactly to
+// one request. A canary that may not be used gets nothing, and is owed nothing later. One in its slow start gets a
+// part of its share.
 func (s *split) pick(now time.Time, list []*Replica, draw uint64, slow time.Duration) *Replica {
 	if draw != 0 {
 		u := float64(mix(draw)>>11) / (1 << 53)

@@ -31,7 +31,7 @@ func TestDrainHasABound(t *testing.T) {
 	llmtest.Await(t, "the first piece of text", began)
 	cancel()
 	if err := llmtest.Await(t, "Serve to return", served); !errors.Is(err, context.DeadlineExceeded) ||
-		!strings.Contains(err.Error(), "1 requests") {
+		!strings.Contains(err.Error(), "1 request is") {
 		t.Errorf("served: %v", err)
 	}
 	close(hold)

@@ -13,17 +13,17 @@ import (
 // ErrMemory is matched when a model cannot be served within the memory limit; the message shows the arithmetic.
 var ErrMemory = errors.New("memory limit too low")
 
-// MemoryPlan is how the memory limit is spent, in bytes.
+// MemoryPlan says how the memory limit is divided, in bytes.
 type MemoryPlan struct {
-	Limit   int64  // what may be used
+	Limit   int64  // what may be used in all
 	Bound   string // what sets the limit: "memory_limit_gb", "the machine", "cgroup v2"
 	Weights int64  // the model, packed
-	KV      int64  // keys and values of running requests, and of prompts that may come again
+	KV      int64  // keys and values of running requests, and of prompts that may be sent again
 	KVType  quant.KVType
 	Reserve int64 // everything else: buffers of the computation, requests, the Go runtime
 }
 
-// memoryLimit picks the lowest of what the configuration, the control group and the machine allow.
+// memoryLimit returns the lowest of the limits that the configuration, the control group and the machine set.
 func memoryLimit(configured int64, l host.Limits) (bytes int64, bound string) {
 	if most, why := l.MemoryBound(); most > 0 && most < configured {
 		return most, why
@@ -31,11 +31,11 @@ func memoryLimit(configured int64, l host.Limits) (bytes int64, bound string) {
 	return configured, "memory_limit_gb"
 }
 
-// minContext is the shortest context, in tokens, that is worth proposing.
+// minContext is the shortest context, in tokens, that is worth suggesting.
 const minContext = 256
 
-// planMemory shares a limit out. The KV cache gets what whole contexts of all running requests can use, as far as
-// there is room; one whole context must fit.
+// planMemory divides a limit. The KV cache gets as much as whole contexts of all running requests can use, as far as
+// there is room; at least one whole context must fit.
 func planMemory(limit int64, bound string, m moe.Info, kv quant.KVType, running, context int) (MemoryPlan, error) {
 	f := engine.FootprintOf(m, kv, context)
 	p := MemoryPlan{Limit: limit, Bound: bound, Weights: f.Weights, Reserve: f.Reserve, KVType: kv}

@@ -9,19 +9,19 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 )
 
-// packAfter is how long a service has served before it makes a packed copy of its model. Commands that answer one
-// question, and what is started for a test, are over by then.
+// packAfter is how long a service serves before it makes a packed copy of its model. Commands that answer one
+// question, and services that are started for a test, have ended by then.
 var packAfter = time.Minute
 
 // packFrom is catalog.Options.PackFrom, for tests.
 var packFrom int64
 
-// packPause is how many times as long as the writing of a piece of the copy the pause behind it takes, so that
-// requests lose little: a fifth of one core, and a fifth of what the disk can write.
+// packPause makes the pause after each piece of the copy this many times as long as the writing of the piece. Requests
+// then lose little: a fifth of one core, and a fifth of the disk's write speed.
 const packPause = 4
 
 // keepPacked makes the packed copy of an ordinary model in the background, for later starts. The service never needs
-// it: what stands in its way is one line in the log.
+// it: if it cannot be made, one line in the log says why.
 func (s *Service) keepPacked(model *catalog.Opened) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stopPacking = cancel
@@ -54,7 +54,7 @@ func (s *Service) keepPacked(model *catalog.Opened) {
 	})
 }
 
-// endPacking stops what keepPacked does, and waits for its end.
+// endPacking stops keepPacked and waits for its end.
 func (s *Service) endPacking() {
 	if s.stopPacking != nil {
 		s.stopPacking()

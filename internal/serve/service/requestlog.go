@@ -10,7 +10,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/api"
 )
 
-// openLog starts the request log. The database need not be there yet, and may go away: see store.Log.
+// openLog starts the request log. The database need not be available yet, and may become unavailable: see store.Log.
 func (s *Service) openLog() {
 	if s.o.DatabaseURL == "" {
 		return
@@ -25,8 +25,8 @@ func (s *Service) openLog() {
 	})
 }
 
-// closeLog writes what the log still holds, for at most some seconds. Requests that the service's end cuts off have
-// ended a moment later, and are logged too.
+// closeLog writes what is still in the log's queue, within a few seconds. Requests that are cut off at the service's
+// end finish a moment later, and are logged too.
 func (s *Service) closeLog() {
 	if s.requests == nil {
 		return
@@ -37,7 +37,7 @@ func (s *Service) closeLog() {
 	s.requests.Close()
 }
 
-// observer gives what the API tells of each request, or nil where nobody wants to know.
+// observer returns a function that the API calls after each request, or nil if requests are not logged.
 func (s *Service) observer() func(api.Served) {
 	if s.o.DatabaseURL == "" {
 		return nil
@@ -45,7 +45,7 @@ func (s *Service) observer() func(api.Served) {
 	return func(v api.Served) { s.requests.Add(logged(v)) }
 }
 
-// logged is a request as the log keeps it.
+// logged returns a request in the form of the log.
 func logged(v api.Served) store.Request {
 	r := store.Request{
 		ID: v.ID, Completion: v.Completion, Received: v.Received, Endpoint: v.Route, Model: v.Model, Key: v.Key,

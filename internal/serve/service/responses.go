@@ -14,17 +14,17 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/responses"
 )
 
-// Where answers of /v1/responses are kept.
+// Where answers of /v1/responses are stored.
 const (
 	ResponsesNone     = "none"
 	ResponsesMemory   = "memory"
 	ResponsesDatabase = "database"
 )
 
-// responsesKept is how many bytes of responses are kept in memory: some ten thousand short ones.
+// responsesKept is the maximum size in bytes of the responses in memory: about ten thousand short ones.
 const responsesKept = 64 << 20
 
-// openResponses gives what keeps responses, or nil.
+// openResponses returns the store of responses, or nil.
 func (s *Service) openResponses() responses.Store {
 	switch s.o.Responses {
 	case ResponsesMemory:
@@ -38,7 +38,8 @@ func (s *Service) openResponses() responses.Store {
 	return nil
 }
 
-// databaseResponses keeps responses in the database, which need not be there from the start and may go away.
+// databaseResponses stores responses in the database, which need not be available at the start and may become
+// unavailable.
 type databaseResponses struct {
 	connect func(context.Context) (*store.DB, error)
 
@@ -46,11 +47,11 @@ type databaseResponses struct {
 	db *store.DB // nil: not connected
 }
 
-// databaseTimeout bounds an attempt: a client waits for it.
+// databaseTimeout bounds an attempt, since a client waits for it.
 const databaseTimeout = 5 * time.Second
 
-// use works with the database. Errors but those that match store.ErrNotFound are an llm.ErrNotReady; after one, the
-// next attempt connects anew.
+// use does some work with the database. Errors match llm.ErrNotReady, except those that match store.ErrNotFound; after
+// one, the next attempt opens a new connection.
 func (d *databaseResponses) use(ctx context.Context, work func(context.Context, *store.DB) error) error {
 	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
 	defer cancel()
@@ -82,7 +83,7 @@ func (d *databaseResponses) connected(ctx context.Context) (*store.DB, error) {
 	return db, nil
 }
 
-// lose gives up a connection.
+// lose closes a connection that failed.
 func (d *databaseResponses) lose(db *store.DB) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -13,13 +13,13 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/api"
 )
 
-// Listeners are the service's open addresses.
+// Listeners are the service's open listeners.
 type Listeners struct {
 	API     net.Listener
-	Metrics net.Listener // nil: /metrics is beside the API
+	Metrics net.Listener // nil: /metrics is at the address of the API
 }
 
-// ListenError says which address of the configuration cannot be listened at.
+// ListenError says which configured address cannot be listened on.
 type ListenError struct {
 	Key string // "port" or "metrics_listen"
 	Err error
@@ -27,7 +27,7 @@ type ListenError struct {
 
 func (e *ListenError) Error() string { return e.Err.Error() }
 
-// Unwrap gives the system's error.
+// Unwrap returns the system's error.
 func (e *ListenError) Unwrap() error { return e.Err }
 
 // Listen opens the configured addresses. Errors are a *ListenError.
@@ -51,7 +51,7 @@ func (s *Service) ServeAll(ctx context.Context, l Listeners) error {
 	if l.Metrics == nil {
 		return s.Serve(ctx, l.API)
 	}
-	apart, stop := context.WithCancel(context.WithoutCancel(ctx)) // the last requests can be watched
+	apart, stop := context.WithCancel(context.WithoutCancel(ctx)) // metrics stay until the last request ends
 	done := make(chan error, 1)
 	go func() { done <- s.ServeMetrics(apart, l.Metrics) }()
 	err := s.Serve(ctx, l.API)
@@ -59,10 +59,9 @@ func (s *Service) ServeAll(ctx context.Context, l Listeners) error {
 	return errors.Join(err, <-done)
 }
 
-// Serve serves the API on l, over TLS where there is a certificate, until ctx ends. Then it drains: new requests get
-// a 503 while those under way have drain_timeout_s to end; what is left is cut off. It returns nil if all had ended.
-// Where the model's file can no longer be read, it ends at once with an error that matches gguf.ErrChanged.
-// It closes l.
+// Serve serves the API on l until ctx ends, over TLS if there is a certificate. Then it drains: new requests get a
+// 503, and those under way have drain_timeout_s to end before they are cut off. It returns nil if all of them ended.
+// If the model's file can no longer be read, it ends at once with an error that matches gguf.ErrChanged. It closes l.
 func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 	if s.o.APIKeyFile != "" && s.certificate == nil && !Loopback(s.o.Host) {
 		s.log.Warn("API keys and prompts travel in the clear, unless something in front speaks TLS", "host",
@@ -84,12 +83,12 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 	case err := <-failed:
 		return err
 	case err := <-s.lost:
-		s.flush(server) // the answers that say so
+		s.flush(server) // send the answers that say so
 		<-failed
 		return err
 	case <-ctx.Done():
 	}
-	// whoever asks again comes on a new connection, which a load balancer sends elsewhere
+	// A client that asks again opens a new connection, which a load balancer sends elsewhere.
 	server.SetKeepAlivesEnabled(false)
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx),
 		s.o.DrainTimeout)
@@ -104,7 +103,7 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// flush closes a server whose last answers may still be on their way out, and tells whether they were.
+// flush closes a server whose last answers may still be on their way, and says whether they were.
 func (s *Service) flush(server *http.Server) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -115,7 +114,7 @@ func (s *Service) flush(server *http.Server) bool {
 	return false
 }
 
-// maxConnections leaves half of the files that the process may open to everything else.
+// maxConnections leaves half of the files that the process may open for everything else.
 func (s *Service) maxConnections() int {
 	if files, err := host.OpenFiles(); err == nil && files/2 < uint64(s.o.MaxConnections) {
 		n := max(int(files/2), 1)
@@ -126,8 +125,8 @@ func (s *Service) maxConnections() int {
 	return s.o.MaxConnections
 }
 
-// ServeMetrics serves /metrics, /livez, /readyz and /version on l, in plain HTTP and without keys, until ctx ends;
-// where only this machine reaches metrics_listen, also Go's profiles at /debug/pprof/. It closes l.
+// ServeMetrics serves /metrics, /livez, /readyz and /version on l until ctx ends, in plain HTTP and without keys. If
+// only this machine can reach metrics_listen, it also serves Go's profiles at /debug/pprof/. It closes l.
 func (s *Service) ServeMetrics(ctx context.Context, l net.Listener) error {
 	name, _, _ := net.SplitHostPort(s.o.MetricsListen)
 	server := s.api.MetricsServer(Loopback(name))
@@ -147,5 +146,5 @@ func (s *Service) ServeMetrics(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// metricsConnections are more than any number of Prometheus servers and health checks keep open.
+// metricsConnections is more than any number of Prometheus servers and health checks keep open.
 const metricsConnections = 64

@@ -28,18 +28,18 @@ type Service struct {
 	log         *slog.Logger
 	metrics     *telemetry.Metrics
 	api         *api.Server
-	callers     *access.Callers     // nil: everybody may ask
+	callers     *access.Callers     // nil: requests need no key
 	certificate *access.Certificate // nil: plain HTTP
 	cores       int
 	limits      host.Limits
-	budget      *lockedBudget // nil: nothing to keep to
+	budget      *lockedBudget // nil: no limit
 
 	meter    lockedMeter
 	tracer   *telemetry.Tracer // nil: no traces
 	requests *store.Log        // nil: no request log
 
-	responses *databaseResponses // nil: none are kept, or in memory
-	lost      chan error         // gets why the model can no longer be used
+	responses *databaseResponses // nil: not in the database
+	lost      chan error         // receives the reason why the model can no longer be used
 
 	mu      sync.Mutex
 	backend llm.Backend // nil until loaded
@@ -48,14 +48,14 @@ type Service struct {
 	closed  bool
 
 	packing     sync.WaitGroup
-	stopPacking context.CancelFunc // nil: nothing is packed
+	stopPacking context.CancelFunc // nil: no copy is being made
 
-	servers  []upstream.Server // that the file of upstream servers had at the start
-	unfollow func()            // ends the looks at the file of upstream servers; nil: there are none
+	servers  []upstream.Server // the servers in the file of upstream servers at the start
+	unfollow func()            // ends the checks of the file of upstream servers; nil: there are none
 }
 
-// New gives a service that is still starting: Handler answers health checks and metrics, and everything else with
-// 503, until Load has returned. Errors match ErrConfig.
+// New returns a service that is still starting: until Load has returned, Handler answers health checks and metrics,
+// and everything else with 503. Errors match ErrConfig.
 func New(o Options) (*Service, error) {
 	s := &Service{o: o, log: o.Logger, metrics: telemetry.NewMetrics(o.Version), limits: host.Read(),
 		lost: make(chan error, 1)}
@@ -96,7 +96,7 @@ func New(o Options) (*Service, error) {
 	return s, nil
 }
 
-// openAccess reads the API keys and the certificate, where there are to be any.
+// openAccess reads the API keys and the certificate, if they are configured.
 func (s *Service) openAccess() (err error) {
 	if s.o.APIKeyFile != "" {
 		if s.callers, err = access.OpenCallers(s.o.APIKeyFile, s.log); err != nil {
@@ -138,7 +138,7 @@ func (s *Service) ReloadCertificate() error {
 }
 
 // Load loads the model, or connects to the upstream servers; the service is ready when it returns. It is called once.
-// If ctx ends first, it returns at once, and what was loaded is released when the loading can be stopped.
+// If ctx ends first, it returns at once, and what was loaded is released as soon as the loading can be stopped.
 func (s *Service) Load(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() { done <- s.load(ctx) }()
@@ -152,7 +152,7 @@ func (s *Service) Load(ctx context.Context) error {
 }
 
 func (s *Service) load(ctx context.Context) (err error) {
-	defer gguf.Catch(&err)() // the model's file may be cut while it is read
+	defer gguf.Catch(&err)() // the model's file may be truncated while it is read
 	if s.o.Upstream != nil {
 		return s.connect()
 	}
@@ -182,7 +182,7 @@ func (s *Service) load(ctx context.Context) (err error) {
 	return nil
 }
 
-// opening says how the model is opened. A conversion takes minutes, and the log says how far it is.
+// opening returns the options for opening the model. A conversion takes minutes, and the log shows its progress.
 func (s *Service) opening() catalog.Options {
 	said := time.Now()
 	return catalog.Options{
@@ -221,7 +221,7 @@ func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) 
 	}
 	waiting := s.o.MaxQueuedRequests
 	if waiting == 0 {
-		waiting = -1 // the engine's word for none
+		waiting = -1 // the engine's value for none
 	}
 	e, err := engine.New(model.File, engine.Config{
 		ModelID: id, Workers: s.cores, MaxRunning: s.o.MaxConcurrentRequests, MaxWaiting: waiting,
@@ -229,8 +229,8 @@ func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) 
 		ChatTemplate: s.o.ChatTemplate, Lost: func(err error) { s.lost <- err },
 	})
 	if err == nil {
-		// A file that was rewritten meanwhile gave weights of two models. Whoever replaces one renames a new one over
-		// it.
+		// If the file was rewritten meanwhile, the weights are a mixture of two models. A file must be replaced by
+		// renaming a new one over it.
 		if changed := model.File.CheckUnchanged(); changed != nil {
 			err = errors.Join(changed, e.Close())
 		}
@@ -242,17 +242,17 @@ func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) 
 	return e, plan, nil
 }
 
-// Cores is the number of cores that the service computes with: CPUCores, or fewer where the machine has fewer.
+// Cores is the number of cores that the service computes with: CPUCores, or fewer if the machine has fewer.
 func (s *Service) Cores() int { return s.cores }
 
-// MemoryPlan says how the memory limit is spent. It is zero until the model is loaded.
+// MemoryPlan says how the memory limit is divided. It is zero until the model is loaded.
 func (s *Service) MemoryPlan() MemoryPlan {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.plan
 }
 
-// Model describes the model. It is zero until the model is loaded, and while no upstream has said what it serves.
+// Model describes the model. It is zero until the model is loaded, and until an upstream has listed its models.
 func (s *Service) Model() llm.Model {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -266,7 +266,7 @@ func (s *Service) Model() llm.Model {
 	return models[0]
 }
 
-// ModelSHA256 gives the hash of the model's file in hexadecimal. The first call reads the whole file.
+// ModelSHA256 returns the hash of the model's file in hexadecimal. The first call reads the whole file.
 func (s *Service) ModelSHA256() (string, error) {
 	s.mu.Lock()
 	model := s.model
@@ -280,7 +280,7 @@ func (s *Service) ModelSHA256() (string, error) {
 // Handler serves the HTTP API.
 func (s *Service) Handler() http.Handler { return s.api }
 
-// Generate answers a request of the program itself; it is counted and logged as those over HTTP are.
+// Generate answers a request of the program itself; it is counted and logged like a request over HTTP.
 func (s *Service) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event) error) error {
 	return s.api.Generate(ctx, r, sink)
 }
@@ -292,7 +292,7 @@ func (s *Service) Drain(ctx context.Context) error { return s.api.Drain(ctx) }
 func (s *Service) Close() error {
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	s.api.Drain(over) // refuse what comes now; Close does not wait for requests
+	s.api.Drain(over) // refuse new requests; Close does not wait for those under way
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

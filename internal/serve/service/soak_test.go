@@ -1,21 +1,59 @@
 package service
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// soakRounds are points enough for the slope's bounds, and of a long run one for every minute.
-func soakRounds(lasts time.Duration) int { return int(min(max(lasts/(15*time.Second), 40), 480)) }
+// soakRounds are points enough for the slope's bounds, and of a long run one for every minute. MIXTRAL_SOAK_ROUNDS
+// says another number: many short rounds show in minutes what grows with each renewal of keys.
+func soakRounds(t *testing.T, lasts time.Duration) int {
+	t.Helper()
+	rounds := int(min(max(lasts/(15*time.Second), 40), 480))
+	if v := os.Getenv("MIXTRAL_SOAK_ROUNDS"); v != "" {
+		var err error
+		if rounds, err = strconv.Atoi(v); err != nil || rounds < 40 {
+			t.Fatalf("MIXTRAL_SOAK_ROUNDS=%s: want a number of at least 40: %v", v, err)
+		}
+	}
+	return rounds
+}
+
+// soakProfile writes into the directory MIXTRAL_SOAK_PROFILES, where there is one, what the heap holds after a round.
+// Two of them show where growth comes from: go tool pprof -base heap-0100.pb.gz -sample_index=inuse_space TEST
+// heap-0400.pb.gz.
+func soakProfile(t *testing.T, round int) {
+	t.Helper()
+	dir := os.Getenv("MIXTRAL_SOAK_PROFILES")
+	if dir == "" {
+		return
+	}
+	f, err := os.Create(filepath.Join(dir, fmt.Sprintf("heap-%04d.pb.gz", round)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	runtime.GC() // twice: what pools hold goes at the second, and a profile is as old as the last
+	runtime.GC()
+	if err := pprof.Lookup("heap").WriteTo(f, 0); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // TestSoak keeps a service under mixed load, round after round: chats, structured answers, tool calls, clients that
 // leave or read slowly, wrong keys, broken weights; while keys and certificates are renewed and the database of the
@@ -52,9 +90,9 @@ func TestSoak(t *testing.T) {
 			t.Fatalf("the clients of round %d do not end", round)
 		}
 	}
-	rounds := soakRounds(lasts)
+	rounds := soakRounds(t, lasts)
 	began := time.Now()
-	var samples []soakSample
+	samples := make([]soakSample, 0, rounds)
 	for round := range rounds {
 		const pauses = 500 * time.Millisecond // what measuring takes
 		until := began.Add(lasts*time.Duration(round+1)/time.Duration(rounds) - pauses)
@@ -63,12 +101,15 @@ func TestSoak(t *testing.T) {
 		}
 		load(uint64(round), until)
 		samples = append(samples, pause(t, w))
+		if (round+1)%(rounds/10) == 0 {
+			soakProfile(t, round+1)
+		}
 		if t.Failed() {
 			t.FailNow()
 		}
 		if n := len(samples); n%(rounds/10) == 0 && n > 10 && n < rounds {
-			t.Logf("after %v, %d rounds of %d:\n%s", time.Since(began).Round(time.Second), n, rounds,
-				soakTable(trends(samples, time.Since(began))))
+			t.Logf("after %v, %d rounds of %d:\n%s%v", time.Since(began).Round(time.Second), n, rounds,
+				soakTable(trends(samples, time.Since(began))), &samples[n-1].memory)
 		}
 	}
 	list := trends(samples, time.Since(began))
@@ -78,7 +119,7 @@ func TestSoak(t *testing.T) {
 		soakTable(list))
 	for at, s := range map[string]*soakSample{"after the warm-up": &samples[int(float64(rounds)*soakWarm)],
 		"at the end": &samples[rounds-1]} {
-		t.Logf("the runtime holds %s: %s", at, s.kept())
+		t.Logf("%s: %v", at, &s.memory)
 	}
 	for _, what := range growth(list) {
 		t.Error(what)
@@ -112,14 +153,14 @@ func pause(t *testing.T, w *soakWorld) soakSample {
 	}
 	goroutines, files := settled()
 	debug.FreeOSMemory() // collects first
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
+	heap, memory := readSoakMemory()
 	u, err := host.Self()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return soakSample{heap: float64(m.HeapAlloc), rss: float64(u.RSS), goroutines: float64(goroutines),
-		files: float64(files), blocks: float64(s.backend.Status().KVUsed), latency: median(took), memory: m}
+	return soakSample{heap: heap, rss: float64(u.RSS), goroutines: float64(goroutines),
+		files: float64(files), blocks: float64(s.backend.Status().KVUsed), latency: stats.Median(took),
+		fastest: slices.Min(took), memory: memory}
 }
 
 // openFiles counts this process's file descriptors; 0 where the system does not say.

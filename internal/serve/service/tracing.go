@@ -9,7 +9,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
-// openTracer begins to trace where the configuration names a collector. Logs name the trace then.
+// openTracer starts tracing if the configuration names a collector. Log lines then name the trace.
 func (s *Service) openTracer() error {
 	t, err := telemetry.NewTracer(telemetry.TracerConfig{URL: s.o.TracingURL, Service: "mixtral",
 		Version: s.o.Version, Logger: s.log, Getenv: os.Getenv})
@@ -22,10 +22,10 @@ func (s *Service) openTracer() error {
 	return nil
 }
 
-// flushTime bounds how long the end of the service waits for a collector that is slow or away.
+// flushTime bounds how long the service's end waits for a collector that is slow or unreachable.
 const flushTime = 2 * time.Second
 
-// closeTracer sends the last spans, or gives them up.
+// closeTracer sends the last spans, or drops them after flushTime.
 func (s *Service) closeTracer() {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
 	defer cancel()

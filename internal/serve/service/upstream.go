@@ -17,7 +17,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
-// openServers reads the file of upstream servers, where there is to be one.
+// openServers reads the file of upstream servers, if one is configured.
 func (s *Service) openServers() (err error) {
 	if s.o.Upstream == nil || s.o.Upstream.File == "" {
 		return nil
@@ -28,7 +28,7 @@ func (s *Service) openServers() (err error) {
 	return nil
 }
 
-// connect makes the upstream servers the backend. They need not answer yet: readiness follows their health.
+// connect makes the upstream servers the backend. They need not be available yet: the service is ready when they are.
 func (s *Service) connect() error {
 	o := s.o.Upstream
 	key := ""
@@ -45,7 +45,7 @@ func (s *Service) connect() error {
 		HealthEvery: o.HealthEvery, HealthPath: o.HealthPath, Directory: o.Directory, Names: o.Names,
 		Logger: s.log}
 	if c.Retries == 0 {
-		c.Retries = -1 // the package's word for none
+		c.Retries = -1 // the package's value for none
 	}
 	if c.HealthEvery == 0 {
 		c.HealthEvery = -1
@@ -71,7 +71,7 @@ func (s *Service) connect() error {
 	return nil
 }
 
-// fleetOf is what the metrics show of the upstream servers.
+// fleetOf returns the upstream servers as the metrics show them.
 func fleetOf(u *upstream.Upstream) telemetry.Fleet {
 	all := u.Fleet()
 	f := telemetry.Fleet{Retries: all.Retries, Denied: all.Denied, Missing: all.Missing}
@@ -83,11 +83,11 @@ func fleetOf(u *upstream.Upstream) telemetry.Fleet {
 	return f
 }
 
-// fileEvery is the time between two looks at the file of upstream servers.
+// fileEvery is the time between two checks of the file of upstream servers.
 const fileEvery = time.Second
 
-// follow reads the file of upstream servers again when it or a key that it names has changed, until the service is
-// closed. Its caller holds the lock.
+// follow reads the file of upstream servers again whenever it, or a key file that it names, has changed, until the
+// service is closed. The caller holds the lock.
 func (s *Service) follow(u *upstream.Upstream) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})

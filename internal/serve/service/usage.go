@@ -7,8 +7,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
 )
 
-// CPUUsage measures the process: the mean number of cores in use since the last call, or since New, and its processor
-// time since it started.
+// CPUUsage measures the process: the mean number of cores used since the last call, or since New, and the processor
+// time since its start.
 func (s *Service) CPUUsage() (cores float64, total time.Duration, err error) {
 	u, err := host.Self()
 	if err != nil {
@@ -29,7 +29,7 @@ func (l *lockedMeter) add(at time.Time, used time.Duration) float64 {
 	return l.m.next(at, used)
 }
 
-// cpuMeter turns readings of a clock and of a processor time into cores.
+// cpuMeter computes cores from readings of a clock and of the processor time.
 type cpuMeter struct {
 	at   time.Time
 	used time.Duration
@@ -44,17 +44,17 @@ func (m *cpuMeter) next(at time.Time, used time.Duration) (cores float64) {
 	return cores
 }
 
-// lockedBudget is a host.Budget for many goroutines; a nil one sets no bounds.
+// lockedBudget is a host.Budget for many goroutines; a nil one sets no limit.
 type lockedBudget struct {
 	mu sync.Mutex
 	b  host.Budget
 }
 
-// newBudget holds the process to its cores, where it is the service's own and there are more.
+// newBudget limits the process to its cores if the process is the service's own and the machine has more.
 func (s *Service) newBudget() *lockedBudget {
 	most := float64(s.o.CPUCores)
 	if q := s.limits.Quota; q > 0 {
-		most = min(most, q) // beyond it, the kernel would stop everything for the rest of its period, answers too
+		most = min(most, q) // above it, the kernel would stop everything until its period ends, answers too
 	}
 	if !s.o.OwnProcess || most >= float64(s.limits.Cores) {
 		return nil
@@ -62,7 +62,7 @@ func (s *Service) newBudget() *lockedBudget {
 	return &lockedBudget{b: host.Budget{Cores: most}}
 }
 
-// pause lets a computing thread sleep for as long as it has to.
+// pause lets a computing thread sleep for as long as the budget requires.
 func (l *lockedBudget) pause() {
 	if l == nil {
 		return
@@ -75,7 +75,7 @@ func (l *lockedBudget) pause() {
 	}
 }
 
-// hold says how long a request is to wait.
+// hold returns how long a request has to wait.
 func (l *lockedBudget) hold() time.Duration {
 	if l == nil {
 		return 0

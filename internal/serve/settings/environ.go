@@ -9,11 +9,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/spell"
 )
 
-// kubernetes matches what Kubernetes tells each pod beside a Service: "…_SERVICE_HOST", "…_PORT_80_TCP_ADDR".
+// kubernetes matches variables that Kubernetes sets in each pod for a Service: "…_SERVICE_HOST", "…_PORT_80_TCP_ADDR".
 var kubernetes = regexp.MustCompile(`_SERVICE_(HOST|PORT)(_[A-Z0-9_]+)?$` +
 	`|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
 
-// fromKubernetes tells such variables. "…_PORT" alone is one where its value is an address with a protocol.
+// fromKubernetes recognises such variables. "…_PORT" alone is one if its value is an address with a protocol.
 func fromKubernetes(name, value string) bool {
 	for _, protocol := range []string{"tcp://", "udp://", "sctp://"} {
 		if strings.HasSuffix(name, "_PORT") && strings.HasPrefix(value, protocol) {
@@ -23,10 +23,10 @@ func fromKubernetes(name, value string) bool {
 	return kubernetes.MatchString(name)
 }
 
-// Environ sets the keys of the struct that to points to from variables of the environment: prefix and the key in
-// capitals. An empty value sets nothing. Other programs' variables may begin with the prefix too, so one that is no
-// key is not a problem; one that looks like a misspelt key gives a warning. For each key that it sets, places gets the
-// variable's name.
+// Environ sets keys of the struct that to points to from environment variables, whose names are prefix and the key in
+// capitals. An empty value sets nothing. Other programs' variables may begin with the prefix too, so an unknown key is
+// not a problem, but one that looks like a misspelt key gives a warning. places gets the variable's name for each key
+// that is set.
 func Environ(to any, prefix string, environ []string, places Places) (problems []Problem, warnings []string) {
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")

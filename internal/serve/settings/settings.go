@@ -5,12 +5,12 @@ import (
 	"strconv"
 )
 
-// Problem is one setting that cannot be taken.
+// Problem is an error about one setting.
 type Problem struct {
-	Place   string // "mixtral.yaml:3", the name of a variable of the environment, or empty
+	Place   string // "mixtral.yaml:3", the name of an environment variable, or empty
 	Key     string
-	Value   string // as given; empty where Key is unknown
-	Allowed string // "must be an integer"; empty where Key is unknown
+	Value   string // as given; empty if Key is unknown
+	Allowed string // "must be an integer"; empty if Key is unknown
 }
 
 // Keys lists the keys of a struct in the order of its fields. A field whose tag is "-" has none.
@@ -21,7 +21,7 @@ func Keys(t reflect.Type) (keys []string) {
 	return keys
 }
 
-// fields gives the key and the index of each field that has a key.
+// fields yields the key and the index of each field that has a key.
 func fields(t reflect.Type) func(yield func(string, int) bool) {
 	return func(yield func(string, int) bool) {
 		for i := range t.NumField() {
@@ -43,20 +43,20 @@ func field(to any, key string) (reflect.Value, bool) {
 	return reflect.Value{}, false
 }
 
-// mustBe says what a value of a kind must be.
+// mustBe says what a value for a kind of field must be.
 var mustBe = map[reflect.Kind]string{
 	reflect.String: "must be text", reflect.Int: "must be an integer", reflect.Float64: "must be a number",
 	reflect.Bool: "must be true or false", reflect.Slice: "must be a list of text",
 }
 
-// Same tells whether a key has the same value in two structs of one type.
+// Same says whether a key has the same value in two structs of one type.
 func Same(a, b any, key string) bool {
 	x, ok := field(a, key)
 	y, _ := field(b, key)
 	return ok && x.Interface() == y.Interface()
 }
 
-// Set gives a key of the struct that to points to a value from text. It returns nil if that worked.
+// Set sets a key of the struct that to points to from text. It returns nil on success.
 func Set(to any, key, value string) *Problem {
 	f, ok := field(to, key)
 	if !ok {

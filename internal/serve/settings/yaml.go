@@ -15,14 +15,14 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
-// ErrSyntax is matched by what makes a whole file unreadable. The message shows the line.
+// ErrSyntax is matched when a file cannot be read as YAML. The message shows the line.
 var ErrSyntax = errors.New("not valid YAML")
 
-// Places says where a key was set: "mixtral.yaml:3", or the name of a variable of the environment.
+// Places says where a key was set: "mixtral.yaml:3", or the name of an environment variable.
 type Places map[string]string
 
-// YAML sets keys of the struct that to points to from a file's content. name is the file's, for messages. The error
-// is for a file that cannot be read as one mapping; everything else is among the problems, in the file's order.
+// YAML sets keys of the struct that to points to from a file's content. name is the file's name, for messages. It
+// returns an error if the file is not one mapping; everything else is among the problems, in the file's order.
 func YAML(to any, name string, data []byte) (Places, []Problem, error) {
 	if err := bounded.YAML(data); err != nil {
 		return nil, nil, fmt.Errorf("%w: %s: %w", ErrSyntax, name, err)
@@ -52,20 +52,20 @@ func YAML(to any, name string, data []byte) (Places, []Problem, error) {
 	return r.seen, r.problems, nil
 }
 
-// syntaxError shows the faulty line with a mark below the fault.
+// syntaxError shows the wrong line with a mark below the error.
 func syntaxError(name string, err error) error {
 	var detail yaml.Error
 	if !errors.As(err, &detail) || detail.GetToken() == nil {
 		return fmt.Errorf("%w: %s: %w", ErrSyntax, name, err)
 	}
 	message, token := detail.GetMessage(), detail.GetToken()
-	// The first line names the place; the formatter's own would do it a second time.
+	// Drop the first line: it names the place, which the formatter would show a second time.
 	_, source, _ := strings.Cut(yaml.FormatErrorWithToken(message, token, false, true), "\n")
 	return fmt.Errorf("%w: %s:%d: %s\n%s", ErrSyntax, name, token.Position.Line, bounded.Short(message, 300),
 		strings.TrimRight(bounded.Lines(source), "\n "))
 }
 
-// anchorsOf finds what aliases stand for.
+// anchorsOf finds the nodes that aliases refer to.
 func anchorsOf(body ast.Node) map[string]ast.Node {
 	anchors := map[string]ast.Node{}
 	for _, n := range ast.Filter(ast.AnchorType, body) {
@@ -93,7 +93,7 @@ func (r *reader) add(at ast.Node, key, value, allowed string) {
 	r.problems = append(r.problems, Problem{Place: r.place(at), Key: r.prefix + key, Value: value, Allowed: allowed})
 }
 
-// resolve follows aliases and anchors, which a file may make refer to each other: not for ever.
+// resolve follows aliases and anchors. A file can make them refer to each other, so it stops at some point.
 func (r *reader) resolve(n ast.Node) ast.Node {
 	for range 16 {
 		switch t := n.(type) {
@@ -108,14 +108,14 @@ func (r *reader) resolve(n ast.Node) ast.Node {
 	return nil
 }
 
-// mapping sets the keys of a mapping; those of a merged one only where the file does not set them itself. It says
-// whether n is a mapping.
+// mapping sets the keys of a mapping. A merged mapping sets only those keys that the file does not set itself. The
+// result says whether n is a mapping.
 func (r *reader) mapping(n ast.Node, merged bool) bool {
 	m, ok := r.resolve(n).(ast.MapNode)
 	if !ok {
 		return false
 	}
-	var merges []*ast.MappingValueNode // after all others, which win over them
+	var merges []*ast.MappingValueNode // after all others, which take precedence
 	for entries := m.MapRange(); entries.Next(); {
 		pair := entries.KeyValue()
 		key := pair.Key.String()
@@ -143,7 +143,7 @@ func (r *reader) mapping(n ast.Node, merged bool) bool {
 	return true
 }
 
-// set gives a key its value.
+// set sets a key.
 func (r *reader) set(pair *ast.MappingValueNode, key string) {
 	f, ok := field(r.to, key)
 	if !ok {
@@ -164,7 +164,7 @@ func (r *reader) set(pair *ast.MappingValueNode, key string) {
 	}
 	value := reflect.New(f.Type())
 	if x, fraction := n.(*ast.FloatNode); fraction && f.Kind() == reflect.Int && x.Value != math.Trunc(x.Value) {
-		r.add(n, key, fmt.Sprint(x.Value), mustBe[f.Kind()]) // the decoder would cut the fraction off
+		r.add(n, key, fmt.Sprint(x.Value), mustBe[f.Kind()]) // the decoder would drop the fraction
 	} else if err := yaml.NodeToValue(n, value.Interface()); err != nil {
 		allowed := mustBe[f.Kind()]
 		if strings.Contains(err.Error(), "overflow") {
@@ -195,7 +195,7 @@ func (r *reader) list(n ast.Node, f reflect.Value, key string) {
 	}
 }
 
-// shown says what a node is without its content, which may be long or a secret, but for short scalars.
+// shown describes a node without its content, which may be long or secret; it shows only short scalars.
 func shown(n ast.Node) string {
 	const most = 40
 	switch n.(type) {

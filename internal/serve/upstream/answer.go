@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// errForm says that what an upstream sent is not an answer to what it was asked.
+// errForm says that an upstream's answer does not have the form of an answer to the request.
 var errForm = errors.New("not an answer")
 
 const (
@@ -18,8 +18,8 @@ const (
 	typeJSON   = "application/json"
 )
 
-// checkHead says what is wrong with the status and the headers of an answer. It is asked before anything of the
-// answer passes.
+// checkHead says what is wrong with the status and the headers of an answer. It is called before any part of the
+// answer is passed on.
 func checkHead(resp *http.Response, p *prepared) error {
 	s := resp.StatusCode
 	switch {
@@ -27,7 +27,7 @@ func checkHead(resp *http.Response, p *prepared) error {
 		s == http.StatusPartialContent, s >= 300 && s < 400, s != http.StatusOK && s < 300 && !p.other:
 		return fmt.Errorf("%w: the status %d carries none", errForm, s)
 	case s >= 400 || s == http.StatusNoContent:
-		return nil // an error's body is read, and replaced where it is none of ours
+		return nil // the body of an error is read, and replaced if it is not of OpenAI's form
 	}
 	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return fmt.Errorf("%w: it is compressed, which nobody asked for", errForm)
@@ -42,7 +42,7 @@ func checkHead(resp *http.Response, p *prepared) error {
 	return nil
 }
 
-// mediaType is what the body is said to be; empty where nothing is said that can be read.
+// mediaType returns the media type of a body; empty if there is none, or none that can be parsed.
 func mediaType(h http.Header) string {
 	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
@@ -51,8 +51,7 @@ func mediaType(h http.Header) string {
 	return kind
 }
 
-// answerHeaders puts those headers of an answer that are passed on into h, each once and only with a value that it
-// may have.
+// answerHeaders copies those headers of an answer that are passed on into h, each once and only with a valid value.
 func answerHeaders(h, from http.Header, now time.Time) {
 	for _, name := range responseHeaders {
 		v := from.Get(name)
@@ -64,7 +63,7 @@ func answerHeaders(h, from http.Header, now time.Time) {
 			}
 		case "Content-Type":
 			if mediaType(from) == "" {
-				v = "" // whoever writes the body knows better
+				v = "" // whoever writes the body sets it
 			}
 		}
 		if v != "" && plain(v) {
@@ -80,11 +79,11 @@ func plain(v string) bool {
 	return len(v) <= most && !strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
-// maxRetry bounds what an upstream may have its clients wait.
+// maxRetry bounds the wait that an upstream may ask of its clients.
 const maxRetry = time.Hour
 
-// retryAfter reads how long an upstream wants to be left alone: seconds, or a date. Less than a second is one, and
-// more than an hour is an hour.
+// retryAfter reads how long an upstream asks for no requests: as seconds or as a date. The result is at least a second
+// and at most an hour.
 func retryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	if v == "" {
@@ -92,7 +91,7 @@ func retryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 	}
 	if strings.Trim(v, "0123456789") == "" {
 		n, err := strconv.ParseInt(v, 10, 64)
-		if err != nil || n > int64(maxRetry/time.Second) { // only digits: too many of them
+		if err != nil || n > int64(maxRetry/time.Second) { // digits only, but too many of them
 			return maxRetry, true
 		}
 		wait = time.Duration(n) * time.Second
@@ -104,7 +103,7 @@ func retryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 	return min(max(wait, time.Second), maxRetry), true
 }
 
-// check says what is wrong with a whole answer of a route whose form is known. c is what was read of it.
+// check says what is wrong with a whole answer on a route whose form is known. c is what was read of the answer.
 func (c *chunk) check(path string) error {
 	switch {
 	case c == nil:
@@ -122,7 +121,7 @@ func (c *chunk) check(path string) error {
 	return nil
 }
 
-// beginsEvents tells whether a text begins as a stream of events does; sure is false while that cannot be known.
+// beginsEvents tells whether a text begins like a stream of events. sure is false while the text is too short to know.
 func beginsEvents(text []byte) (events, sure bool) {
 	line := strings.TrimLeft(strings.TrimPrefix(string(text[:min(len(text), 1<<10)]), "\ufeff"), "\r\n")
 	if line == "" {

@@ -10,9 +10,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// Generate implements llm.Backend: the request goes out as a streamed chat or text completion, and its chunks come
-// back as events; see scored for the log-probabilities of prompts. What the API has no words for is ErrUnsupported.
-// Generated tokens have the ids of no vocabulary: the API tells texts.
+// Generate implements llm.Backend. The request is sent as a streamed chat or text completion, and its chunks come back
+// as events; see scored for the log-probabilities of prompts. A request that the API cannot express is ErrUnsupported.
+// The ids of generated tokens belong to no vocabulary, since the API returns only their texts.
 func (u *Upstream) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event) error) error {
 	if r.PromptLogprobs || r.PromptOnly {
 		return u.scored(ctx, r, sink)
@@ -41,7 +41,7 @@ func (u *Upstream) generate(ctx context.Context, r *llm.Request, sink func(llm.E
 }
 
 // send sends a request of this process through Forward, until ctx or the Upstream ends. The error says that one of
-// them has, or that nothing was sent.
+// them has ended, or that nothing was sent.
 func (u *Upstream) send(ctx context.Context, id, path string, body []byte, w http.ResponseWriter) (*Outcome, error) {
 	done, err := u.begin()
 	if err != nil {
@@ -57,7 +57,7 @@ func (u *Upstream) send(ctx context.Context, id, path string, body []byte, w htt
 	}
 	if h, ok := ctx.Value(headerKey{}).(http.Header); ok {
 		copyHeaders(req.Header, h, requestHeaders)
-		if key := h.Get("X-Api-Key"); key != "" && h.Get("Authorization") == "" { // Anthropic's way
+		if key := h.Get("X-Api-Key"); key != "" && h.Get("Authorization") == "" { // as Anthropic's clients send it
 			req.Header.Set("Authorization", "Bearer "+key)
 		}
 	}
@@ -72,7 +72,7 @@ func (u *Upstream) send(ctx context.Context, id, path string, body []byte, w htt
 	return out, context.Cause(within)
 }
 
-// begin takes on a request for which Close waits.
+// begin registers a request that Close waits for.
 func (u *Upstream) begin() (done func(), err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -85,22 +85,22 @@ func (u *Upstream) begin() (done func(), err error) {
 
 type headerKey struct{}
 
-// WithHeader gives a context whose requests go out with those of a client's headers that are passed on.
+// WithHeader returns a context whose requests carry those of a client's headers that are passed on.
 func WithHeader(ctx context.Context, h http.Header) context.Context {
 	return context.WithValue(ctx, headerKey{}, h)
 }
 
-// oneModel is an Upstream whose tokens are those of one model.
+// oneModel is an Upstream that tokenises for one model.
 type oneModel struct {
 	*Upstream
 	model string
 }
 
-// Of gives a backend whose Tokenize, TokenizeChat and Detokenize are those of a model; the Upstream's own are those of
-// the first model.
+// Of returns a backend whose Tokenize, TokenizeChat and Detokenize use one model; those of the Upstream itself use the
+// first model.
 func (u *Upstream) Of(model string) llm.Backend { return oneModel{u, model} }
 
-// Tokenize asks an upstream, where it has vLLM's route.
+// Tokenize asks an upstream that has vLLM's route for it.
 func (u *Upstream) Tokenize(text string, addSpecial bool) ([]int32, error) {
 	return oneModel{u, u.first()}.Tokenize(text, addSpecial)
 }
@@ -115,7 +115,7 @@ func (u *Upstream) Detokenize(ids []int32) (string, error) {
 	return oneModel{u, u.first()}.Detokenize(ids)
 }
 
-// first names the model of those who name none; empty: not known.
+// first names the model for requests without a model; empty: not known.
 func (u *Upstream) first() string {
 	if models := u.Models(); len(models) > 0 {
 		return models[0].ID
@@ -186,7 +186,7 @@ func (u oneModel) post(ctx context.Context, path string, body map[string]any, in
 	return json.Unmarshal(w.body.Bytes(), into)
 }
 
-// bodyWriter keeps an answer.
+// bodyWriter keeps the body of an answer.
 type bodyWriter struct {
 	header http.Header
 	status int

@@ -9,8 +9,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// encode writes a request as the API spells it. Errors that an upstream would find in it, it finds where the upstream
-// could not name the field.
+// encode writes a request in the form of the API. It reports those errors that an upstream would report without naming
+// the field.
 func encode(r *llm.Request) (path string, body []byte, err error) {
 	if r.Tools != nil && len(r.Messages) == 0 {
 		return "", nil, llm.BadField("tools", "is only allowed in chats")
@@ -65,14 +65,14 @@ func encode(r *llm.Request) (path string, body []byte, err error) {
 	return path, body, err
 }
 
-// chat sets the fields of a chat.
+// chat sets the fields of a chat request.
 func chat(m map[string]any, r *llm.Request) error {
 	list, err := llm.Arrange(r.Messages)
 	if err != nil {
 		return err
 	}
 	m["messages"] = messages(list)
-	if list[len(list)-1].Role == llm.RoleAssistant { // the answer goes on where it stops
+	if list[len(list)-1].Role == llm.RoleAssistant { // the answer continues this message
 		m["continue_final_message"], m["add_generation_prompt"] = true, false
 	}
 	if r.Logprobs {
@@ -104,8 +104,8 @@ func chat(m map[string]any, r *llm.Request) error {
 	return nil
 }
 
-// form sets the fields that hold an answer to a form: OpenAI's where it has one, and vLLM's for others, under their
-// newer and their older names, as servers pass over names that they do not know.
+// form sets the fields that constrain an answer: OpenAI's where it has one, and otherwise vLLM's, under their newer
+// and their older names, since servers ignore names that they do not know.
 func form(m map[string]any, g *llm.Grammar) error {
 	if g == nil {
 		return nil
@@ -139,7 +139,7 @@ func form(m map[string]any, g *llm.Grammar) error {
 	return nil
 }
 
-// messages writes a conversation as the API spells it.
+// messages writes a conversation in the form of the API.
 func messages(list []llm.Message) []map[string]any {
 	var out []map[string]any
 	for _, msg := range list {
@@ -163,11 +163,11 @@ func messages(list []llm.Message) []map[string]any {
 	return out
 }
 
-// functions writes tools as the API spells them.
+// functions writes tools in the form of the API.
 func functions(list []llm.Tool) []map[string]any {
 	var out []map[string]any
 	for _, tool := range list {
-		if tool.Source == "" && tool.Parameters == "" { // a schema that is left out is one of any object to many
+		if tool.Source == "" && tool.Parameters == "" { // many servers take a missing schema for that of any object
 			tool.Parameters = `{"type":"object","properties":{},"additionalProperties":false}`
 		}
 		f := json.RawMessage(tool.Definition())

@@ -16,18 +16,18 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// eventWriter is the client's end of Forward inside the process: it makes events of the chunks that pass.
+// eventWriter is the client of Forward inside this process: it turns the chunks that pass into events.
 type eventWriter struct {
 	r       *llm.Request
 	sink    func(llm.Event) error
-	stops   *llm.Stops // the upstream's own idea of a stop string may be another: bytes, or tokens
-	hit     bool       // a stop string was found: what still comes is not sent
-	stop    string     // that the upstream says it found
+	stops   *llm.Stops // the upstream may search for stop strings in bytes or tokens, with another result
+	hit     bool       // a stop string was found: what follows is not sent
+	stop    string     // the stop string that the upstream reports
 	call    int        // index of the last call; −1: none
-	nTokens int        // that events have told of
+	nTokens int        // tokens that events have reported
 	header  http.Header
 	status  int
-	body    bytes.Buffer // of a refusal
+	body    bytes.Buffer // of an error answer
 	err     error        // from sink
 }
 
@@ -38,14 +38,14 @@ func (w *eventWriter) Flush()                 {}
 func (w *eventWriter) Write(b []byte) (int, error) {
 	switch {
 	case w.err != nil:
-		return 0, io.ErrClosedPipe // ends the request upstream
+		return 0, io.ErrClosedPipe // this ends the upstream request
 	case w.status != http.StatusOK:
 		w.body.Write(b)
 	}
 	return len(b), nil
 }
 
-// chunk takes what was read of a chunk, or of a whole answer.
+// chunk takes the content of a chunk, or of a whole answer.
 func (w *eventWriter) chunk(c *chunk) {
 	for i := range c.Choices {
 		if w.err == nil && c.Choices[i].Index == 0 {
@@ -81,7 +81,7 @@ func (w *eventWriter) choice(c *chunkChoice) error {
 	if err != nil {
 		return err
 	}
-	if len(calls) > 0 { // no stop string can be completed any more
+	if len(calls) > 0 { // no stop string can be completed after this
 		e.Text += w.stops.Flush()
 		e.Calls = calls
 	}
@@ -92,7 +92,7 @@ func (w *eventWriter) choice(c *chunkChoice) error {
 	return w.sink(e)
 }
 
-// calls reads pieces of calls. Arguments that an upstream has left out are an empty object.
+// calls reads pieces of tool calls. Arguments that an upstream leaves out are an empty object.
 func (w *eventWriter) calls(raw json.RawMessage) (pieces []llm.CallPiece, err error) {
 	if w.r.Tools == nil || !holds(raw) {
 		return nil, nil
@@ -109,7 +109,7 @@ func (w *eventWriter) calls(raw json.RawMessage) (pieces []llm.CallPiece, err er
 		return nil, fmt.Errorf("%w: %w: its tool calls have no known form", ErrUnreachable, errForm)
 	}
 	for i, c := range list {
-		index := i // of a whole answer
+		index := i // in a whole answer
 		if c.Index != nil {
 			index = *c.Index
 		}
@@ -136,9 +136,9 @@ func (w *eventWriter) end(out *Outcome) error {
 	case e.Finish == llm.FinishNone:
 		return fmt.Errorf("%w: the stream had no finish_reason", ErrUnreachable)
 	case e.Finish == llm.FinishLength && !w.hit:
-	case w.call >= 0: // some say stop
+	case w.call >= 0: // some servers say stop
 		e.Finish = llm.FinishCalls
-	default: // whatever else an upstream says, the answer ended by itself
+	default: // whatever an upstream says instead, the answer ended by itself
 		e.Finish = llm.FinishStop
 		if e.Stop == "" {
 			e.Stop = w.stop
@@ -157,8 +157,8 @@ func (w *eventWriter) end(out *Outcome) error {
 	return w.sink(e)
 }
 
-// tokensOf reads log-probabilities of a chunk, in the shape of chats or of texts. Ids are not told: each token has
-// UnknownID, but for its own among its alternatives.
+// tokensOf reads the log-probabilities of a chunk, in the form of chats or of texts. The API does not send ids: each
+// token has UnknownID, except its own entry among its alternatives.
 func tokensOf(raw json.RawMessage, top int) []llm.Token {
 	var l struct {
 		openai.ChatLogprobs
@@ -198,7 +198,7 @@ func prob(p openai.TopLogprob) llm.TokenProb {
 	return llm.TokenProb{ID: llm.UnknownID, Bytes: b, Logprob: p.Logprob}
 }
 
-// ranked puts the alternatives of a token in order, gives it and them ids that tell them apart, and drops those that
+// ranked sorts the alternatives of a token, gives the token and them ids that tell them apart, and drops those that
 // were not asked for.
 func ranked(t llm.Token, top int) llm.Token {
 	slices.SortStableFunc(t.Top, func(a, b llm.TokenProb) int {
@@ -219,7 +219,8 @@ func ranked(t llm.Token, top int) llm.Token {
 	return t
 }
 
-// refusal turns an upstream's error answer into the seam's. Fields get the names that the request has for them.
+// refusal turns an upstream's error answer into an error of package llm. Fields get the names that they have in the
+// request.
 func refusal(r *llm.Request, status int, body []byte) error {
 	e := readError(status, body)
 	text := fmt.Sprintf("upstream answers %d: %s", status, e.message)
@@ -256,7 +257,7 @@ func refusal(r *llm.Request, status int, body []byte) error {
 	return &llm.FieldError{Field: field, Reason: reason, Err: base}
 }
 
-// isForm tells the fields that form sets.
+// isForm says whether form sets a field.
 func isForm(field string) bool {
 	return strings.HasPrefix(field, "response_format") || strings.HasPrefix(field, "structured_outputs") ||
 		strings.HasPrefix(field, "guided_")
@@ -264,7 +265,7 @@ func isForm(field string) bool {
 
 var sentTool = regexp.MustCompile(`^tools\[(\d+)\](?:\.function)?`)
 
-// toolField names a field of a tool as its request does.
+// toolField returns the name that a field of a tool has in the request.
 func toolField(t *llm.Tools, field string) string {
 	m := sentTool.FindStringSubmatch(field)
 	if m == nil {
@@ -277,12 +278,12 @@ func toolField(t *llm.Tools, field string) string {
 	return field
 }
 
-// ErrRefused is matched when an upstream does not take this service's key, or the client's.
+// ErrRefused is matched when an upstream does not accept the key, this service's or the client's.
 var ErrRefused = errors.New("the upstream refuses the key")
 
 type upstreamError struct{ message, param, code string }
 
-// readError reads an error in OpenAI's shape, or in vLLM's older one without the object around it. Codes may be
+// readError reads an error in OpenAI's form, or in vLLM's older one without the object around it. Codes may be
 // numbers.
 func readError(status int, body []byte) upstreamError {
 	type inner struct {
@@ -294,7 +295,7 @@ func readError(status int, body []byte) upstreamError {
 		Error *inner `json:"error"`
 		inner
 	}
-	_ = json.Unmarshal(body, &e) // what cannot be read stays empty
+	_ = json.Unmarshal(body, &e) // fields that cannot be read stay empty
 	found := &e.inner
 	if e.Error != nil {
 		found = e.Error

@@ -14,13 +14,13 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/settings"
 )
 
-// ErrFile is matched by errors about a file of servers; the message shows each line that is wrong.
+// ErrFile is matched by errors about a file of servers. The message shows each wrong line.
 var ErrFile = errors.New("invalid file of upstream servers")
 
-// maxFile bounds a file of servers, in bytes: ten thousand servers need less.
+// maxFile is the maximum size of a file of servers in bytes: ten thousand servers need less.
 const maxFile = 4 << 20
 
-// entry is a server as a file has it.
+// entry is a server in a file.
 type entry struct {
 	URL     string   `yaml:"url"`
 	Models  []string `yaml:"models"`
@@ -30,11 +30,11 @@ type entry struct {
 	KeyFile string   `yaml:"key_file"`
 }
 
-// anyModel among an entry's models stands for the names that no server lists.
+// anyModel in an entry's list of models stands for names that no server lists.
 const anyModel = "*"
 
-// ReadFile reads servers from a YAML file, and their API keys from the files that it names. Errors match ErrFile
-// unless a file cannot be read.
+// ReadFile reads servers from a YAML file, and their API keys from the files that it names. Errors match ErrFile,
+// except when a file cannot be read.
 func ReadFile(path string) ([]Server, error) {
 	data, err := readBounded(path)
 	if err != nil {
@@ -51,7 +51,7 @@ func readBounded(path string) ([]byte, error) {
 	return data, err
 }
 
-// parseFile is ReadFile with the file's content given.
+// parseFile is ReadFile for content that was read already.
 func parseFile(name string, data []byte, read func(path string) ([]byte, error)) ([]Server, error) {
 	var f struct {
 		Replicas []entry `yaml:"replicas"`
@@ -95,14 +95,14 @@ func parseFile(name string, data []byte, read func(path string) ([]byte, error))
 	return list, nil
 }
 
-// lineOf reads the line's number of "file.yaml:3: what is wrong"; 0 where there is none.
+// lineOf returns the line number in "file.yaml:3: what is wrong", or 0 if there is none.
 func lineOf(problem string) int {
 	place, _, _ := strings.Cut(problem, ": ")
 	n, _ := strconv.Atoi(place[strings.LastIndex(place, ":")+1:])
 	return n
 }
 
-// placeOf gives a key's line, or that of the file where the key is missing.
+// placeOf returns the line of a key, or that of the whole file if the key is missing.
 func placeOf(places settings.Places, key, name string) string {
 	if at := places[key]; at != "" {
 		return at
@@ -126,7 +126,7 @@ func describe(p settings.Problem) string {
 	return text + "; known keys: " + strings.Join(keys, ", ")
 }
 
-// server checks an entry. reason is empty if nothing is wrong with key.
+// server checks an entry. reason is empty if nothing is wrong; otherwise key is wrong.
 func (e *entry) server() (s Server, key, reason string) {
 	s = Server{URL: e.URL, Weight: e.Weight, Share: e.Share / 100, Drain: e.Drain}
 	if _, err := parseURL(e.URL); err != nil {

@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	// modelsPath is what every OpenAI-compatible server has.
+	// modelsPath is a path that every OpenAI-compatible server has.
 	modelsPath = "/v1/models"
-	// downEvery is the time between checks of a server that is down: it shall be back soon.
+	// downEvery is the time between checks of a server that is down: short, so that it is used again soon.
 	downEvery = time.Second
-	// checksApart is the least time between two checks, however many requests ask for one.
+	// checksApart is the least time between two checks, however many requests ask for a check.
 	checksApart = 100 * time.Millisecond
-	// Bounds of what a list of models may say.
+	// Bounds of the content of a list of models.
 	maxModels  = 1000
 	maxName    = 512
 	maxCreated = 1 << 40 // seconds: year 36812
@@ -65,7 +65,7 @@ func (u *Upstream) watch(ctx context.Context, s *server) {
 	}
 }
 
-// changing logs what an event changes about a replica. Its caller holds the lock.
+// changing logs how an event changes the state of a replica. The caller holds the lock.
 func (u *Upstream) changing(s *server, r *route.Replica, err error, event func(now time.Time)) {
 	now := u.now()
 	before := u.pool.Info(now, r).State
@@ -84,7 +84,7 @@ func (u *Upstream) changing(s *server, r *route.Replica, err error, event func(n
 	u.log.Log(context.Background(), level, "upstream "+string(after), attrs...)
 }
 
-// check asks whether a server is healthy, and which models it has: nil where that was not asked.
+// check asks whether a server is healthy, and for its models. They are nil if it was not asked for them.
 func (u *Upstream) check(ctx context.Context, s *server) ([]llm.Model, error) {
 	ctx, cancel := context.WithTimeout(ctx, max(u.c.HealthEvery, time.Second))
 	defer cancel()
@@ -96,7 +96,7 @@ func (u *Upstream) check(ctx context.Context, s *server) ([]llm.Model, error) {
 	data, err := u.get(ctx, s, modelsPath)
 	if err != nil {
 		if u.c.HealthPath != modelsPath && s.Models != nil {
-			return nil, nil // healthy, and it need not list what the configuration says
+			return nil, nil // it is healthy, and need not list models that the configuration names
 		}
 		return nil, err
 	}
@@ -124,13 +124,13 @@ func (u *Upstream) get(ctx context.Context, s *server, path string) ([]byte, err
 	return data, nil
 }
 
-// readModels reads a list of models, never nil without an error.
+// readModels reads a list of models. Without an error it is not nil.
 func readModels(data []byte) ([]llm.Model, error) {
 	var list struct {
 		Data []struct {
 			ID      string `json:"id"`
 			Created int64  `json:"created"`
-			Length  int    `json:"max_model_len"` // vLLM says it
+			Length  int    `json:"max_model_len"` // vLLM sends it
 		} `json:"data"`
 	}
 	if err := json.Unmarshal(data, &list); err != nil {

@@ -10,24 +10,24 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/route"
 )
 
-// prepared is a request's body as it goes upstream.
+// prepared is a request's body in the form in which it is sent upstream.
 type prepared struct {
 	body   []byte
 	fields map[string]json.RawMessage // nil where the body is not a JSON object
 	model  string                     // as the client named it
 	stream bool
-	other  bool // none of the routes for completions: its answer may be of any form
-	hide   bool // the client did not ask for the usage chunk of its stream: it is read and kept back
+	other  bool // not one of the routes for completions: its answer may have any form
+	hide   bool // the client did not ask for the usage chunk of its stream: it is read and not passed on
 }
 
-// knownRoutes have answers whose form is known here.
+// knownRoutes are the routes with a known form of answers.
 var knownRoutes = []string{"/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"}
 
 // prepare reads a body and asks for usage.
 func prepare(path string, body []byte) (*prepared, error) {
 	p := &prepared{body: body, other: !slices.Contains(knownRoutes, path)}
 	if err := json.Unmarshal(body, &p.fields); err != nil {
-		if p.other { // a form, or nothing
+		if p.other { // a form, or an empty body
 			p.fields = nil
 			return p, nil
 		}
@@ -54,7 +54,7 @@ func prepare(path string, body []byte) (*prepared, error) {
 	return p, nil
 }
 
-// encode writes the body anew from its fields.
+// encode writes the body again from its fields.
 func (p *prepared) encode() error {
 	data, err := json.Marshal(p.fields)
 	if err != nil {
@@ -64,7 +64,7 @@ func (p *prepared) encode() error {
 	return nil
 }
 
-// as names the model as a server knows it. A body that needs no change goes on as it came, byte for byte.
+// as sets the model's name to the one that a server uses. A body that needs no change stays as it came, byte for byte.
 func (p *prepared) as(there string) error {
 	var now string
 	if p.fields == nil || p.model == "" || json.Unmarshal(p.fields["model"], &now) != nil || now == there {
@@ -74,13 +74,12 @@ func (p *prepared) as(there string) error {
 	return p.encode()
 }
 
-// promptPart is how much of a text is taken for the beginning of a conversation: a text that grows keeps it, and two
-// texts that share it share enough to be worth a replica's cache.
+// promptPart is how much of a text counts as the beginning of a conversation. A text that grows keeps its beginning,
+// and two texts that share this much share enough to be worth a replica's cache.
 const promptPart = 256
 
-// key names what a request shares with the others of its conversation: prompt_cache_key where it is given; of a chat
-// everything up to the first message of the user, and so what is said before it; of a text its first 256 bytes. It
-// is 0 where there is none of these.
+// key identifies what a request shares with the others of its conversation: prompt_cache_key if it is set; of a chat
+// everything up to the first message of the user; of a text its first 256 bytes. It is 0 if there is none of these.
 func (p *prepared) key() uint64 {
 	var parts []string
 	if raw := p.fields["prompt_cache_key"]; isText(raw) {
@@ -91,7 +90,7 @@ func (p *prepared) key() uint64 {
 		}
 		for _, name := range []string{"messages", "input", "prompt"} {
 			raw := p.fields[name]
-			if name == "input" && isText(raw) { // what would be the first message later
+			if name == "input" && isText(raw) { // as if it were the first message
 				parts = append(parts, llm.RoleUser, compact(raw))
 			} else if len(raw) > 0 {
 				parts = append(parts, beginning(raw)...)
@@ -107,7 +106,7 @@ func (p *prepared) key() uint64 {
 	return route.Hash(p.model + "\n" + strings.Join(parts, "\n"))
 }
 
-// beginning gives the part of a prompt that stays while the conversation goes on.
+// beginning returns the part of a prompt that stays the same while the conversation goes on.
 func beginning(raw json.RawMessage) (parts []string) {
 	var list []json.RawMessage
 	if json.Unmarshal(raw, &list) != nil {
@@ -136,7 +135,7 @@ func isText(raw json.RawMessage) bool {
 	return json.Unmarshal(raw, &text) == nil && text != ""
 }
 
-// compact gives JSON without the white space that clients may write in different ways.
+// compact returns JSON without white space, since clients write it in different ways.
 func compact(raw json.RawMessage) string { return string(compacted(raw)) }
 
 func compacted(raw json.RawMessage) []byte {

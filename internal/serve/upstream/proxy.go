@@ -18,12 +18,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/route"
 )
 
-// Forward sends a request to the best replica and passes its answer on. Until the first byte of an answer it may try
-// others; after that what breaks is broken. path is the route ("/v1/chat/completions"), body the request's whole
-// body. The returned outcome says what happened; if its Err is set and Status is 0, nothing was written to w yet.
-//
-// report is called before the last bytes are written, so that a client which has its answer finds it counted; it is
-// not called when nothing was answered.
+// Forward sends a request to the best replica and passes its answer on. It may try other replicas until the first byte
+// of an answer has come; after that an error ends the answer. path is the route ("/v1/chat/completions"), body the
+// whole body of the request. The returned outcome says what happened; if its Err is set and Status is 0, nothing was
+// written to w yet.
+// report is called before the last bytes are written, so that a client which has its whole answer finds it counted. It
+// is not called if nothing was answered.
 func (u *Upstream) Forward(w http.ResponseWriter, r *http.Request, path string, body []byte,
 	report func(*Outcome)) *Outcome {
 	f := &passage{u: u, w: w, r: r, path: path, start: u.now(), out: &Outcome{}, report: report}
@@ -40,7 +40,7 @@ func (u *Upstream) Forward(w http.ResponseWriter, r *http.Request, path string, 
 	return f.out
 }
 
-// ask says what decides about a request's replica.
+// ask returns what the choice of a request's replica depends on.
 func (u *Upstream) ask(ctx context.Context, p *prepared) route.Ask {
 	a := route.Ask{Model: p.model}
 	if u.c.Policy == route.NameAffinity || u.c.CanaryBy == CanaryByConversation {
@@ -59,12 +59,12 @@ func (u *Upstream) ask(ctx context.Context, p *prepared) route.Ask {
 
 type callerKey struct{}
 
-// WithCaller says whose request a context belongs to, for CanaryByCaller.
+// WithCaller returns a context that names the caller of a request, for CanaryByCaller.
 func WithCaller(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, callerKey{}, name)
 }
 
-// passage is a request on its way to an answer.
+// passage is a request that has no complete answer yet.
 type passage struct {
 	u      *Upstream
 	w      http.ResponseWriter
@@ -79,7 +79,7 @@ type passage struct {
 	heard  func() // called at the first byte of an answer
 }
 
-// next tries one replica, and says whether another is to be tried.
+// next tries one replica, and says whether another one should be tried.
 func (f *passage) next() (again bool) {
 	u := f.u
 	u.mu.Lock()
@@ -91,10 +91,10 @@ func (f *passage) next() (again bool) {
 	u.mu.Unlock()
 	if err != nil {
 		switch {
-		case f.out.Tries > 0: // what was tried says more
+		case f.out.Tries > 0: // the error of the last try says more
 		case errors.Is(err, route.ErrModel):
 			f.out.Err = u.errModel(f.p.model)
-		default: // all are being drained
+		default: // all replicas are draining
 			f.out.Err = fmt.Errorf("%w: no replica takes requests now", llm.ErrNotReady)
 		}
 		return false
@@ -122,7 +122,8 @@ func (f *passage) again(free, usable bool) bool {
 	return f.out.Tries < u.c.MaxTries && u.pool.Again(u.now(), f.ask, f.tried, free, usable)
 }
 
-// try asks one replica. again says that the request needs another one: it has no answer, and may be tried again.
+// try asks one replica. again says that another replica should be tried: there is no answer, and the request may be
+// tried again.
 func (f *passage) try(r *http.Request, s *server) (o route.Outcome, pause time.Duration, again bool) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
@@ -161,7 +162,7 @@ func (f *passage) try(r *http.Request, s *server) (o route.Outcome, pause time.D
 	}
 	if elsewhere(resp.StatusCode) && f.again(false, true) {
 		f.out.Err = fmt.Errorf("%w: status %d", ErrUnreachable, resp.StatusCode)
-		io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again
+		io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection can be used again
 		return o, pause, true
 	}
 	f.out.Err = nil
@@ -175,7 +176,7 @@ func (f *passage) try(r *http.Request, s *server) (o route.Outcome, pause time.D
 	return o, pause, false
 }
 
-// request is what goes to a replica.
+// request returns the request that is sent to a replica.
 func (f *passage) request(ctx context.Context, r *http.Request, s *server) (*http.Request, error) {
 	if err := f.p.as(s.name(f.p.model, f.u.c.Models)); err != nil {
 		return nil, err
@@ -191,7 +192,7 @@ func (f *passage) request(ctx context.Context, r *http.Request, s *server) (*htt
 	return req, nil
 }
 
-// elsewhere tells the statuses after which another replica may be able to answer.
+// elsewhere says whether another replica may be able to answer after a status.
 func elsewhere(status int) bool {
 	switch status {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests:
@@ -200,20 +201,21 @@ func elsewhere(status int) bool {
 	return false
 }
 
-// judge says what an answer's status tells of the replica. A 429 and a 503 with Retry-After are a wish, not a failure;
-// what a server cannot do is not either.
+// judge says what the status of an answer tells about the replica. A 429, and a 503 with Retry-After, ask for a pause
+// and are not failures. A server that does not support the request has not failed either.
 func judge(resp *http.Response, now time.Time) (o route.Outcome, pause time.Duration) {
 	asks, wished := retryAfter(resp.Header, now)
 	switch s := resp.StatusCode; {
 	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable && wished:
-		return route.Busy, min(max(asks, time.Second), time.Minute) // it cannot leave itself out for longer
+		return route.Busy, min(max(asks, time.Second), time.Minute) // a replica cannot ask for a longer pause
 	case s >= http.StatusInternalServerError && s != http.StatusNotImplemented:
 		return route.Broken, 0
 	}
 	return route.Served, 0
 }
 
-// Headers that are passed on. Everything else is between us and our client, or between us and the upstream.
+// Headers that are passed on. All others concern only the connection between the client and this service, or between
+// this service and the upstream.
 var (
 	requestHeaders = []string{"Content-Type", "Accept", "Authorization", "X-Api-Key", "X-Request-Id", "Traceparent",
 		"Tracestate", "Baggage", "User-Agent", "Openai-Beta", "Anthropic-Version", "Anthropic-Beta"}
@@ -245,13 +247,13 @@ func (f *passage) pass(resp *http.Response, s *server, begun time.Time) error {
 	return f.passWhole(resp)
 }
 
-// errGone says that the client does not read any more, which is not a fault of the upstream's.
+// errGone says that the client does not read any more, which is no failure of the upstream.
 var errGone = fmt.Errorf("the client is gone: %w", context.Canceled)
 
-// errSilence ends an answer that has stopped to come while its connection lives on.
+// errSilence ends an answer that stopped coming while its connection stayed open.
 var errSilence = errors.New("the upstream fell silent")
 
-// watchedBody is an answer that may not be silent for longer than a limit.
+// watchedBody is the body of an answer that may not be silent for longer than a limit.
 type watchedBody struct {
 	io.ReadCloser
 	limit time.Duration
@@ -259,7 +261,7 @@ type watchedBody struct {
 	quiet atomic.Bool
 }
 
-// watchSilence gives an answer's body whose reads fail with errSilence when nothing comes for so long.
+// watchSilence wraps an answer's body: a read fails with errSilence if nothing comes within the limit.
 func watchSilence(body io.ReadCloser, limit time.Duration, cancel context.CancelCauseFunc) io.ReadCloser {
 	w := &watchedBody{ReadCloser: body, limit: limit}
 	w.timer = time.AfterFunc(limit, func() {
@@ -269,7 +271,7 @@ func watchSilence(body io.ReadCloser, limit time.Duration, cancel context.Cancel
 	return w
 }
 
-// Read counts as silence only the time that it waits: a client that reads slowly is not a fault of the upstream's.
+// Read counts only the time in which it waits as silence: a client that reads slowly is no failure of the upstream.
 func (w *watchedBody) Read(p []byte) (int, error) {
 	w.timer.Reset(w.limit)
 	n, err := w.ReadCloser.Read(p)
@@ -288,7 +290,8 @@ func (w *watchedBody) Close() error {
 // maxAnswer bounds an answer that is not streamed: 8 choices of 32k tokens with alternatives are far smaller.
 const maxAnswer = 64 << 20
 
-// passWhole reads the whole answer first: what is cut off on the way is still an error with its own status.
+// passWhole reads the whole answer before it passes it on, so that an answer that breaks off still becomes an error
+// with its own status.
 func (f *passage) passWhole(resp *http.Response) error {
 	w, out := f.w, f.out
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
@@ -304,9 +307,9 @@ func (f *passage) passWhole(resp *http.Response) error {
 	kind := typeJSON
 	if f.p.other && resp.StatusCode < http.StatusBadRequest {
 		if kind = mediaType(resp.Header); kind == "" {
-			kind = "application/octet-stream" // not what it looks like
+			kind = "application/octet-stream" // so that no client guesses the type
 		} else {
-			kind = "" // as the upstream says
+			kind = "" // the upstream's own header stays
 		}
 		readWhole(data, out)
 		out.First, out.Finish = out.Total, llm.FinishStop
@@ -320,7 +323,7 @@ func (f *passage) passWhole(resp *http.Response) error {
 		if r, ok := w.(chunkReader); ok {
 			r.chunk(c)
 		}
-	} else if !isObject(data) { // of a gateway, or a stack trace: not for the client's eyes
+	} else if !isObject(data) { // the page of a gateway, or a stack trace: not for clients
 		data = fmt.Appendf(nil,
 			`{"error":{"message":"the upstream server answered with status %d","type":"server_error","param":null,"code":"upstream_error"}}`, resp.StatusCode)
 	}
@@ -339,13 +342,13 @@ func (f *passage) passWhole(resp *http.Response) error {
 	return nil
 }
 
-// chunkReader is a client within the process that reads chunks, and not their bytes.
+// chunkReader is a client within the process that reads chunks instead of their bytes.
 type chunkReader interface{ chunk(c *chunk) }
 
 // maxStream bounds a stream in bytes: a million chunks of a kilobyte.
 const maxStream = 1 << 30
 
-// passStream passes bytes on as they come. Only the usage chunk that the client did not ask for is kept back.
+// passStream passes bytes on as they come. It holds back only the usage chunk that the client did not ask for.
 func (f *passage) passStream(resp *http.Response) error {
 	w, out := f.w, f.out
 	control := http.NewResponseController(w)
@@ -355,7 +358,7 @@ func (f *passage) passStream(resp *http.Response) error {
 		s.each = r.chunk
 	}
 	buf := make([]byte, 16<<10)
-	var begun []byte // while it is not sure that this is a stream
+	var begun []byte // until it is certain that this is a stream
 	for left := int64(maxStream); ; {
 		n, err := resp.Body.Read(buf)
 		if left -= int64(n); left < 0 || len(s.out.Gaps) >= maxTokens {
@@ -403,8 +406,8 @@ func (f *passage) passStream(resp *http.Response) error {
 	}
 }
 
-// finish ends a stream: regularly after [DONE], or where all its choices have ended without one, and with an error
-// event otherwise. Streams of other routes end as they like.
+// finish ends a stream. The end is regular after [DONE], or if all choices have ended; otherwise it is an error event.
+// Streams of other routes may end in any way.
 func (s *splitter) finish(w http.ResponseWriter, err error, out *Outcome, total time.Duration,
 	report func(*Outcome)) error {
 	if s.ended && err == io.EOF {
@@ -418,7 +421,7 @@ func (s *splitter) finish(w http.ResponseWriter, err error, out *Outcome, total 
 		if !s.reported {
 			report(out)
 		}
-		if !s.other { // clients wait for it
+		if !s.other { // clients wait for [DONE]
 			if _, err := io.WriteString(w, "data: "+openai.Done+"\n\n"); err != nil {
 				return errGone
 			}

@@ -16,14 +16,14 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// scored answers a request that wants to know how likely its prompt is. Servers tell that in answers that are not
-// streamed, and in text completions more of them than in chats. So the prompt is a request of its own, without an
-// answer, and the answer another one.
+// scored answers a request that asks for the log-probabilities of its prompt. Servers send these only in answers that
+// are not streamed, and more of them do so in text completions than in chats. So the prompt becomes a request of its
+// own, without an answer, and the answer another one.
 func (u *Upstream) scored(ctx context.Context, r *llm.Request, sink func(llm.Event) error) error {
 	if r.PromptTopLogprobs < 0 || r.PromptTopLogprobs > 20 {
 		return llm.BadField("prompt_logprobs", "must be between 0 and 20, got %d", r.PromptTopLogprobs)
 	}
-	if _, _, err := encode(r); err != nil { // before anybody computes
+	if _, _, err := encode(r); err != nil { // find errors before anything is computed
 		return err
 	}
 	prompt, usage, err := u.score(ctx, r)
@@ -39,7 +39,7 @@ func (u *Upstream) scored(ctx context.Context, r *llm.Request, sink func(llm.Eve
 	})
 }
 
-// score asks for a prompt's log-probabilities by all names that there are: vLLM's, and OpenAI's echo with logprobs.
+// score asks for a prompt's log-probabilities in all ways that servers know: vLLM's, and OpenAI's echo with logprobs.
 func (u *Upstream) score(ctx context.Context, r *llm.Request) ([]llm.Token, llm.Usage, error) {
 	ids, err := u.promptIDs(ctx, r)
 	if err != nil {
@@ -81,7 +81,7 @@ func (u *Upstream) score(ctx context.Context, r *llm.Request) ([]llm.Token, llm.
 		Choices []openai.TextChoice `json:"choices"`
 		Usage   *openai.Usage       `json:"usage"`
 	}
-	places := max(len(ids), len(r.Prompt)) + 64 // a token has a byte at least, but for control tokens
+	places := max(len(ids), len(r.Prompt)) + 64 // a token has at least one byte, except control tokens
 	if err := bounded.JSON(w.body.Bytes(), 1024+places*(16+8*(r.PromptTopLogprobs+1)), 16); err != nil {
 		return nil, llm.Usage{}, fmt.Errorf("%w: %w: %w", ErrUnreachable, errForm, err)
 	}
@@ -108,15 +108,15 @@ func (u *Upstream) score(ctx context.Context, r *llm.Request) ([]llm.Token, llm.
 	return tokens, usage, nil
 }
 
-// promptIDs gives the ids of a prompt; nil where the prompt is a text that the upstream cannot or must not tokenise
-// apart.
+// promptIDs returns the ids of a prompt; nil if the prompt is a text that the upstream cannot or must not tokenise
+// separately.
 func (u *Upstream) promptIDs(ctx context.Context, r *llm.Request) ([]int32, error) {
 	switch {
 	case len(r.PromptTokens) > 0:
 		return r.PromptTokens, nil
 	case len(r.Messages) > 0:
 		return oneModel{u, r.Model}.chatTokens(ctx, r.Messages, r.Tools)
-	case r.ParseSpecial: // /tokenize has no word for it
+	case r.ParseSpecial: // /tokenize has no parameter for it
 		return nil, nil
 	}
 	ids, err := oneModel{u, r.Model}.textTokens(ctx, r.Prompt, !r.NoSpecial)
@@ -126,8 +126,8 @@ func (u *Upstream) promptIDs(ctx context.Context, r *llm.Request) ([]int32, erro
 	return ids, err
 }
 
-// promptOf reads a prompt's tokens. vLLM's list has the ids, and the echo which of a place's tokens the prompt has;
-// where there is only one of the two, it must do.
+// promptOf reads a prompt's tokens. vLLM's list has the ids, and the echo shows which of the tokens at a position the
+// prompt has. If there is only one of the two, it has to be enough.
 func promptOf(c *openai.TextChoice, ids []int32, top int) ([]llm.Token, error) {
 	echo := c.Logprobs
 	if echo == nil {
@@ -145,7 +145,7 @@ func promptOf(c *openai.TextChoice, ids []int32, top int) ([]llm.Token, error) {
 			return nil, fmt.Errorf("%w: %w: log-probabilities of %d tokens for a prompt of %d", ErrUnreachable,
 				errForm, n, len(ids))
 		}
-		n = len(ids) // what was generated all the same is not of the prompt
+		n = len(ids) // tokens that were generated in spite of max_tokens do not belong to the prompt
 	}
 	tokens := make([]llm.Token, n)
 	for i := range tokens {
@@ -158,7 +158,7 @@ func promptOf(c *openai.TextChoice, ids []int32, top int) ([]llm.Token, error) {
 			t.Bytes = []byte(echo.Tokens[i])
 		}
 		if i == 0 {
-			continue // nothing comes before it
+			continue // the first token has no probability
 		}
 		if c.PromptLogprobs != nil {
 			if !listed(t, c.PromptLogprobs[i], echoed(echo, i), top) {
@@ -178,7 +178,7 @@ func promptOf(c *openai.TextChoice, ids []int32, top int) ([]llm.Token, error) {
 	return tokens, nil
 }
 
-// echoed is what an echo says of a token; NaN: nothing.
+// echoed returns the log-probability of a token in an echo; NaN if there is none.
 func echoed(echo *openai.TextLogprobs, i int) float64 {
 	if i < len(echo.TokenLogprobs) && echo.TokenLogprobs[i] != nil {
 		return *echo.TokenLogprobs[i]
@@ -186,7 +186,7 @@ func echoed(echo *openai.TextLogprobs, i int) float64 {
 	return math.NaN()
 }
 
-// listed finds a token in vLLM's list of one place, by its id or, where that is not known, by what an echo says of it.
+// listed finds a token in vLLM's list for one position by its id or, if that is not known, by the echo.
 func listed(t *llm.Token, list map[string]openai.PromptLogprob, logprob float64, top int) bool {
 	found := false
 	for key, p := range list {
@@ -213,8 +213,8 @@ func listed(t *llm.Token, list map[string]openai.PromptLogprob, logprob float64,
 	return found
 }
 
-// alternatives puts an echo's alternatives of one place beside its token. How likely that is among all tokens is known
-// where it is one of them.
+// alternatives adds the echo's alternatives at one position to its token. The token's own log-probability is known
+// only if it is one of them.
 func alternatives(t *llm.Token, list map[string]float64, top int) {
 	id := t.ID
 	for text, p := range list {

@@ -20,14 +20,14 @@ import (
 type Server struct {
 	URL    string            // as "http://host:port", or with a path before /v1
 	APIKey string            // sent there in place of the client's own; empty: Config.APIKey
-	Models map[string]string // names here to names there; nil: what it lists, renamed by Config.Models
-	Any    bool              // it also takes names that no server lists
-	Weight float64           // how much it gets beside the others; 0: 1
-	Share  float64           // 0 to 1: a fixed share of its models' requests, for a canary; 0: what the policy gives
+	Models map[string]string // clients' names to its own; nil: its list, renamed by Config.Models
+	Any    bool              // it also gets names that no server lists
+	Weight float64           // its share of requests relative to the weights of the others; 0: 1
+	Share  float64           // 0 to 1: a fixed share of its models' requests, for a canary; 0: the policy decides
 	Drain  bool              // it gets no new requests
 }
 
-// member is what the pool knows of it.
+// member is the server as the pool knows it.
 func (s *Server) member() route.Member {
 	m := route.Member{Name: s.URL, Any: s.Any, Weight: s.Weight, Share: s.Share, Drain: s.Drain}
 	if s.Models != nil {
@@ -44,10 +44,10 @@ type server struct {
 	models []llm.Model
 	stop   context.CancelFunc // ends its health checks
 	kick   chan struct{}      // asks for a health check now
-	first  *histogram         // from a try's begin to the first byte of its answer
+	first  *histogram         // from the beginning of a try to the first byte of its answer
 }
 
-// name gives a model's name there.
+// name returns the server's own name of a model.
 func (s *server) name(here string, all map[string]string) string {
 	if there, ok := s.Models[here]; ok {
 		return there
@@ -58,8 +58,8 @@ func (s *server) name(here string, all map[string]string) string {
 	return here
 }
 
-// here gives the names under which clients know a model of the server. One that its configuration does not name is
-// not for clients.
+// here returns the names that clients use for a model of the server. A model that the configuration leaves out has
+// none.
 func (s *server) here(there string, all map[string]string) (names []string) {
 	for _, models := range []map[string]string{s.Models, all} {
 		for _, name := range slices.Sorted(maps.Keys(models)) {
@@ -80,7 +80,7 @@ func CheckServers(list []Server) error {
 	return err
 }
 
-// parseServers makes servers of their configuration, not yet watched.
+// parseServers makes servers of their configuration. Their health checks do not run yet.
 func parseServers(list []Server) ([]*server, error) {
 	if len(list) == 0 {
 		return nil, fmt.Errorf("%w: none given", ErrURL)
@@ -114,8 +114,9 @@ func parseURL(raw string) (*url.URL, error) {
 	return b, nil
 }
 
-// Set replaces the servers. Those that stay, by their URLs, keep their state; new ones begin when a health check has
-// succeeded, and slowly; those that are missing finish what they have. What is wrong changes nothing.
+// Set replaces the servers. A server with the URL of an old one keeps its state. A new one is used after its first
+// successful health check, and starts slowly. A removed one finishes its requests. If anything is wrong with the list,
+// nothing changes.
 func (u *Upstream) Set(list []Server) error {
 	servers, err := parseServers(list)
 	if err != nil {
@@ -151,7 +152,7 @@ func (u *Upstream) Set(list []Server) error {
 	u.forget()
 	for _, s := range servers {
 		u.hear(s)
-		if s.stop != nil { // it is watched
+		if s.stop != nil { // its health checks run
 			continue
 		}
 		ctx, cancel := context.WithCancel(u.alive)
@@ -163,14 +164,14 @@ func (u *Upstream) Set(list []Server) error {
 	return nil
 }
 
-// forget drops removed servers that have finished. Its caller holds the lock.
+// forget drops removed servers that have finished. The caller holds the lock.
 func (u *Upstream) forget() {
 	maps.DeleteFunc(u.leaving, func(name string, _ *server) bool {
 		return u.servers[name] != nil || u.pool.Find(name) == nil
 	})
 }
 
-// hear tells the pool which models a server lists. Its caller holds the lock.
+// hear tells the pool which models a server lists. The caller holds the lock.
 func (u *Upstream) hear(s *server) {
 	if s.models == nil {
 		return
@@ -182,12 +183,12 @@ func (u *Upstream) hear(s *server) {
 	u.pool.Serves(u.pool.Find(s.URL), append([]string{}, names...))
 }
 
-// Models gives the models that the servers serve, under the names that clients use, in the order of the servers.
+// Models returns the models that the servers serve, under the names that clients use, in the order of the servers.
 func (u *Upstream) Models() (list []llm.Model) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	heard := map[string]llm.Model{}
-	for _, s := range slices.Backward(u.order) { // what the first says of a model counts
+	for _, s := range slices.Backward(u.order) { // the first server that describes a model wins
 		for _, m := range s.models {
 			for _, name := range s.here(m.ID, u.c.Models) {
 				heard[name] = llm.Model{ID: name, Created: m.Created, ContextLength: m.ContextLength}
@@ -196,7 +197,7 @@ func (u *Upstream) Models() (list []llm.Model) {
 	}
 	for _, name := range u.pool.Models() {
 		m, ok := heard[name]
-		if !ok { // configured, and its server has not listed it
+		if !ok { // configured, but its server has not listed it
 			m = llm.Model{ID: name, Created: u.began}
 		}
 		list = append(list, m)
@@ -204,19 +205,19 @@ func (u *Upstream) Models() (list []llm.Model) {
 	return list
 }
 
-// Replica is what is known of one upstream server.
+// Replica describes one upstream server.
 type Replica struct {
 	Name        string          // host and port, or the URL where another server has the same; unique
 	State       route.State     // in words
-	Up          bool            // it may be asked now
-	Outstanding int             // requests
-	Weight      float64         // now: less than its own while it starts, 0 while it gets nothing
-	Sent        int64           // tries, since it was added
+	Up          bool            // it may get requests now
+	Outstanding int             // requests under way
+	Weight      float64         // at present: less than its own during a slow start, 0 while it gets nothing
+	Sent        int64           // tries since it was added
 	Failed      int64           // of these
-	First       telemetry.Times // from a try's begin to the first byte of its answer
+	First       telemetry.Times // from the beginning of a try to the first byte of its answer
 }
 
-// Replicas gives all servers in the order of the configuration, then those that are removed and finish what they have.
+// Replicas describes all servers in the order of the configuration, then the removed ones that finish their requests.
 func (u *Upstream) Replicas() []Replica {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -235,13 +236,13 @@ func (u *Upstream) Replicas() []Replica {
 	return list
 }
 
-// Fleet is what is known of all servers together.
+// Fleet describes all servers together.
 type Fleet struct {
-	Retries, Denied int64 // requests that were tried again, and that the budget had no room for
-	Models, Missing int   // models, and those of them that no server may be asked for now
+	Retries, Denied int64 // requests that were tried again, and retries that the budget did not allow
+	Models, Missing int   // models, and those of them without a server that may be used now
 }
 
-// Fleet gives what is known of all servers together.
+// Fleet describes all servers together.
 func (u *Upstream) Fleet() (f Fleet) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -250,8 +251,8 @@ func (u *Upstream) Fleet() (f Fleet) {
 	return f
 }
 
-// known gives the path of the model's directory for one of its names, where servers list the model under this path
-// and none lists the name.
+// known returns the path of a model's directory for one of its names, if servers list the model under this path and
+// none lists the name.
 func (u *Upstream) known(model string) string {
 	if u.c.Directory == "" || !slices.Contains(u.c.Names, model) {
 		return model
@@ -259,7 +260,7 @@ func (u *Upstream) known(model string) string {
 	found := model
 	for _, m := range u.Models() {
 		switch {
-		case m.ID == model: // they use this name themselves
+		case m.ID == model: // the servers use this name themselves
 			return model
 		case strings.TrimRight(m.ID, "/") == strings.TrimRight(u.c.Directory, "/"):
 			found = m.ID
@@ -268,7 +269,7 @@ func (u *Upstream) known(model string) string {
 	return found
 }
 
-// errModel says that no server serves a model, and which ones there are.
+// errModel says that no server serves a model, and lists those that are served.
 func (u *Upstream) errModel(model string) error {
 	var names []string
 	for _, m := range u.Models() {
@@ -277,7 +278,7 @@ func (u *Upstream) errModel(model string) error {
 	return fmt.Errorf("%w: %q is not served; these are: %s", llm.ErrModelNotFound, model, strings.Join(names, ", "))
 }
 
-// isLate tells a health check that had no answer in time from one that failed.
+// isLate tells a health check that timed out from one that failed.
 func isLate(err error) bool {
 	var timeout interface{ Timeout() bool }
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()

@@ -12,15 +12,15 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// splitter looks at a stream of events while it passes. Bytes go through unchanged and at once, except when the usage
-// chunk must be kept back: then they go through event by event.
+// splitter reads a stream of events as it passes. Bytes go through unchanged and at once, except when the usage chunk
+// must be held back: then they go through event by event.
 type splitter struct {
 	hide     bool
 	out      *Outcome
 	clock    func() time.Duration
-	each     func(*chunk) // wants to see them; nil: nobody
-	other    bool         // a route of whose events nothing is known
-	begun    map[int]bool // choices that were seen, and whether they have ended
+	each     func(*chunk) // called for each chunk; nil: nobody
+	other    bool         // a route whose events have no known form
+	begun    map[int]bool // choices so far, and whether each has ended
 	ended    bool         // [DONE] was seen
 	reported bool
 	pending  []byte // of the event that is not complete yet
@@ -28,10 +28,10 @@ type splitter struct {
 	last     time.Duration
 }
 
-// maxEvent bounds what is kept of one event; a longer one passes unread.
+// maxEvent bounds how much of one event is kept; a longer one passes unread.
 const maxEvent = openai.DefaultMaxEvent
 
-// take gives the bytes to pass on now. They are valid until the next call.
+// take returns the bytes to pass on now. They are valid until the next call.
 func (s *splitter) take(b []byte) []byte {
 	s.pass = s.pass[:0]
 	rest := b
@@ -51,7 +51,7 @@ func (s *splitter) take(b []byte) []byte {
 			s.pending = s.pending[:0]
 		}
 	}
-	if len(s.pending) > maxEvent { // not an event of ours: let it go
+	if len(s.pending) > maxEvent { // too long to be read: pass it on
 		if s.hide {
 			s.pass = append(s.pass, s.pending...)
 		}
@@ -63,13 +63,13 @@ func (s *splitter) take(b []byte) []byte {
 	return b
 }
 
-// blank says that an event ends here: its last line is empty.
+// blank says whether an event ends here: its last line is empty.
 func blank(event []byte) bool {
 	return bytes.HasSuffix(event, []byte("\n\n")) || bytes.HasSuffix(event, []byte("\r\n\r\n")) ||
 		len(bytes.TrimRight(event, "\r\n")) == 0
 }
 
-// chunk is what is read of a stream's chunk, and of a whole answer.
+// chunk is the part that is read of a stream's chunk, or of a whole answer.
 type chunk struct {
 	Type     string        `json:"type"` // of events of /v1/responses and /v1/messages
 	Choices  []chunkChoice `json:"choices"`
@@ -82,18 +82,18 @@ type chunk struct {
 	} `json:"message"` // of the first event of /v1/messages
 }
 
-// chunkChoice is what a chunk says of one choice.
+// chunkChoice is one choice in a chunk.
 type chunkChoice struct {
 	Index        int             `json:"index"`
 	Delta        said            `json:"delta"`
-	Message      *said           `json:"message"` // of a whole answer
+	Message      *said           `json:"message"` // in a whole answer
 	Text         *string         `json:"text"`
 	Logprobs     json.RawMessage `json:"logprobs"`
 	FinishReason *string         `json:"finish_reason"`
 	StopReason   json.RawMessage `json:"stop_reason"` // vLLM's: the stop string
 }
 
-// said is a message, or a piece of one.
+// said is a message or a piece of one.
 type said struct {
 	Content   string          `json:"content"`
 	Thought   json.RawMessage `json:"reasoning_content"` // vLLM's older name
@@ -112,7 +112,7 @@ type usage struct {
 	} `json:"prompt_tokens_details"`
 }
 
-// generated tells whether a chunk holds what a model generated: text, thoughts, or a piece of a tool call.
+// generated says whether a chunk contains something that a model generated: text, thoughts, or a piece of a tool call.
 func (c *chunk) generated() bool {
 	for _, ch := range c.Choices {
 		if d := &ch.Delta; d.Content != "" || ch.Text != nil && *ch.Text != "" || holds(d.Thought) ||
@@ -127,7 +127,7 @@ func (c *chunk) generated() bool {
 	return false
 }
 
-// holds tells whether a field is there and not empty.
+// holds says whether a field is present and not empty.
 func holds(v json.RawMessage) bool {
 	return len(v) > 0 && !slices.Contains([]string{"null", `""`, "[]"}, string(v))
 }
@@ -161,9 +161,9 @@ func (s *splitter) event(raw []byte) (usage bool) {
 	return usage
 }
 
-// choices notes which choices there are, and which have ended.
+// choices records which choices there are, and which have ended.
 func (s *splitter) choices(c *chunk) {
-	const most = 1024 // what an upstream claims must not cost for ever
+	const most = 1024 // bounds the memory that an upstream can make us use
 	for _, ch := range c.Choices {
 		if s.begun == nil {
 			s.begun = map[int]bool{}
@@ -174,7 +174,7 @@ func (s *splitter) choices(c *chunk) {
 	}
 }
 
-// whole tells whether every choice has ended.
+// whole says whether every choice has ended.
 func (s *splitter) whole() bool {
 	for _, ended := range s.begun {
 		if !ended {
@@ -184,7 +184,7 @@ func (s *splitter) whole() bool {
 	return len(s.begun) > 0 && len(bytes.TrimSpace(s.pending)) == 0
 }
 
-// content stamps a chunk that was generated.
+// content records the time of a chunk with generated content.
 func (s *splitter) content() {
 	now := s.clock()
 	if s.out.First == 0 {
@@ -211,7 +211,7 @@ func (o *Outcome) note(c *chunk) {
 	}
 	prompt, completion := max(u.PromptTokens, u.InputTokens), max(u.CompletionTokens, u.OutputTokens)
 	if credible(prompt) && credible(completion) && credible(u.PromptTokens) && credible(u.CompletionTokens) {
-		if o.Usage != nil { // events of /v1/messages tell of the prompt first, and of the answer at last
+		if o.Usage != nil { // events of /v1/messages report the prompt's tokens first, and the answer's at the end
 			prompt = max(prompt, o.Usage.PromptTokens)
 		}
 		o.Usage = &llm.Usage{PromptTokens: prompt, CompletionTokens: completion}
@@ -221,17 +221,17 @@ func (o *Outcome) note(c *chunk) {
 	}
 }
 
-// maxTokens is more than any context has. Each token is observed by itself: what an upstream claims must not cost for
-// ever.
+// maxTokens is more than any context has. Each token is observed separately, so this bounds the time that an
+// upstream's claim can cost.
 const maxTokens = 1 << 20
 
 func credible(tokens int) bool { return tokens >= 0 && tokens <= maxTokens }
 
-// jsonSpace is what JSON takes for white space; Unicode knows more.
+// jsonSpace is what JSON counts as white space; Unicode has more.
 const jsonSpace = " \t\r\n"
 
-// readWhole reads an answer that was not streamed. It is nil for what is not a JSON object. What has another type
-// than is looked at here is passed over, and then the outcome says nothing.
+// readWhole reads an answer that was not streamed. It returns nil if that is not a JSON object. If any field has an
+// unexpected type, the outcome records nothing of the answer.
 func readWhole(data []byte, out *Outcome) *chunk {
 	if data = bytes.Trim(data, jsonSpace); len(data) == 0 || data[0] != '{' {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/route"
 )
 
-// traceTry begins the span of one try below the request's own, and gives the request whose header tells the replica
-// of it. Without a trace the request is the same, with the header that its client sent.
+// traceTry begins the span of one try below the request's span, and returns the request with a header that names the
+// new span to the replica. Without a trace the request keeps the header that its client sent.
 func (u *Upstream) traceTry(r *http.Request, s *server, tries int) (*http.Request, telemetry.Span) {
 	ctx, span := telemetry.Start(r.Context(), http.MethodPost, telemetry.Client, time.Time{})
 	if !span.On() {
@@ -30,7 +30,7 @@ func (u *Upstream) traceTry(r *http.Request, s *server, tries int) (*http.Reques
 	return r, span
 }
 
-// endTry says what became of a try.
+// endTry ends the span of a try with its result.
 func endTry(span telemetry.Span, o route.Outcome, out *Outcome) {
 	if !span.On() {
 		return

@@ -21,37 +21,37 @@ var (
 	ErrUnreachable = errors.New("no upstream answered")
 )
 
-// Config describes the upstreams. Zero values mean what the comments say.
+// Config describes the upstreams.
 type Config struct {
-	URLs    []string          // servers that take any model's name, without more to say of them
-	Servers []Server          // others
+	URLs    []string          // servers that take any model's name, with nothing else to configure
+	Servers []Server          // other servers
 	APIKey  string            // sent upstream in place of the client's own
-	Models  map[string]string // names here to names there, for servers that have none of their own
+	Models  map[string]string // clients' names to the servers' own, for servers without a map of their own
 
 	Policy    string        // of route.Names; empty: least-outstanding
 	Slack     int           // see route.Affinity; 0: route.DefaultSlack
-	SlowStart time.Duration // after which a server that begins has its whole weight; 0: at once
-	Retries   float64       // of requests, how many may be tried again; 0: 0.2; negative: none
-	CanaryBy  string        // of CanaryBys: what decides whether a canary gets a request; empty: request
-	AnyModel  bool          // ready while a server for one model is there, and not only while there is one for each
-	// Directory is the model's directory. Servers that were started with it list the model under this path: then
-	// requests may also use Names.
+	SlowStart time.Duration // the time in which a new server reaches its full weight; 0: at once
+	Retries   float64       // how many requests may be tried again, as a share of all; 0: 0.2; negative: none
+	CanaryBy  string        // one of CanaryBys: what decides whether a canary gets a request; empty: request
+	AnyModel  bool          // ready if one model has a server; otherwise each model needs one
+	// Directory is the model's directory. Servers that were started with it list the model under this path; requests
+	// may then also use Names.
 	Directory string
 	Names     []string
 
-	// that is borne before an answer and within it; 0: 10 minutes (an answer at once may take long)
+	// the longest silence before an answer and within it; 0: 10 minutes (an answer that is not streamed may take long)
 	Silence     time.Duration
 	DialTimeout time.Duration    // 0: 3 s
 	HealthEvery time.Duration    // between health checks; 0: 5 s; negative: none
-	HealthPath  string           // what they ask for; empty: /v1/models
-	MaxTries    int              // servers asked for one request; 0: 3
-	Logger      *slog.Logger     // nil: silent
+	HealthPath  string           // path of the health checks; empty: /v1/models
+	MaxTries    int              // maximum number of servers that are asked for one request; 0: 3
+	Logger      *slog.Logger     // nil: no logs
 	Now         func() time.Time // nil: time.Now
 }
 
-// What may decide whether a canary gets a request.
+// What decides whether a canary gets a request.
 const (
-	CanaryByRequest      = "request"      // each for itself, so that the shares are exact
+	CanaryByRequest      = "request"      // each request separately, so that the shares are exact
 	CanaryByConversation = "conversation" // all requests of a conversation go to the same version
 	CanaryByCaller       = "caller"       // all requests of an API key go to the same version
 )
@@ -59,17 +59,17 @@ const (
 // CanaryBys lists them.
 var CanaryBys = []string{CanaryByRequest, CanaryByConversation, CanaryByCaller}
 
-// Outcome is what became of a request.
+// Outcome says how a request ended.
 type Outcome struct {
 	Status  int // of the answer that was passed on
 	Replica string
 	Tries   int
-	First   time.Duration // to the first content of a stream, or to the whole answer; 0: none
+	First   time.Duration // until the first content of a stream, or the whole answer; 0: none
 	Total   time.Duration
 	Gaps    []time.Duration // between chunks with content
 	Finish  llm.Finish      // of the first choice
-	Usage   *llm.Usage      // nil: the upstream did not say
-	Err     error           // the stream broke off, or nobody answered
+	Usage   *llm.Usage      // nil: the upstream did not send it
+	Err     error           // the stream broke off, or no server answered
 }
 
 // Upstream is a set of servers. All methods are safe for concurrent use.
@@ -87,11 +87,11 @@ type Upstream struct {
 	pool    *route.Pool
 	servers map[string]*server // by URL
 	order   []*server
-	leaving map[string]*server // removed ones that finish what they have
+	leaving map[string]*server // removed servers that finish their requests
 	closed  bool
 }
 
-// New checks the configuration and starts the health checks. Nobody need answer yet.
+// New checks the configuration and starts the health checks. The servers need not be available yet.
 func New(c Config) (*Upstream, error) {
 	def(&c.Silence, 10*time.Minute)
 	def(&c.DialTimeout, 3*time.Second)
@@ -118,8 +118,8 @@ func New(c Config) (*Upstream, error) {
 			Proxy:                  http.ProxyFromEnvironment,
 			DialContext:            (&net.Dialer{Timeout: c.DialTimeout, KeepAlive: 30 * time.Second}).DialContext,
 			ResponseHeaderTimeout:  c.Silence,
-			MaxResponseHeaderBytes: 256 << 10, // eight times what this service takes from a client
-			MaxIdleConnsPerHost:    1024,      // as every request under way may leave a connection behind
+			MaxResponseHeaderBytes: 256 << 10, // eight times what this service accepts from a client
+			MaxIdleConnsPerHost:    1024,      // every request under way may leave a connection behind
 			IdleConnTimeout:        time.Minute,
 			DisableCompression:     true, // bytes are passed on as they are
 			ForceAttemptHTTP2:      true,
@@ -134,7 +134,7 @@ func New(c Config) (*Upstream, error) {
 	return u, nil
 }
 
-// anyOf gives servers that take any model's name. A URL counts once.
+// anyOf returns servers that take any model's name, one for each different URL.
 func anyOf(urls []string) (list []Server) {
 	for i, raw := range urls {
 		if !slices.Contains(urls[:i], raw) {
@@ -154,8 +154,8 @@ func def[T comparable](v *T, d T) {
 	}
 }
 
-// Close ends the health checks and the requests of Generate, and waits for them. Requests of Forward are their
-// callers' to end. A second Close is harmless.
+// Close ends the health checks and the requests of Generate, and waits for them. It does not end requests of Forward:
+// their callers do. A second Close does nothing.
 func (u *Upstream) Close() error {
 	u.mu.Lock()
 	u.closed = true
@@ -166,8 +166,8 @@ func (u *Upstream) Close() error {
 	return nil
 }
 
-// Status counts requests under way. It is ready while each model has a server that may be asked; with
-// Config.AnyModel, while one model has.
+// Status counts requests under way. It is ready if each model has a server that may be used, or with Config.AnyModel,
+// if one model has.
 func (u *Upstream) Status() llm.Status {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -126,7 +126,7 @@ func TestForm(t *testing.T) {
 		{Form{Model: "a\x00b"}, nil, "model: must be one line"},
 		{Form{Target: "file:///etc/passwd"}, nil, "target: must begin with http://"},
 		{Form{Target: "http://h", Model: "demo"}, nil, "either a target or a model"},
-		{Form{KeyEnv: "HOME"}, nil, `"HOME" is none of the variables`},
+		{Form{KeyEnv: "HOME"}, nil, `got "HOME"; variables: `},
 		{Form{Sweep: "x"}, nil, "sweep: must be rate or concurrency"},
 		{Form{SweepStep: "long"}, nil, "step: must be a time"},
 		{Form{Seed: "x"}, nil, "seed: must be a whole number"},

@@ -115,28 +115,27 @@ func (f Form) check(keys []string) error {
 		case len(value) > mostField:
 			return fmt.Errorf("%w: %s: at most %d bytes, got %d", errForm, name, mostField, len(value))
 		case strings.ContainsFunc(value, unicode.IsControl):
-			return fmt.Errorf("%w: %s: must be one line without control characters, is %q", errForm, name, value)
+			return fmt.Errorf("%w: %s: must be one line without control characters, got %q", errForm, name, value)
 		}
 	}
 	_, badSeed := strconv.ParseInt(f.Seed, 10, 64)
-	_, badStep := time.ParseDuration(f.SweepStep)
+	step, badStep := time.ParseDuration(f.SweepStep)
 	switch {
 	case strings.HasPrefix(f.Case, "-"):
-		return fmt.Errorf("%w: case: must be a built-in case or the path of a case file, is %q", errForm, f.Case)
+		return fmt.Errorf("%w: case: must be a built-in case or the path of a case file, got %q", errForm, f.Case)
 	case f.Target != "" && f.Model != "":
 		return fmt.Errorf("%w: give either a target or a model to serve, not both", errForm)
 	case f.Target != "" && !strings.HasPrefix(f.Target, "http://") && !strings.HasPrefix(f.Target, "https://"):
-		return fmt.Errorf("%w: target: must begin with http:// or https://, is %q", errForm, f.Target)
+		return fmt.Errorf("%w: target: must begin with http:// or https://, got %q", errForm, f.Target)
 	case f.KeyEnv != "" && !slices.Contains(keys, f.KeyEnv):
-		return fmt.Errorf("%w: API key: %q is none of the variables that this console was given: %s", errForm,
-			f.KeyEnv,
-			strings.Join(keys, ", "))
+		return fmt.Errorf("%w: API key: must be one of the variables that this console was given, got %q; "+
+			"variables: %s", errForm, f.KeyEnv, strings.Join(keys, ", "))
 	case f.Sweep != "" && !sweepForm.MatchString(f.Sweep):
-		return fmt.Errorf("%w: sweep: must be rate or concurrency, alone or as rate=1..64, is %q", errForm, f.Sweep)
-	case f.SweepStep != "" && badStep != nil:
-		return fmt.Errorf("%w: step: must be a time such as 10s, is %q", errForm, f.SweepStep)
+		return fmt.Errorf("%w: sweep: must be rate or concurrency, alone or as rate=1..64, got %q", errForm, f.Sweep)
+	case f.SweepStep != "" && (badStep != nil || step < time.Second || step > time.Hour):
+		return fmt.Errorf("%w: step: must be a time between 1s and 1h, such as 10s, got %q", errForm, f.SweepStep)
 	case f.Seed != "" && badSeed != nil:
-		return fmt.Errorf("%w: seed: must be a whole number, is %q", errForm, f.Seed)
+		return fmt.Errorf("%w: seed: must be a whole number, got %q", errForm, f.Seed)
 	}
 	return nil
 }

@@ -12,41 +12,42 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
-// ErrInvalid is matched by every error about a data set's content.
+// ErrInvalid matches every error about a data set's content.
 var ErrInvalid = errors.New("invalid data set")
 
-// Kind says how an item's response is judged.
+// Kind names the way in which an item's response is judged.
 type Kind string
 
 // The kinds of items.
 const (
-	Math Kind = "math" // GSM8K: the final number must be equal
-	Code Kind = "code" // MBPP, HumanEval: the response must define the entry point; tests are carried, not run
-	Chat Kind = "chat" // OpenOrca, ShareGPT: ROUGE against the reference
+	Math Kind = "math" // GSM8K: the final number must equal the reference
+	Code Kind = "code" // MBPP, HumanEval: the response must define the entry point; the tests are not run
+	Chat Kind = "chat" // OpenOrca, ShareGPT: ROUGE measures the overlap with the reference
 )
 
-// Item is one question with its reference.
+// Item is one question with its reference answer.
 type Item struct {
 	ID        string   `json:"id"`
 	Kind      Kind     `json:"kind"`
 	System    string   `json:"system,omitempty"`
 	Prompt    string   `json:"prompt"`
 	Reference string   `json:"reference"`
-	Entry     string   `json:"entry,omitempty"` // the function that code must define
+	Entry     string   `json:"entry,omitempty"` // the function that the response must define
 	Tests     []string `json:"tests,omitempty"`
 }
 
-// maxLine bounds one line's bytes: the longest conversations of ShareGPT have about 1 MB.
+// maxLine limits a line, in bytes. The longest conversations of ShareGPT have about 1 MB.
 const maxLine = 16 << 20
 
-// Bounds of what a set of questions is decoded to: OpenOrca, the largest, has four million rows, and is sampled.
+// Limits of a decoded data set. OpenOrca, the largest, has four million rows: its users take a sample.
 const (
 	maxItems  = 1_000_000
-	maxValues = 100_000 // of a line
+	maxValues = 100_000 // in a line
 	maxDepth  = 32
 )
 
-// Read reads JSON Lines; blank lines are skipped. Errors match ErrInvalid and name the line.
+// Read reads JSON Lines and skips blank lines. An item without an ID gets its line number. Errors match ErrInvalid;
+// those about a line name it.
 func Read(r io.Reader) ([]Item, error) {
 	var items []Item
 	err := bounded.EachLine(r, maxLine, func(n int, line []byte) error {
@@ -75,7 +76,7 @@ func Read(r io.Reader) ([]Item, error) {
 	return items, nil
 }
 
-// row has the keys of all shapes.
+// row has the keys of all shapes of data sets.
 type row struct {
 	ID            any      `json:"id"`
 	TaskID        any      `json:"task_id"`
@@ -96,7 +97,7 @@ type row struct {
 	} `json:"conversations"`
 }
 
-// parse tells the shape by its keys.
+// parse reads a line; the keys tell which shape it has.
 func parse(line []byte) (Item, error) {
 	var r row
 	if err := json.Unmarshal(line, &r); err != nil {
@@ -143,7 +144,7 @@ func parse(line []byte) (Item, error) {
 		_, final, _ := cutLast(r.Answer, "####")
 		item.Reference = strings.ReplaceAll(strings.TrimSpace(final), ",", "")
 		if _, err := strconv.ParseFloat(item.Reference, 64); err != nil {
-			return item, fmt.Errorf("answer: the text after #### must be a number, is %q", item.Reference)
+			return item, fmt.Errorf("answer: the text after #### must be a number, got %q", item.Reference)
 		}
 	default:
 		return item, errors.New("has none of the known shapes: question and answer with ####, question and " +
@@ -152,7 +153,7 @@ func parse(line []byte) (Item, error) {
 	return item, nil
 }
 
-// text prints an identifier that may be a number or a string.
+// text returns an identifier, which may be a number or a string, as a string.
 func text(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -183,8 +184,8 @@ var (
 	number  = regexp.MustCompile(`-?[\d,]*\.?\d+`)
 )
 
-// entryOf finds the function that MBPP's tests call: the last one that the reference defines, or the first that a
-// test names.
+// entryOf finds the function that MBPP's tests call: the last one that the reference defines or, without one, the
+// first that a test names.
 func entryOf(code string, tests []string) string {
 	if m := defines.FindAllStringSubmatch(code, -1); len(m) > 0 {
 		return m[len(m)-1][1]
@@ -197,8 +198,8 @@ func entryOf(code string, tests []string) string {
 	return ""
 }
 
-// finalNumber reads a response's answer as MLPerf does for GSM8K: the first number after the last "The answer is", or
-// else the last number; what follows a new "Q:" does not count.
+// finalNumber finds a response's answer as MLPerf does for GSM8K: the first number after the last "The answer is" or,
+// without one, the last number. It ignores what follows a new "Q:".
 func finalNumber(response string) (float64, bool) {
 	response, _, _ = strings.Cut(response, "\nQ:")
 	found := ""
@@ -216,14 +217,14 @@ func finalNumber(response string) (float64, bool) {
 	return v, err == nil
 }
 
-// Correct reports whether a response to a Math item ends with the right number.
+// Correct says whether a response to a Math item has the right final number.
 func (it Item) Correct(response string) bool {
 	want, err := strconv.ParseFloat(it.Reference, 64)
 	got, ok := finalNumber(response)
 	return err == nil && ok && got == want
 }
 
-// Defines reports whether a response to a Code item defines the function that is asked for.
+// Defines says whether a response to a Code item defines the function Entry.
 func (it Item) Defines(response string) bool {
 	for _, m := range defines.FindAllStringSubmatch(response, -1) {
 		if m[1] == it.Entry && it.Entry != "" {
@@ -233,7 +234,7 @@ func (it Item) Defines(response string) bool {
 	return false
 }
 
-// Reference accuracies of MLPerf's Mixtral-8x7B task in percent; a run must reach 99 % of each.
+// The reference accuracies of MLPerf's Mixtral-8x7B task, in percent. A run must reach 99 % of each.
 const (
 	MLPerfRouge1 = 45.60
 	MLPerfRouge2 = 23.35
@@ -241,21 +242,22 @@ const (
 	MLPerfGSM8K  = 73.66
 )
 
-// Result is the outcome over a data set; shares are in percent, as MLPerf prints them.
+// Result is the outcome for a data set. Math, Chat, Code and Missing count items; the other fields are in percent, as
+// MLPerf prints them.
 type Result struct {
 	Math       int     `json:"math"`
-	ExactMatch float64 `json:"exact_match"` // of Math items
+	ExactMatch float64 `json:"exact_match"` // share of the Math items with the right final number
 	Chat       int     `json:"chat"`
-	Rouge1     float64 `json:"rouge1"` // mean F of Chat items
+	Rouge1     float64 `json:"rouge1"` // mean F score of the Chat items; the same for the next two
 	Rouge2     float64 `json:"rouge2"`
 	RougeL     float64 `json:"rougeL"`
 	Code       int     `json:"code"`
-	// Code items whose response defines the function; whether it works is not tested
+	// share of the Code items whose response defines the function, which is not run
 	Defined float64 `json:"defined"`
-	Missing int     `json:"missing"` // items without a response: they count as wrong
+	Missing int     `json:"missing"` // items without a response, which count as wrong
 }
 
-// Evaluate compares responses, by item ID, with the references. Items without a response count as wrong.
+// Evaluate compares the responses, whose keys are item IDs, with the references.
 func Evaluate(items []Item, responses map[string]string) Result {
 	var r Result
 	for _, it := range items {

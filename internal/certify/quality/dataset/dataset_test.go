@@ -13,8 +13,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
-// golden.json holds what NLTK 3.8's PorterStemmer makes of 4,000 words, and ROUGE over its stems computed apart from
-// this package, by the definitions of rouge_score, which MLPerf's Mixtral task calls.
+// golden.json holds the stems of 4,000 words by NLTK 3.8's PorterStemmer. Its ROUGE scores were computed from these
+// stems without this package, by the definitions of rouge_score, which MLPerf's Mixtral task uses.
 func TestRougeAndStemsEqualTheReference(t *testing.T) {
 	data, err := os.ReadFile("testdata/golden.json")
 	if err != nil {
@@ -113,7 +113,8 @@ func TestReadNamesTheLine(t *testing.T) {
 	}
 }
 
-// The rule of MLPerf's accuracy script: after the last "The answer is", else the last number, up to the next question.
+// The rule of MLPerf's accuracy script: the number after the last "The answer is", else the last number, before the
+// next question.
 func TestFinalNumber(t *testing.T) {
 	for _, c := range []struct {
 		response string

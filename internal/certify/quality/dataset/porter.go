@@ -39,7 +39,7 @@ var irregular = map[string]string{
 	"proceed": "proceed", "exceed": "exceed", "succeed": "succeed",
 }
 
-// plural is step 1a.
+// plural is the algorithm's step 1a.
 func plural(w string) string {
 	switch {
 	case strings.HasSuffix(w, "ies"):
@@ -55,7 +55,7 @@ func plural(w string) string {
 	return w[:len(w)-1]
 }
 
-// past is step 1b: -ed and -ing, and what their loss leaves to repair.
+// past is step 1b: it removes -ed and -ing, and repairs the stem.
 func past(w string) string {
 	if strings.HasSuffix(w, "ied") {
 		if len(w) == 4 {
@@ -96,7 +96,7 @@ func derived(w string) string {
 		return derived(stem + "al")
 	}
 	return firstRule(w, step2, func(stem, end string) bool {
-		if end == "logi" { // the l belongs to what is measured
+		if end == "logi" { // the l belongs to the stem
 			return measure(stem+"l") > 0
 		}
 		return measure(stem) > 0
@@ -118,7 +118,7 @@ var (
 		{"ion", ""}, {"ou", ""}, {"ism", ""}, {"ate", ""}, {"iti", ""}, {"ous", ""}, {"ive", ""}, {"ize", ""}}
 )
 
-// firstRule applies the first rule whose ending fits; if its condition fails, no other is tried.
+// firstRule applies the first rule whose ending matches. If its condition fails, no other rule is tried.
 func firstRule(w string, rules []suffixRule, condition func(stem, end string) bool) string {
 	for _, r := range rules {
 		if stem, ok := strings.CutSuffix(w, r.end); ok {
@@ -131,7 +131,7 @@ func firstRule(w string, rules []suffixRule, condition func(stem, end string) bo
 	return w
 }
 
-// consonant: a letter other than a vowel, and other than y after a consonant.
+// consonant says whether the letter at i is a consonant: it is no vowel, and no y after a consonant.
 func consonant(w string, i int) bool {
 	switch w[i] {
 	case 'a', 'e', 'i', 'o', 'u':
@@ -142,10 +142,10 @@ func consonant(w string, i int) bool {
 	return true
 }
 
-// measure counts the changes from vowels to consonants.
+// measure counts the changes from a vowel to a consonant.
 func measure(w string) int {
 	n, vowel := 0, false
-	y := true // whether the letter before was a consonant, kept so that a run of y costs nothing
+	y := true // whether the letter before was a consonant; without it, a run of y would take quadratic time
 	for i := range len(w) {
 		c := w[i]
 		isVowel := c == 'a' || c == 'e' || c == 'i' || c == 'o' || c == 'u' || c == 'y' && i > 0 && y
@@ -169,7 +169,8 @@ func hasVowel(w string) bool {
 	return false
 }
 
-// endsCVC: consonant, vowel, consonant other than w, x, y; or a word of vowel and consonant.
+// endsCVC says whether a word ends in a consonant, a vowel and a consonant other than w, x and y. A word that is just
+// a vowel and a consonant counts too.
 func endsCVC(w string) bool {
 	n := len(w)
 	if n == 2 {

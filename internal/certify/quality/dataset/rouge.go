@@ -2,7 +2,7 @@ package dataset
 
 import "strings"
 
-// Overlap is precision, recall and their harmonic mean, in [0, 1].
+// Overlap is precision, recall and F, their harmonic mean. All are from 0 to 1.
 type Overlap struct {
 	Precision float64 `json:"precision"`
 	Recall    float64 `json:"recall"`
@@ -17,12 +17,12 @@ type Rouge struct {
 	L   Overlap `json:"rougeL"`
 }
 
-// maxRougeTokens bounds the longest common subsequence, which costs the product of both lengths: an answer of 4,096
-// model tokens has fewer words.
+// maxRougeTokens limits the words that are compared, because the time of lcs grows with the product of both lengths.
+// An answer of 4,096 model tokens has fewer words.
 const maxRougeTokens = 8192
 
-// ScoreRouge compares a candidate with a reference (Lin 2004). Words are lower-cased runs of a–z and 0–9; those of
-// more than three letters are stemmed.
+// ScoreRouge compares a candidate with a reference (Lin 2004). Words are runs of a–z and 0–9 in lower case, and those
+// of more than three letters are stemmed. Only the first 8,192 words of each count.
 func ScoreRouge(reference, candidate string) Rouge {
 	ref, can := rougeTokens(reference), rougeTokens(candidate)
 	return Rouge{One: ngramOverlap(ref, can, 1), Two: ngramOverlap(ref, can, 2),
@@ -68,7 +68,7 @@ func overlap(hits, ref, can int) Overlap {
 	return o
 }
 
-// lcs is the length of the longest common subsequence.
+// lcs returns the length of the longest common subsequence.
 func lcs(a, b []string) int {
 	row := make([]int, len(b)+1)
 	for _, x := range a {

@@ -11,21 +11,21 @@ import (
 // Call is a call that a model made.
 type Call struct {
 	Name      string
-	Arguments string // JSON, if the model wrote any
+	Arguments string // JSON, if the model wrote valid arguments
 }
 
-// Grade is how right an answer is.
+// Grade says how good an answer's calls are.
 type Grade struct {
-	// every call is of a tool that was offered, and its arguments keep that tool's schema; and there is a call where
-	// one was due
+	// every called tool was offered, the arguments satisfy its schema, and there is a call if one was expected or
+	// demanded
 	Valid bool
-	Named bool // the tools that were called are those expected, each as often
-	Right bool // so are their arguments
+	Named bool // the called tools are the expected ones, each the expected number of times
+	Right bool // Named, and the arguments are the expected ones too
 	Why   string
 }
 
-// Grade compares an answer's calls with the tools and with what is expected. forced says that the request demanded a
-// call.
+// Grade compares an answer's calls with the offered tools and with the expected calls. forced says that the request
+// demanded a call.
 func (q *Question) Grade(calls []Call, forced bool) Grade {
 	var g Grade
 	values := make([]map[string]any, len(calls))
@@ -59,15 +59,15 @@ func (q *Question) Grade(calls []Call, forced bool) Grade {
 	return g
 }
 
-// arguments reads a call's arguments and holds them against the schema of its tool.
+// arguments decodes a call's arguments and checks them with the schema of its tool.
 func (q *Question) arguments(c Call) (map[string]any, error) {
 	s := q.schemas[c.Name]
 	if s == nil {
-		return nil, fmt.Errorf("%q was called, which is none of the tools", c.Name)
+		return nil, fmt.Errorf("%q was called, which is not one of the tools", c.Name)
 	}
 	text := c.Arguments
 	if strings.TrimSpace(text) == "" {
-		text = "{}" // some servers leave the arguments of a call without any empty
+		text = "{}" // some servers send an empty string for a call without arguments
 	}
 	var v map[string]any
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
@@ -106,11 +106,11 @@ func namesOf[T any](list []T, name func(T) string) string {
 	return strings.Join(names, ", ")
 }
 
-// right finds for each expected call another one that is as it should be; calls may come in any order. It is a
-// matching by augmenting paths: an argument may have several allowed values, so the first call that fits is not
-// always the one.
+// right says whether each expected call can be paired with a different call that equals it; their order does not
+// matter. It searches augmenting paths of a bipartite matching: an argument may have several allowed values, so that
+// the first matching call may be needed for another expected one.
 func (q *Question) right(calls []Call, values []map[string]any) (ok bool, why string) {
-	takenBy := make([]int, len(calls)) // by which expected call, from 1
+	takenBy := make([]int, len(calls)) // the expected call that each call is paired with, from 1; 0 is none
 	var place func(i int, seen []bool) bool
 	place = func(i int, seen []bool) bool {
 		e := q.Expected[i]
@@ -138,7 +138,7 @@ func (q *Question) right(calls []Call, values []map[string]any) (ok bool, why st
 	return true, ""
 }
 
-// differs says how arguments differ from those expected; "" where they do not.
+// differs says how arguments differ from the expected ones, or returns "".
 func (q *Question) differs(e Expected, got map[string]any) string {
 	for name, v := range got {
 		if _, ok := e.Arguments[name]; !ok && !q.isDefault(e.Name, name, v) {
@@ -154,7 +154,7 @@ func (q *Question) differs(e Expected, got map[string]any) string {
 		case !ok:
 			return fmt.Sprintf("argument %s is missing", name)
 		default:
-			data, _ := json.Marshal(v) // it was JSON
+			data, _ := json.Marshal(v) // cannot fail: v was decoded from JSON
 			want, _ := json.Marshal(allowed)
 			return fmt.Sprintf("argument %s is %s, expected one of %s", name, data, want)
 		}
@@ -162,7 +162,7 @@ func (q *Question) differs(e Expected, got map[string]any) string {
 	return ""
 }
 
-// isDefault says that a value is what a parameter has where it is left out.
+// isDefault says whether a value is the default of a parameter.
 func (q *Question) isDefault(tool, name string, v any) bool {
 	p := q.schemas[tool].Schema().Properties[name]
 	if p == nil || len(p.Default) == 0 {
@@ -172,10 +172,10 @@ func (q *Question) isDefault(tool, name string, v any) bool {
 	return json.Unmarshal(p.Default, &d) == nil && q.same(d, v)
 }
 
-// marks are what BFCL leaves out of texts before it compares them.
+// marks removes what BFCL removes from texts before it compares them.
 var marks = strings.NewReplacer(" ", "", ",", "", ".", "", "/", "", "-", "", "_", "", "*", "", "^", "", "'", `"`)
 
-// same compares two values of JSON: numbers by their value, texts as the shape of the question has it.
+// same says whether two decoded JSON values are equal. For BFCL's questions it compares texts loosely.
 func (q *Question) same(want, got any) bool {
 	if !q.loosely {
 		return reflect.DeepEqual(want, got)
@@ -194,7 +194,7 @@ func (q *Question) same(want, got any) bool {
 	return reflect.DeepEqual(want, got)
 }
 
-// sameObject compares an argument that is an object itself, whose values BFCL gives as lists of those allowed.
+// sameObject compares an argument that is an object. BFCL lists the allowed values of each of its keys.
 func (q *Question) sameObject(want, got map[string]any) bool {
 	for key, v := range got {
 		allowed, ok := want[key].([]any)

@@ -10,27 +10,27 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 )
 
-// row has the keys of all shapes.
+// row has the keys of all file formats.
 type row struct {
 	ID any `json:"id"`
 
-	// OpenAI's own: what a request has, and the calls of the right answer
+	// OpenAI's format: the fields of a request, and the calls of the right answer
 	Messages []openai.Message `json:"messages"`
 	Prompt   string           `json:"prompt"`
 	Tools    json.RawMessage  `json:"tools"`
 	Calls    json.RawMessage  `json:"calls"`
 
-	// xLAM's: tools and answers are JSON inside a string
+	// xLAM's format: tools and answers are JSON inside a string
 	Query   string          `json:"query"`
 	Answers json.RawMessage `json:"answers"`
 
-	// BFCL's: its file of questions with the ground_truth of its file of answers in the same line
+	// BFCL's format: a line of its question file, with the ground_truth of its answer file added
 	Question    json.RawMessage `json:"question"`
 	Function    json.RawMessage `json:"function"`
 	GroundTruth json.RawMessage `json:"ground_truth"`
 }
 
-// parse tells the shape by its keys.
+// parse reads a line; the keys tell which format it has.
 func parse(line []byte) (Question, error) {
 	var r row
 	if err := json.Unmarshal(line, &r); err != nil {
@@ -57,7 +57,7 @@ func parse(line []byte) (Question, error) {
 
 func given(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
 
-// call is an expected call as OpenAI's and xLAM's shapes write it.
+// call is an expected call in OpenAI's and xLAM's formats.
 type call struct {
 	Name      string         `json:"name"`
 	Arguments map[string]any `json:"arguments"`
@@ -83,7 +83,7 @@ func (q *Question) openAI(r *row) error {
 			tools[i].Type = openai.TypeFunction
 		}
 		if tools[i].Type != openai.TypeFunction {
-			return fmt.Errorf("tools[%d].type: must be %q, is %q", i, openai.TypeFunction, tools[i].Type)
+			return fmt.Errorf("tools[%d].type: must be %q, got %q", i, openai.TypeFunction, tools[i].Type)
 		}
 	}
 	if err := q.offer(tools); err != nil {
@@ -95,7 +95,7 @@ func (q *Question) openAI(r *row) error {
 	return q.exactly("calls", r.Calls)
 }
 
-// exactly takes calls whose arguments have one right value each.
+// exactly reads expected calls whose arguments have one right value each.
 func (q *Question) exactly(key string, raw json.RawMessage) error {
 	var calls []call
 	if err := json.Unmarshal(unwrapped(raw), &calls); err != nil {
@@ -111,7 +111,7 @@ func (q *Question) exactly(key string, raw json.RawMessage) error {
 	return q.expect(expected)
 }
 
-// unwrapped gives the JSON that stands inside a string, as in xLAM's columns.
+// unwrapped returns the JSON inside a JSON string, as xLAM's columns have it, and other JSON unchanged.
 func unwrapped(raw json.RawMessage) json.RawMessage {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
@@ -120,8 +120,8 @@ func unwrapped(raw json.RawMessage) json.RawMessage {
 	return raw
 }
 
-// xlam reads a row of xLAM's function-calling set. Its tools have a map of parameters with Python's types; one with a
-// default, or whose type says so, may be left out.
+// xlam reads a row of xLAM's function-calling set. Its parameters have Python's types. A parameter is optional if it
+// has a default or if its type says so.
 func (q *Question) xlam(r *row) error {
 	if r.Query == "" {
 		return errors.New("query: is empty")
@@ -165,7 +165,7 @@ func (q *Question) xlam(r *row) error {
 	return q.exactly("answers", r.Answers)
 }
 
-// pythonType gives the schema of a type such as "str", "List[int]" or "float, optional".
+// pythonType returns the schema of a type such as "str", "List[int]" or "float, optional".
 func pythonType(name string) (schema map[string]any, optional bool) {
 	name = strings.TrimSpace(name)
 	if before, ok := strings.CutSuffix(name, ", optional"); ok {
@@ -189,7 +189,7 @@ func pythonType(name string) (schema map[string]any, optional bool) {
 	case "dict", "object":
 		return map[string]any{"type": "object"}, optional
 	}
-	return map[string]any{}, optional // anything: Union, Any
+	return map[string]any{}, optional // any value: Union, Any and unknown types
 }
 
 func cutWrap(s, before string) (inner string, ok bool) {
@@ -200,8 +200,8 @@ func cutWrap(s, before string) (inner string, ok bool) {
 	return strings.CutSuffix(inner, "]")
 }
 
-// bfcl reads a question of the Berkeley Function Calling Leaderboard, of those with one turn. Its names have dots,
-// which OpenAI's API does not allow, and its schemas Python's types.
+// bfcl reads a question with one turn of the Berkeley Function Calling Leaderboard. It converts names with dots, which
+// OpenAI's API does not allow, and Python's types in the schemas.
 func (q *Question) bfcl(r *row) error {
 	q.loosely = true
 	var turns [][]openai.Message
@@ -250,10 +250,10 @@ func (q *Question) bfcl(r *row) error {
 	return q.expect(expected)
 }
 
-// plainName writes a name as OpenAI's API allows it.
+// plainName returns a name that OpenAI's API allows.
 func plainName(name string) string { return strings.ReplaceAll(name, ".", "_") }
 
-// jsonTypes writes BFCL's types as JSON Schema has them.
+// jsonTypes replaces BFCL's type names with those of JSON Schema.
 func jsonTypes(v any) any {
 	switch v := v.(type) {
 	case map[string]any:

@@ -15,39 +15,41 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 )
 
-// ErrInvalid is matched by every error about a file of questions.
+// ErrInvalid matches every error about a file of questions.
 var ErrInvalid = errors.New("invalid questions with tools")
 
-// Question is one question, the tools that are offered with it, and the calls that are right.
+// Question is one question, with the tools that the request offers and the calls of the right answer.
 type Question struct {
 	ID       string
 	Messages []openai.Message
-	Tools    json.RawMessage // as requests carry them
-	Expected []Expected      // none: the right answer calls no tool
+	Tools    json.RawMessage // a list in the form of OpenAI's requests
+	Expected []Expected      // empty if the right answer calls no tool
 
-	schemas map[string]*jsonschema.Resolved // of the arguments, by the tool's name
-	loosely bool                            // texts are compared without case, blanks and marks, as BFCL does
+	schemas map[string]*jsonschema.Resolved // the schemas of the arguments, by the tool's name
+	loosely bool                            // compares texts without case, spaces and punctuation, as BFCL does
 }
 
-// Expected is a call that a right answer has.
+// Expected is one call of the right answer.
 type Expected struct {
 	Name string
-	// what each argument may be; those that are not here must not be given, unless they have the schema's default
+	// the allowed values of each argument. The call must not have other arguments, unless with the schema's default
+	// value.
 	Arguments map[string][]any
-	// arguments that may be left out
+	// the arguments that the call may omit
 	Optional map[string]bool
 }
 
-// Bounds of a file.
+// Limits of a file.
 const (
 	maxLine      = 4 << 20 // bytes; a hundred tools are about 100 kB
 	maxQuestions = 1_000_000
-	maxValues    = 100_000 // of a line
+	maxValues    = 100_000 // in a line
 	maxDepth     = 64
-	maxTools     = 128 // of a question: as many as OpenAI allows
+	maxTools     = 128 // in a question; OpenAI's limit
 )
 
-// Read reads JSON Lines, one question a line; blank lines are skipped. Errors match ErrInvalid and name the line.
+// Read reads JSON Lines, one question a line, and skips blank lines. A question without an ID gets its line number.
+// Errors match ErrInvalid; those about a line name it.
 func Read(r io.Reader) ([]Question, error) {
 	var all []Question
 	err := bounded.EachLine(r, maxLine, func(n int, line []byte) error {
@@ -90,10 +92,10 @@ type function struct {
 	Strict      *bool           `json:"strict,omitempty"`
 }
 
-// nameForm is what OpenAI allows as the name of a function.
+// nameForm matches the function names that OpenAI's API allows.
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// offer puts tools into a question, and prepares their schemas.
+// offer adds the tools to a question and prepares their schemas.
 func (q *Question) offer(tools []tool) error {
 	if len(tools) == 0 {
 		return errors.New("tools: there are none")
@@ -105,7 +107,8 @@ func (q *Question) offer(tools []tool) error {
 	for i, t := range tools {
 		name := t.Function.Name
 		if !nameForm.MatchString(name) {
-			return fmt.Errorf("tools[%d].function.name: must be 1 to 64 letters, digits, dashes or underscores, is %q",
+			return fmt.Errorf("tools[%d].function.name: must be 1 to 64 letters, digits, dashes or underscores, "+
+				"got %q",
 				i, name)
 		}
 		if q.schemas[name] != nil {
@@ -130,12 +133,12 @@ func (q *Question) offer(tools []tool) error {
 	return err
 }
 
-// expect checks that the expected calls are calls of tools that are offered.
+// expect sets the expected calls, after it has checked that their tools are offered and have their arguments.
 func (q *Question) expect(calls []Expected) error {
 	for i, c := range calls {
 		s := q.schemas[c.Name]
 		if s == nil {
-			return fmt.Errorf("expected call %d: %q is none of the tools that are offered", i+1, c.Name)
+			return fmt.Errorf("expected call %d: %q is not one of the tools that are offered", i+1, c.Name)
 		}
 		for name := range c.Arguments {
 			if p := s.Schema().Properties; p != nil && p[name] == nil && closed(s.Schema()) {
@@ -147,7 +150,7 @@ func (q *Question) expect(calls []Expected) error {
 	return nil
 }
 
-// closed says that an object has no properties but those that its schema names.
+// closed says whether an object may have no properties but those that its schema names.
 func closed(s *jsonschema.Schema) bool {
 	return s.AdditionalProperties != nil && s.AdditionalProperties.Not != nil
 }

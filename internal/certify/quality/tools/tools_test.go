@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The same question in each shape.
+// The same question in each file format.
 var shapes = map[string]string{
 	"openai": `{"id":"1","prompt":"Area?","tools":[{"type":"function","function":{"name":"geo_area","parameters":` +
 		`{"type":"object","properties":{"base":{"type":"integer"},"height":{"type":"number"},"unit":{"type":"string",` +
@@ -37,7 +37,7 @@ func one(t *testing.T, line string) *Question {
 	return &all[0]
 }
 
-// TestShapes: every shape gives the same question, and grades answers alike.
+// TestShapes checks that the same question in each format gets the same grades.
 func TestShapes(t *testing.T) {
 	for shape, line := range shapes {
 		q := one(t, line)
@@ -60,7 +60,7 @@ func TestShapes(t *testing.T) {
 			{"geo_area", `[1]`, false, true, false, "not a JSON object"},
 			{"geo_area", `null`, false, true, false, "null"},
 			{"geo_area", ``, false, true, false, "schema"},
-			{"geo.area", `{"base":10,"height":5}`, false, false, false, "none of the tools"},
+			{"geo.area", `{"base":10,"height":5}`, false, false, false, "not one of the tools"},
 		} {
 			g := q.Grade([]Call{{c.name, c.arguments}}, false)
 			if g.Valid != c.valid || g.Named != c.named || g.Right != c.right || !strings.Contains(g.Why, c.why) {
@@ -73,8 +73,8 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// TestSeveralCalls: calls may come in any order, each as often as it is expected; where none is expected none is
-// right.
+// TestSeveralCalls checks that calls may come in any order, but each as often as expected, and that no call is right
+// if none is expected.
 func TestSeveralCalls(t *testing.T) {
 	const tools = `"prompt":"q","tools":[{"function":{"name":"f","parameters":{"type":"object","properties":` +
 		`{"a":{"type":"integer"}}}}},{"function":{"name":"g"}}]`
@@ -103,8 +103,8 @@ func TestSeveralCalls(t *testing.T) {
 	}
 }
 
-// TestAllowedValues: BFCL gives each argument's allowed values; which call meets which expected one is found even
-// where the first that fits is not the one.
+// TestAllowedValues checks BFCL's lists of allowed values. The right pairs of calls must be found even if the first
+// matching call belongs to another expected call.
 func TestAllowedValues(t *testing.T) {
 	q := one(t, `{"question":[[{"role":"user","content":"q"}]],"function":[{"name":"f","parameters":{"type":"dict",`+
 		`"properties":{"city":{"type":"string"},"at":{"type":"dict"},"list":{"type":"tuple"}},"required":["city"]}}],`+
@@ -130,7 +130,7 @@ func TestAllowedValues(t *testing.T) {
 	}
 }
 
-// TestReadNamesWhatIsWrong: with the line, and the place in it.
+// TestReadNamesWhatIsWrong checks that an error names the line and the field.
 func TestReadNamesWhatIsWrong(t *testing.T) {
 	tools := func(s string) string { return `{"prompt":"q","calls":[],"tools":` + s + `}` }
 	for line, want := range map[string]string{
@@ -147,7 +147,7 @@ func TestReadNamesWhatIsWrong(t *testing.T) {
 		tools(`[` + strings.Repeat(`{"function":{"name":"a"}},`, 200) + `{"function":{"name":"b"}}]`):                     "at most 128",
 		`{"tools":[{"function":{"name":"a"}}],"calls":[]}`:                                                                "prompt: is empty",
 		`{"prompt":"q","tools":[{"function":{"name":"a"}}]}`:                                                              "calls: are missing",
-		`{"prompt":"q","tools":[{"function":{"name":"a"}}],"calls":[{"name":"b"}]}`:                                       `"b" is none`,
+		`{"prompt":"q","tools":[{"function":{"name":"a"}}],"calls":[{"name":"b"}]}`:                                       `"b" is not one`,
 		`{"prompt":"q","tools":[{"function":{"name":"a"}}],"calls":{"name":"a"}}`:                                         "calls: must be",
 		`{"prompt":"q","messages":[{"role":"user","content":"q"}],"tools":[{}],"calls":[]}`:                               "prompt: must be left",
 		`{"query":"","tools":"[]","answers":"[]"}`:                                                                        "query: is empty",
@@ -169,7 +169,7 @@ func TestReadNamesWhatIsWrong(t *testing.T) {
 	}
 }
 
-// FuzzRead: whatever the file and the model say, nothing panics, and only a right call is valid.
+// FuzzRead checks that no file and no call cause a panic, and that a right call is also valid and named.
 func FuzzRead(f *testing.F) {
 	for _, line := range shapes {
 		f.Add(line, "geo_area", `{"base":10,"height":5}`)

@@ -85,10 +85,11 @@ const runBytes = 28
 // µs to get to at 30 GB/s. The parts of a super-block are too short for the processor to see streams in them.
 func (s *super) ahead() int { return (8191 + s.size) / s.size }
 
-// prefetch is the instruction that fetches; "": none. A single column of Q4_K reads its planes once and in one direction,
-// which the processor fetches ahead by itself (on Zen 4, 92 % of the bandwidth, and 84 % with PREFETCHT0). One of the
-// others is faster from L2: planes are read in several streams there, and the L1 cache's misses are fewer than memory
-// could serve (Q6_K reads 43 % with PREFETCHT0 and 72 % with PREFETCHT1, Q2_K 70 and 86 %, and 43 % without any).
+// prefetch is the instruction that fetches; "": none. A single column of Q4_K reads its planes once and in one
+// direction, which the processor fetches ahead by itself (on Zen 4, 92 % of the bandwidth, and 84 % with PREFETCHT0).
+// One of the others is faster from L2: planes are read in several streams there, and the L1 cache's misses are fewer
+// than memory could serve (Q6_K reads 43 % with PREFETCHT0 and 72 % with PREFETCHT1, Q2_K 70 and 86 %, and 43 %
+// without any).
 func (s *super) prefetch(n int) string {
 	switch {
 	case n > 1:

@@ -1,9 +1,11 @@
 package hftest
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -22,6 +24,9 @@ type Options struct {
 	Shards int    // files; 1 means one without an index
 	JSON   bool   // tokenizer.json instead of tokenizer.model
 	Packed bool   // arrays of all experts, as Transformers 5 holds them
+
+	Added  []AddedToken // put in place of the pieces with their ids; of tokenizer.json alone
+	Spaces string       // one of Spaces; empty: "prepend"
 }
 
 // Write makes the directory from a model with stacked experts and a head size of dim/heads.
@@ -67,7 +72,7 @@ func Write(dir string, f *gguf.File, o Options) error {
 		return err
 	}
 	if o.JSON {
-		files["tokenizer.json"] = tokenizerJSON(pieces, scores, types)
+		files["tokenizer.json"] = tokenizerJSON(pieces, scores, types, o)
 	} else if err := os.WriteFile(filepath.Join(dir, "tokenizer.model"), sentencePiece(pieces, scores, types),
 		0o644); err != nil {
 		return err
@@ -250,15 +255,20 @@ func sentencePiece(pieces []string, scores []float32, types []int32) []byte {
 }
 
 // tokenizerJSON describes the vocabulary by merges: every pair of pieces that makes a piece, the highest score first.
-func tokenizerJSON(pieces []string, scores []float32, types []int32) any {
+func tokenizerJSON(pieces []string, scores []float32, types []int32, o Options) any {
 	vocab := map[string]int{}
-	var added []any
+	var added []AddedToken
+	pieces, types = slices.Clone(pieces), slices.Clone(types)
+	for _, a := range o.Added {
+		pieces[a.ID], types[a.ID] = a.Content, 4
+	}
 	for id, p := range pieces {
 		vocab[p] = id
 		if types[id] == 2 || types[id] == 3 {
-			added = append(added, map[string]any{"id": id, "content": p, "special": true})
+			added = append(added, AddedToken{ID: id, Content: p, Special: true})
 		}
 	}
+	added = append(added, o.Added...)
 	var order []int
 	for id := range pieces {
 		if types[id] == 1 {
@@ -279,12 +289,11 @@ func tokenizerJSON(pieces []string, scores []float32, types []int32) any {
 			}
 		}
 	}
-	return map[string]any{
-		"added_tokens": added,
-		"normalizer": map[string]any{"type": "Sequence", "normalizers": []any{map[string]any{"type": "Prepend",
-			"prepend": "▁"}, map[string]any{"type": "Replace", "pattern": map[string]any{"String": " "},
-			"content": "▁"}}},
-		"model": map[string]any{"type": "BPE", "vocab": vocab, "merges": merges, "byte_fallback": true,
-			"unk_token": "<unk>"},
-	}
+	t := map[string]any{"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": added, "normalizer": nil,
+		"pre_tokenizer": nil, "post_processor": nil, "decoder": nil,
+		"model": map[string]any{"type": "BPE", "dropout": nil, "unk_token": "<unk>", "continuing_subword_prefix": nil,
+			"end_of_word_suffix": nil, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false, "vocab": vocab,
+			"merges": merges}}
+	maps.Copy(t, Spaces[cmp.Or(o.Spaces, "prepend")])
+	return t
 }

@@ -157,7 +157,7 @@ function foot(m, index, body) {
   const quiet = (text, click, more = {}) => make("button", { type: "button", class: "quiet", onclick: click, ...more }, text);
   if (running && last) return [make("span", { class: "stats" }, "answering…")];
   const s = v.stats, words = [];
-  if (s) words.push(`first token ${seconds(s.ttft)}`, s.rate ? `${s.rate.toFixed(1)} tokens/s` : "", `${s.tokens} tokens`);
+  if (s) words.push(`first token ${seconds(s.ttft)}`, s.rate ? `${s.rate.toFixed(1)} tokens/s` : "", `${s.tokens} ${s.tokens === 1 ? "token" : "tokens"}`);
   if (v.finish === "length") words.push("cut off at the token limit");
   if (v.finish === "stopped") words.push("stopped");
   list.push(make("span", { class: "stats" }, words.filter(Boolean).join(" · ")));

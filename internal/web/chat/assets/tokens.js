@@ -26,7 +26,7 @@ async function encode() {
     if (mine !== turn) return;
     ids = list.tokens;
     show($("trouble"));
-    $("count").textContent = `${list.count} tokens of ${list.max_model_len} that the context holds, ${[...$("text").value].length} characters`;
+    $("count").textContent = `${list.count} of the ${list.max_model_len} tokens that the context holds; characters: ${[...$("text").value].length}`;
     const shown = ids.slice(0, MOST);
     const boxes = shown.map((id) => make("span", { class: "piece", role: "listitem" }, make("b", {}, "…"), make("i", {}, String(id))));
     $("pieces").replaceChildren(...boxes);
