@@ -6,24 +6,28 @@ import (
 )
 
 // The kernels of this file multiply a panel of a format with a grid with a single column, on AVX-512 with VBMI. A step
-// takes four vectors of indices, each of four indices of sixteen rows: those of a run of IQ3, or of two runs of the
-// others. It looks their entries up, two bytes each, and multiplies them at once.
+// takes two vectors of indices, each of four indices of sixteen rows: those of sixteen rows of a run of IQ3, or of 32
+// rows of one of the others. It looks their entries up, two bytes each, and multiplies them at once.
 //
 // An entry's bytes have the numbers of its weights' values in such places that VPERMB, which looks at six bits of a
 // byte, finds one of the numbers and the sign's bit, whatever the others are: so the bytes are hardly ever shifted.
 //
-//	IQ3:       first byte: weight 1 in bits 0, 2 and 3, its sign in bit 1; weight 0 in bits 1, 4 and 5, its sign in bit 0
-//	           second byte: weight 3 in bits 0 to 2, its sign in bit 3; weight 2 in bits 3 to 5, its sign in bit 2
-//	IQ2, IQ1:  first byte: weight 4 in bits 0 and 1, its sign in bit 4; weight 5 in bits 2 and 3, its sign in bit 5;
-//	           and, two bits further down, weight 0 in bits 2 and 3, its sign in bit 0; weight 1 in bits 4 and 5, bit 1
-//	           second byte: weights 6, 7, 2, 3 in the same places; signs are two bits further down
+//	IQ3       first byte   weight 0: bits 1, 4, 5, sign 0;  weight 1: bits 0, 2, 3, sign 1
+//	          second byte  weight 2: bits 3 to 5, sign 2;   weight 3: bits 0 to 2, sign 3
+//	IQ2, IQ1  first byte   weight 4: bits 0, 1, sign 4;     weight 5: bits 2, 3, sign 5
+//	          two bits on  weight 0: bits 2, 3, sign 0;     weight 1: bits 4, 5, sign 1
+//	          second byte  weights 6, 7, 2, 3 in the same places, the signs two bits on
 //
 // Signs are a byte of eight bits for eight weights, from which VPTERNLOGD takes those bits. So a vector of weights is
 // that of four entries, as they are looked up; the activations are put into their order once a block.
 //
-// Registers: Z0 … Z7 indices and others, Z8 … Z11 first bytes, Z12 … Z15 second ones, Z16 … Z19 the grid, Z20 … Z22 the
-// activations' scale and sums of floats, Z24 … Z27 values, Z28 … Z31 the signs' bits. BX is the argument, SI walks the
-// planes, R13 the activations; R12 has these in the order of entries, R11 super-scales.
+// What Zen 4's pipes do decides how this is written: two permute and shift, two multiply, compare and do
+// VPMULTISHIFTQB, and one of these is the same. VBROADCASTI64X4 takes one of the first, VPBROADCASTQ from memory none.
+//
+// Registers: Z0 … Z3, Z6 and Z7 products, Z4, Z5 and Z23 lookups, Z8 … Z15 entries of two steps, Z16 … Z19 the grid,
+// Z20 … Z22 the activations' scale and sums of floats, Z24 … Z27 values, Z28 … Z31 signs' bits or numbers of tables.
+// BX is the argument, R10 a gridHelp, DI the grid, SI walks the planes, R13 the activations; R12 has these in the order
+// of entries, R11 super-scales.
 type gridDot struct {
 	name   string
 	size   int  // bytes of a block's planes
@@ -32,7 +36,7 @@ type gridDot struct {
 	high   int  // bits of an index beyond eight
 	factor float32
 
-	// low leaves the low bits of indices in reg, from a plane or two; high their other bits, and any above these.
+	// index leaves the low bits of indices in reg, more their other bits, and any above these.
 	index func(k *grid, d *gridDot, run, word, half int, reg string)
 	more  func(k *grid, d *gridDot, run, word, half int, reg string)
 	// sign leaves the signs of a run in reg.
@@ -478,7 +482,9 @@ func (k *grid) fines(d *gridDot, step int) {
 		for i, entry := range []string{first, second} {
 			k.p("VPBROADCASTD %d(R13), Z6", gridInit+8*run+4*i)
 			k.p("VPXORD Z7, Z7, Z7")
-			k.places(d, entry, fmt.Sprintf("Z%d", i), func(t string, w, sum int) { k.weights(t, w, 32*run+16*i+4*w, sum) })
+			k.places(d, entry, fmt.Sprintf("Z%d", i), func(t string, w, sum int) {
+				k.weights(t, w, 32*run+16*i+4*w, sum)
+			})
 			k.p("VPADDD Z7, Z6, Z6")
 			k.scaledBy(d, 2*run+i, half, "Z6")
 		}

@@ -144,9 +144,9 @@ func (k *grid) multishift(at, step int) string {
 	return k.vector(v)
 }
 
-// spreadQuads stores weights, a word for a quad, sixteen rows at a time. R8 walks the entries' words, R10 the signs, R13
-// the weights to store, DX what is fetched. Z16 is the values, Z17 says which bits of their numbers are the entries',
-// Z20 … Z31 say where bits are.
+// spreadQuads stores weights, a word for a quad, sixteen rows at a time. R8 walks the entries' words, R10 the signs,
+// R13 the weights to store, DX what is fetched. Z16 is the values, Z17 says which bits of their numbers are the
+// entries', Z20 … Z31 where bits are.
 func (k *grid) spreadQuads(three bool) {
 	name, width := "Two", 2
 	if three {

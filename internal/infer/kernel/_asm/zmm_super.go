@@ -85,9 +85,9 @@ const runBytes = 28
 // µs to get to at 30 GB/s. The parts of a super-block are too short for the processor to see streams in them.
 func (s *super) ahead() int { return (8191 + s.size) / s.size }
 
-// prefetch is the instruction that fetches. A single column of all formats but Q4_K, which is read in one direction, is
-// faster from L2: planes are read in several streams there, and the L1 cache's misses are fewer than memory could serve
-// (on Zen 4, Q6_K reads 43 % of its bandwidth with PREFETCHT0 and 72 % with PREFETCHT1, Q2_K 70 and 86 %).
+// prefetch is the instruction that fetches. A single column of all formats but Q4_K, which is read in one direction,
+// is faster from L2: planes are read in several streams there, and the L1 cache's misses are fewer than memory could
+// serve (on Zen 4, Q6_K reads 43 % of its bandwidth with PREFETCHT0 and 72 % with PREFETCHT1, Q2_K 70 and 86 %).
 func (s *super) prefetch(n int) string {
 	if n == 1 && s.format != "Q4_K" {
 		return "PREFETCHT1"
