@@ -136,8 +136,8 @@ func ggufModels(dir string) (models []string, err error) {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
 		name := e.Name()
-		if !strings.EqualFold(filepath.Ext(name), ".gguf") || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "mmproj") ||
-			strings.Contains(name, "imatrix") || e.IsDir() {
+		if !strings.EqualFold(filepath.Ext(name), ".gguf") || strings.HasPrefix(name, ".") ||
+			strings.HasPrefix(name, "mmproj") || strings.Contains(name, "imatrix") || e.IsDir() {
 			continue
 		}
 		if m := laterPart.FindStringSubmatch(name); m == nil || m[1] == "00001" {
