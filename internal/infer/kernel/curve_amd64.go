@@ -12,6 +12,7 @@ type curveProduct struct {
 	planes, x, acc, tables unsafe.Pointer
 	n                      int64          // blocks, or runs of one
 	scale                  unsafe.Pointer // of runs
+	ahead                  int64          // AVX-512: bytes to fetch ahead
 }
 
 // curveTables are the curve's points with 128 added, as they are, and their magnitudes.
@@ -60,7 +61,7 @@ func curveVBMI(m *Matrix, s *Scratch, w []byte, x unsafe.Pointer, acc *[panelRow
 func (p *curveProduct) all(m *Matrix, w []byte, x unsafe.Pointer, acc *[panelRows]float32,
 	multiply func(*curveProduct)) {
 	*p = curveProduct{planes: unsafe.Pointer(unsafe.SliceData(w)), x: x, acc: unsafe.Pointer(acc),
-		tables: unsafe.Pointer(&curveTables), n: int64(len(w) / m.block)}
+		tables: unsafe.Pointer(&curveTables), n: int64(len(w) / m.block), ahead: fetchAhead}
 	multiply(p)
 	*p = curveProduct{}
 }

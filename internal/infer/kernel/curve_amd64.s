@@ -10,6 +10,7 @@
 #define TABLES 24
 #define LEFT 32
 #define SCALES 40
+#define AHEAD 48
 
 #define BEGIN \
 	MOVQ p+0(FP), SI; MOVQ PLANES(SI), DI; MOVQ ACTS(SI), R9; MOVQ ACC(SI), R11; \
@@ -42,10 +43,16 @@
 	VMULPS Z10, Z12, Z4; VMULPS Z11, Z12, Z5; VFMADD231PS Z0, Z4, Z8; VFMADD231PS Z1, Z5, Z9
 
 #define BEGIN512 \
-	BEGIN; VBROADCASTI32X4 (AX), Z30; MOVL $0x0f0f0f0f, DX; VPBROADCASTD DX, Z31; \
+	BEGIN; MOVQ AHEAD(SI), R8; VBROADCASTI32X4 (AX), Z30; MOVL $0x0f0f0f0f, DX; VPBROADCASTD DX, Z31; \
 	VMOVUPS 0(R11), Z8; VMOVUPS 64(R11), Z9
 
 #define END512 VMOVUPS Z8, 0(R11); VMOVUPS Z9, 64(R11); VZEROUPPER
+
+// FETCH8 asks for the next lines as far ahead as R8 says: see fetchAhead.
+#define FETCH8 \
+	PREFETCHT0 0(DI)(R8*1); PREFETCHT0 64(DI)(R8*1); PREFETCHT0 128(DI)(R8*1); PREFETCHT0 192(DI)(R8*1); \
+	PREFETCHT0 256(DI)(R8*1); PREFETCHT0 320(DI)(R8*1); PREFETCHT0 384(DI)(R8*1); PREFETCHT0 448(DI)(R8*1); \
+	PREFETCHT0 512(DI)(R8*1)
 
 // BLOCK32 is a block of 32, whose scales are before its planes.
 #define BLOCK32(PLANE) \
@@ -85,6 +92,11 @@ TEXT ·curve32AVX512(SB), NOSPLIT, $0-8
 	BEGIN512
 
 block:
+	TESTQ R8, R8
+	JZ   none
+	FETCH8
+
+none:
 	BLOCK32(PLANE512)
 	DECQ CX
 	JNZ  block
@@ -96,6 +108,11 @@ TEXT ·curve32VBMI(SB), NOSPLIT, $0-8
 	BEGIN512
 
 block:
+	TESTQ R8, R8
+	JZ   none
+	FETCH8
+
+none:
 	BLOCK32(PLANEVBMI)
 	DECQ CX
 	JNZ  block
@@ -111,6 +128,11 @@ block:
 	BEGIN256
 
 run:
+	TESTQ R8, R8
+	JZ   none
+	FETCH8
+
+none:
 	RUN256(PLANE512)
 	DECL R10
 	JNZ  run
@@ -129,6 +151,11 @@ block:
 	BEGIN256
 
 run:
+	TESTQ R8, R8
+	JZ   none
+	FETCH8
+
+none:
 	RUN256(PLANEVBMI)
 	DECL R10
 	JNZ  run

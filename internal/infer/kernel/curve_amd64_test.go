@@ -30,3 +30,19 @@ func TestCurveWithoutVBMI(t *testing.T) {
 		}
 	}
 }
+
+// TestFetchAhead: how far ahead memory is fetched changes no sum, also where that is beyond the weights.
+func TestFetchAhead(t *testing.T) {
+	defer func(ahead int64) { fetchAhead = ahead }(fetchAhead)
+	for _, typ := range []quant.Type{quant.Q4_0, quant.Q5_0, quant.Q4_K, quant.IQ4_NL, quant.IQ4_XS} {
+		p := newProduct(t, rand.New(rand.NewPCG(19, 19)), typ, 64, 1024, 1, randomFloats)
+		var sums [2][]float32
+		for i := range sums {
+			fetchAhead = int64(i) * 9 << 10
+			sums[i], _ = p.mul(0, 64, allCols(1))
+		}
+		if i, ok := sameBits(sums[0], sums[1]); !ok {
+			t.Errorf("%v, row %d: %v without fetching, %v with it", typ, i, sums[0][i], sums[1][i])
+		}
+	}
+}

@@ -32,9 +32,16 @@ func TestGridLayout(t *testing.T) {
 		unsafe.Offsetof(b.high), unsafe.Offsetof(b.signs), unsafe.Offsetof(b.scale), unsafe.Offsetof(b.table),
 		unsafe.Offsetof(b.index), unsafe.Offsetof(b.q), unsafe.Offsetof(b.x), unsafe.Offsetof(b.acc),
 		unsafe.Offsetof(b.chunks), unsafe.Offsetof(b.values), unsafe.Offsetof(b.fields), unsafe.Offsetof(b.pairs),
-		unsafe.Offsetof(b.fetch)} {
+		unsafe.Offsetof(b.fetch), unsafe.Offsetof(b.blocks), unsafe.Offsetof(b.help)} {
 		if got != uintptr(8*i) {
 			t.Errorf("field %d is at %d", i, got)
+		}
+	}
+	var h gridHelp
+	for want, got := range map[uintptr]uintptr{256: unsafe.Offsetof(h.even), 384: unsafe.Offsetof(h.halves),
+		448: unsafe.Offsetof(h.order), 512: unsafe.Offsetof(h.low), 576: unsafe.Offsetof(h.high)} {
+		if got != want {
+			t.Errorf("a table is at %d, not %d", got, want)
 		}
 	}
 	s := NewScratch()

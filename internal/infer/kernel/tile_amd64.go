@@ -41,6 +41,7 @@ type tile struct {
 	groups int64    // 48 × their number: the bytes of their pointers
 	_      [2]int64 // the assembly's
 	x, y   [maxGroups][tileCols]unsafe.Pointer
+	ahead  int64 // bytes that a single column fetches ahead
 }
 
 // maxGroups is how many groups of columns go through a block together: the activations of 48 columns in a super-block
@@ -61,7 +62,7 @@ type tiles struct {
 func (k *tiles) mul(m *Matrix, s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
 	g := grouping{kernel: k.kernel[m.typ], tile: &s.tile, most: k.cols, together: k.groups}
 	t := g.tile
-	t.buf = s.buf
+	t.buf, t.ahead = s.buf, fetchAhead
 	t.blocks, t.unit = int64(m.Cols/m.typ.BlockLen()), m.layout.unit
 	if k.own {
 		t.unit = 1

@@ -18,6 +18,7 @@ func TestTileLayout(t *testing.T) {
 		{"buf", unsafe.Offsetof(a.buf), 32},
 		{"groups", unsafe.Offsetof(a.groups), 64}, {"x", unsafe.Offsetof(a.x), 88},
 		{"y", unsafe.Offsetof(a.y), 88 + 8*tileCols*maxGroups},
+		{"ahead", unsafe.Offsetof(a.ahead), 88 + 16*tileCols*maxGroups},
 		{"buffer", unsafe.Sizeof(tileBuffer{}), 20480},
 	} {
 		if c.got != c.want {

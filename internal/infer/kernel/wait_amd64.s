@@ -25,3 +25,11 @@ loop:
 	JGE  loop
 done:
 	RET
+
+// func processor() uint32
+TEXT ·processor(SB), NOSPLIT, $0-4
+	MOVL $1, AX
+	XORL CX, CX
+	CPUID
+	MOVL AX, ret+0(FP)
+	RET

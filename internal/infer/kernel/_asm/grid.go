@@ -50,6 +50,8 @@ const (
 	gridFields  = 104
 	gridPairs   = 112
 	gridFetch   = 120
+	gridBlocks  = 128
+	gridHelp    = 136
 )
 
 // Offsets in a block of activations (act256 in acts.go).
@@ -232,7 +234,7 @@ func (k *grid) shiftRight(n int, reg string) {
 func (k *grid) bits(plane, bit, n int, to string) {
 	mask := k.constant(uint32(1<<n-1) * 0x01010101)
 	if k.zmm {
-		k.p("VBROADCASTI64X4 %s, Y2", k.multishift(bit, n))
+		k.p("VPBROADCASTQ %s, Y2", k.multishift(bit, n))
 		k.p("VPMULTISHIFTQB %d(SI), Y2, %s", 128*plane, to)
 		k.p("VPAND %s, %s, %s", mask, to, to)
 		return

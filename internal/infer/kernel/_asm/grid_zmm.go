@@ -26,9 +26,7 @@ func emitGridZMM(f *file) {
 	k.lookUp256()
 	k.spreadQuads(false)
 	k.spreadQuads(true)
-	k.dotFine()
-	k.dot(false)
-	k.dot(true)
+	k.dots()
 }
 
 // bytes emits a table of bytes.
@@ -146,92 +144,45 @@ func (k *grid) multishift(at, step int) string {
 	return k.vector(v)
 }
 
-// begin begins a function that goes through sixteen rows at a time, and through their runs; end ends it. R8 walks the
-// entries' words, R10 the signs, R11 the scales, R13 the activations or the weights to store, DX what is fetched. Z8
-// has the sums of sixteen rows; Z16 is the values, Z17 says which bits of their numbers are the entries'.
-func (k *grid) begin(name string, three, dot bool, constants func()) (end func()) {
-	width, what := 2, "spread"
+// spreadQuads stores weights, a word for a quad, sixteen rows at a time. R8 walks the entries' words, R10 the signs,
+// R13 the weights to store, DX what is fetched. Z16 is the values, Z17 says which bits of their numbers are the
+// entries', Z20 … Z31 where bits are.
+func (k *grid) spreadQuads(three bool) {
+	name, width := "Two", 2
 	if three {
-		width = 3
+		name, width = "Three", 3
 	}
-	if dot {
-		what = "dot"
-	}
-	fmt.Fprintf(k, "\n// func %s%sAVX512(b *gridBlock)\nTEXT ·%s%sAVX512(SB), NOSPLIT, $0-8\n", what, name, what, name)
+	fmt.Fprintf(k, "\n// func spread%sAVX512(b *gridBlock)\nTEXT ·spread%sAVX512(SB), NOSPLIT, $0-8\n", name, name)
 	k.p("MOVQ b+0(FP), SI")
 	k.p("MOVQ %d(SI), AX", gridValues)
 	k.p("VBROADCASTI32X4 (AX), Z16")
 	k.p("MOVQ %d(SI), DX", gridFetch)
 	k.broadcast(uint32(1<<width-1)*0x01010101, "Z17")
-	constants()
+	k.whereBits(three)
 	k.p("XORL R14, R14 // byte of the rows in a plane")
 	rows, runs := k.label("rows"), k.label("runs")
 	k.l(rows)
 	k.pointer(gridFields, "R8")
 	k.pointer(gridSigns, "R10")
-	if dot {
-		k.pointer(gridScale, "R11")
-		k.pointer(gridAcc, "DI")
-		k.p("MOVQ %d(SI), R13", gridX)
-		k.p("LEAQ %d(R13), R9", gridInit)
-		k.p("VMOVUPS (DI), Z8")
-		k.p("VBROADCASTSS %d(R13), Z9", gridFactor)
-	} else {
-		k.pointer(gridQ, "R13")
-	}
-	k.p("MOVQ %d(SI), R12", gridIndex)
+	k.pointer(gridQ, "R13")
 	k.p("MOVQ $8, CX")
 	k.l(runs)
 	k.fetch(1 + width) // sixteen times
 	k.p("VMOVDQU64 (R10), Z2")
-	if dot {
-		k.p("VPBROADCASTD (R9), Z6")
-		k.p("VPBROADCASTD 4(R9), Z7")
-	}
-	return func() {
-		k.p("ADDQ $%d, R8", 256*(width-1))
-		k.p("ADDQ $128, R10")
-		if dot {
-			k.p("ADDQ $32, R12")
-			k.p("ADDQ $32, R13")
-			k.p("ADDQ $8, R9")
-		} else {
-			k.p("ADDQ $1024, R13")
-		}
-		k.p("DECQ CX")
-		k.p("JNZ  %s", runs)
-		if dot {
-			k.p("VMOVUPS Z8, (DI)")
-		}
-		k.p("ADDQ $64, R14")
-		k.p("CMPQ R14, $128")
-		k.p("JNE  %s", rows)
-		k.p("VZEROUPPER")
-		k.p("RET")
-	}
-}
-
-// spreadQuads stores weights, a word for a quad. Z20 … Z31 say where bits are.
-func (k *grid) spreadQuads(three bool) {
-	end := k.begin(map[bool]string{false: "Two", true: "Three"}[three], three, false, func() { k.whereBits(three) })
 	for q := range 8 {
 		k.quad(three, q)
 		k.p("VMOVDQU64 Z4, %d(R13)", 128*q)
 	}
-	end()
-}
-
-// dotFine multiplies weights of which sixteen share a scale, quad by quad.
-func (k *grid) dotFine() {
-	end := k.begin("TwoFine", false, true, func() { k.whereBits(false) })
-	for q := range 8 {
-		k.quad(false, q)
-		k.p("VPDPBUSD.BCST %d(R13), Z4, Z%d", 4*q, 6+q/4)
-	}
-	k.sixteen("Z6", 0)
-	k.sixteen("Z7", 128)
-	k.p("ADDQ $256, R11")
-	end()
+	k.p("ADDQ $%d, R8", 256*(width-1))
+	k.p("ADDQ $128, R10")
+	k.p("ADDQ $1024, R13")
+	k.p("DECQ CX")
+	k.p("JNZ  %s", runs)
+	k.p("ADDQ $64, R14")
+	k.p("CMPQ R14, $128")
+	k.p("JNE  %s", rows)
+	k.p("VZEROUPPER")
+	k.p("RET")
 }
 
 // whereBits loads what makes quads.
@@ -256,91 +207,6 @@ func (k *grid) quad(three bool, q int) {
 	k.p("VPMULTISHIFTQB Z2, Z%d, Z5", 20+q)
 	k.p("VPTERNLOGD $0xe4, Z17, Z5, Z4")
 	k.p("VPERMB Z16, Z4, Z4")
-}
-
-// dot multiplies weights of which 32 share a scale. Then a word need not be a quad: it has a weight of each of four
-// entries, as they are looked up, which plain shifts and additions bring into place. Those and VPERMB have other units
-// than VPMULTISHIFTQB, which would compete with VPDPBUSD. The activations are put into that order in R12's buffer.
-func (k *grid) dot(three bool) {
-	name := "Two"
-	if three {
-		name = "Three"
-	}
-	k.bytes("order"+name, 64, func(i int) int {
-		if three { // weight i/4%4 of entry i%4 of four
-			return i&^15 + i%4*4 + i/4%4
-		}
-		return i&^31 + i%4*8 + i/4%8 // of eight weights
-	})
-	end := k.begin(name, three, true, func() {
-		k.p("VMOVDQU64 ·order%s<>(SB), Z0", name)
-		k.p("MOVQ %d(SI), R12", gridIndex)
-		k.p("MOVQ %d(SI), R13", gridX)
-		for at := 0; at < 256; at += 64 {
-			k.p("VPERMB %d(R13), Z0, Z1", at)
-			k.p("VMOVDQU64 Z1, %d(R12)", at)
-		}
-		if three {
-			k.p("VBROADCASTI64X4 %s, Z20", k.multishift(0, 4))
-			k.p("VBROADCASTI64X4 %s, Z21", k.multishift(16, 4))
-		}
-	})
-	if three {
-		k.threes()
-	} else {
-		k.twos()
-	}
-	k.p("VPADDD Z7, Z6, Z6")
-	k.sixteen("Z6", 0)
-	k.p("ADDQ $128, R11")
-	end()
-}
-
-// threes multiplies entries of four weights, whose numbers have three bits.
-func (k *grid) threes() {
-	for w := range 2 {
-		k.p("VMOVDQU64 %d(R8), Z0", 256*w)
-		k.p("VMOVDQU64 %d(R8), Z1", 256*w+128)
-		k.p("VPMULTISHIFTQB Z2, Z%d, Z5", 20+w) // four entries' signs; the last one's place is theirs
-		k.p("VPADDB Z5, Z5, Z10")
-		k.p("VPADDB Z10, Z10, Z11")
-		k.p("VPADDB Z11, Z11, Z12")
-		k.p("VPSRLW $4, Z0, Z3")
-		k.p("VPSRLW $4, Z1, Z4")
-		for e, t := range []int{0, 3, 1, 4} {
-			k.word(t, []int{12, 11, 10, 5}[e], 16*w+4*e, 6+e%2)
-		}
-	}
-}
-
-// twos multiplies entries of eight weights, whose numbers have two bits.
-func (k *grid) twos() {
-	k.p("VMOVDQU64 (R8), Z0")
-	k.p("VMOVDQU64 128(R8), Z1")
-	k.p("VPSRLW $3, Z2, Z12")
-	k.p("VPSRLW $5, Z2, Z15")
-	for _, add := range [][2]int{{2, 10}, {10, 11}, {12, 13}, {13, 14}, {15, 18}} {
-		k.p("VPADDB Z%d, Z%d, Z%d", add[0], add[0], add[1])
-	}
-	for h := range 2 {
-		for _, e := range []int{1, 2, 3, 0} { // 0 last, as it needs no shift
-			t := h
-			if e > 0 {
-				t = 20 + e
-				k.p("VPSRLW $%d, Z%d, Z%d", 2*e, h, t)
-			}
-			j := 4*h + e
-			k.word(t, []int{11, 10, 2, 14, 13, 12, 18, 15}[j], 4*j, 6+e%2)
-		}
-	}
-}
-
-// word multiplies the weights whose numbers' bits are at the bottom of bytes of t, and whose signs are where they
-// belong in s.
-func (k *grid) word(t, s, x, sum int) {
-	k.p("VPTERNLOGD $0xe4, Z17, Z%d, Z%d", s, t)
-	k.p("VPERMB Z16, Z%d, Z%d", t, t)
-	k.p("VPDPBUSD.BCST %d(R12), Z%d, Z%d", x, t, sum)
 }
 
 // pointer loads what is at an offset of the argument, and moves it on to the rows.
@@ -371,11 +237,4 @@ func (k *grid) numbers(three bool, q int) {
 		k.p("VPTERNLOGD $0xb8, Z10, Z18, Z1") // second and fourth
 	}
 	k.p("VPMULTISHIFTQB Z%d, Z%d, Z4", q%2, 28+q%4/2*2)
-}
-
-// sixteen adds a sum of sixteen rows times its scale to Z8.
-func (k *grid) sixteen(sum string, off int) {
-	k.p("VCVTDQ2PS %s, %s", sum, sum)
-	k.p("VMULPS %d(R11), Z9, Z10", off)
-	k.p("VFMADD231PS %s, Z10, Z8", sum)
 }

@@ -199,8 +199,8 @@ func (y *ymm) next(size int, tile, columns string) {
 }
 
 // fetchLines asks for lines from … to−1 at so many bytes ahead of a register.
-func (y *ymm) fetchLines(instruction, base string, ahead, from, to int) {
+func (f *file) fetchLines(instruction, base string, ahead, from, to int) {
 	for i := from; i < to; i++ {
-		y.p("%s %d(%s)", instruction, ahead+64*i, base)
+		f.p("%s %d(%s)", instruction, ahead+64*i, base)
 	}
 }

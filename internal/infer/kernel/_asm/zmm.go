@@ -44,6 +44,7 @@ const (
 	argAct    = 80 // where the chunk's activations start
 	argX      = 88
 	argY      = argX + 8*maxCols*maxGroups
+	argAhead  = argY + 8*maxCols*maxGroups // how many bytes ahead a single column fetches, see fetchAhead
 
 	bufScale = 0    // 16 × 32 float32
 	bufMin   = 2048 // 8 × 32 pairs of int16
@@ -209,3 +210,14 @@ func repeat(b uint32) uint32 { return b * 0x01010101 }
 
 // selectBits makes a = a&mask | b&^mask (VPTERNLOG's table index is a·4 + b·2 + mask).
 func (f *file) selectBits(mask, b, a string) { f.p("VPTERNLOGD $0xe4, %s, %s, %s", mask, b, a) }
+
+// fetchOne asks for lines from … to−1 as far ahead of a register as R9 says, if that is not 0: see fetchAhead.
+func (f *file) fetchOne(base string, from, to int) {
+	none := f.label("none")
+	f.p("TESTQ R9, R9")
+	f.p("JZ   %s", none)
+	for i := from; i < to; i++ {
+		f.p("PREFETCHT0 %d(%s)(R9*1)", 64*i, base)
+	}
+	f.l(none)
+}

@@ -85,19 +85,14 @@ const runBytes = 28
 // µs to get to at 30 GB/s. The parts of a super-block are too short for the processor to see streams in them.
 func (s *super) ahead() int { return (8191 + s.size) / s.size }
 
-// prefetch is the instruction that fetches; "": none. A single column of Q4_K reads its planes once and in one
-// direction, which the processor fetches ahead by itself (on Zen 4, 92 % of the bandwidth, and 84 % with PREFETCHT0).
-// One of the others is faster from L2: planes are read in several streams there, and the L1 cache's misses are fewer
-// than memory could serve (Q6_K reads 43 % with PREFETCHT0 and 72 % with PREFETCHT1, Q2_K 70 and 86 %, and 43 %
-// without any).
+// prefetch is the instruction that fetches. A single column of all formats but Q4_K, which is read in one direction,
+// is faster from L2: planes are read in several streams there, and the L1 cache's misses are fewer than memory could
+// serve (on Zen 4, Q6_K reads 43 % of its bandwidth with PREFETCHT0 and 72 % with PREFETCHT1, Q2_K 70 and 86 %).
 func (s *super) prefetch(n int) string {
-	switch {
-	case n > 1:
-		return "PREFETCHT0"
-	case s.format == "Q4_K":
-		return ""
+	if n == 1 && s.format != "Q4_K" {
+		return "PREFETCHT1"
 	}
-	return "PREFETCHT1"
+	return "PREFETCHT0"
 }
 
 // fetch is how many cache lines are fetched in each run.
@@ -187,6 +182,7 @@ func (f *file) sets(s *super, groups int) {
 	loop, lines := f.label("set"), s.size/64*together/8
 	f.p("LEAQ %d(DI), CX", s.low(0))
 	f.p("MOVQ DI, DX")
+	f.p("MOVQ %d(SI), R9", argAhead)
 	f.p("MOVQ $%d, R14", 8/together)
 	f.l(loop)
 	for i := range together * groups * halves {
@@ -205,9 +201,11 @@ func (f *file) sets(s *super, groups int) {
 				f.p("VPDPBUSD Z%d, Z%d, Z%d", 27+r, 24+(h+r)%2, sum(r, g, h))
 			}
 		}
-		for i := lines * q / 8; s.prefetch(n) != "" && i < lines*(q+1)/8; i++ {
-			f.p("%s %d(DX)", s.prefetch(n), s.ahead()*s.size+64*i)
+		if s.format == "Q4_K" {
+			f.fetchOne("DX", lines*q/8, lines*(q+1)/8)
+			continue
 		}
+		f.fetchLines(s.prefetch(n), "DX", s.ahead()*s.size, lines*q/8, lines*(q+1)/8)
 	}
 	for r := range together {
 		for g := range groups {
