@@ -39,8 +39,8 @@ func TestFlagsLoseNothing(t *testing.T) {
 		}
 		scheme := rapid.SampledFrom([]string{"", MetaspaceAlways, MetaspaceFirst, MetaspaceNever}).Draw(r, "scheme")
 		tok := withFlags(t, scheme, flags)
-		stuff := rapid.SampledFrom([]string{"<x>", "cat", "<c>", "<", " ", "\n", "a", "cats",
-			"é", "\u00a0", "\xff", "▁"})
+		stuff := rapid.SampledFrom([]string{"<x>", "cat", "<c>", "<", " ", "\n", "a", "cats", "é", "\u00a0", "\xff",
+			"▁"})
 		var parts []Part
 		var whole strings.Builder
 		for range rapid.IntRange(0, 4).Draw(r, "parts") {

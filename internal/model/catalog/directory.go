@@ -137,8 +137,7 @@ func ggufModels(dir string) (models []string, err error) {
 	for _, e := range entries {
 		name := e.Name()
 		if !strings.EqualFold(filepath.Ext(name), ".gguf") || strings.HasPrefix(name, ".") ||
-			strings.HasPrefix(name, "mmproj") ||
-			strings.Contains(name, "imatrix") || e.IsDir() {
+			strings.HasPrefix(name, "mmproj") || strings.Contains(name, "imatrix") || e.IsDir() {
 			continue
 		}
 		if m := laterPart.FindStringSubmatch(name); m == nil || m[1] == "00001" {
@@ -149,7 +148,8 @@ func ggufModels(dir string) (models []string, err error) {
 }
 
 // typeName is the type in a GGUF file's name, such as Q4_K_M.
-var typeName = regexp.MustCompile(`(?i)[-._](?:i1-|ud-)?(?:i?q[1-8](?:_[0-9a-z]{1,3}){0,2}|bf16|f16|f32|fp16)$`)
+var typeName = regexp.MustCompile(
+	`(?i)[-._](?:i1-|ud-)?(?:i?q[1-8](?:_[0-9a-z]{1,3}){0,2}|bf16|f16|f32|fp16)$`)
 
 // stem gives a model's name without its type, and without what marks a part.
 func stem(path string) string {

@@ -14,22 +14,41 @@ import (
 
 // addedToken is a piece that was put into a vocabulary after its training, or that got another name.
 type addedToken struct {
-	ID      int32  `json:"id"`
-	Content string `json:"content"`
-	Special bool   `json:"special"`
+	Content    string   `json:"content"`
+	ID         int32    `json:"id"`
+	Special    bool     `json:"special"`
+	LStrip     bool     `json:"lstrip"`
+	RStrip     bool     `json:"rstrip"`
+	SingleWord bool     `json:"single_word"`
+	Normalized optional `json:"normalized"`
+}
 
-	LStrip     bool  `json:"lstrip"`
-	RStrip     bool  `json:"rstrip"`
-	SingleWord bool  `json:"single_word"`
-	Normalized *bool `json:"normalized"`
+// optional is a member that may be missing, in one byte: a file may list a million tokens.
+type optional int8
+
+const (
+	missing optional = iota
+	no
+	yes
+)
+
+func (o *optional) UnmarshalJSON(b []byte) error {
+	var v *bool
+	if err := json.Unmarshal(b, &v); err != nil || v == nil {
+		return err
+	}
+	if *o = no; *v {
+		*o = yes
+	}
+	return nil
 }
 
 // flags says how the tokenizer finds it. Control tokens are found wherever a template writes them: some files have
 // them normalized by mistake, and the mark of an answer's end would be found at the beginning of a text alone.
 // normalized is what a file that does not say it means.
 func (a addedToken) flags(normalized bool) token.Flags {
-	if a.Normalized != nil {
-		normalized = *a.Normalized
+	if a.Normalized != missing {
+		normalized = a.Normalized == yes
 	}
 	return token.Flags{LStrip: a.LStrip, RStrip: a.RStrip, SingleWord: a.SingleWord,
 		Normalized: normalized && !a.control()}
