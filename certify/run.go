@@ -178,7 +178,7 @@ func (r *runner) finish(ctx context.Context) (*Report, error) {
 }
 
 // sign writes the attestation of a report that is about to be saved. Without a key it does nothing. The report of a
-// run that was stopped is signed too, since it says that it was stopped.
+// stopped run is signed too, because it says that the run was stopped.
 func (r *runner) sign(ctx context.Context, rep *Report) ([]report.Signature, error) {
 	if r.plan.o.SignKey == nil {
 		return nil, nil

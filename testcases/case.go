@@ -115,7 +115,7 @@ type Limits struct {
 	RequestTimeoutS float64 `yaml:"request_timeout_s" json:"request_timeout_s"`
 	// For rule degradation_within: smallest rise of latency that counts as degradation, as a share (0.05).
 	DegradationShare float64 `yaml:"degradation_share" json:"degradation_share"`
-	// Smallest rise of latency that counts as degradation, in ms, in addition to degradation_share (5 ms).
+	// Smallest rise of latency that counts as degradation, in ms, whatever its share (5 ms).
 	DegradationMS float64 `yaml:"degradation_ms" json:"degradation_ms,omitempty"`
 	// If no bytes arrive for longer although requests wait, that is a stall (1000 ms).
 	StallMS float64 `yaml:"stall_ms" json:"stall_ms"`

@@ -163,7 +163,7 @@ func filled(pairs ...string) map[string]string {
 	return m
 }
 
-// encode gives the statement's bytes: what is signed.
+// encode returns the statement's bytes, which are signed.
 func (s *Statement) encode() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

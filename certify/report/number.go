@@ -50,7 +50,7 @@ func written(x float64, of string) (value, unit string) {
 	return Number(x), unitOf(x, of)
 }
 
-// singular gives the units of checks that are nouns as they read after a 1.
+// singular has the singular of the units of checks that are nouns.
 var singular = map[string]string{"cores": "core", "differences": "difference", "faults": "fault",
 	"parts missing": "part missing", "phases": "phase"}
 
@@ -61,7 +61,7 @@ func unitOf(x float64, unit string) string {
 	return unit
 }
 
-// counted writes a count as Number does, with its noun.
+// counted formats a count as Number does, with its noun.
 func counted(n int, one, many string) string {
 	return Number(float64(n)) + " " + noun.For(n, one, many)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// benchCmd measures the whole engine, as a request goes through it: tokens, scheduler, model, sampling.
+// benchCmd measures the whole engine, with everything that a request goes through: tokens, scheduler, model, sampling.
 type benchCmd struct {
 	Model    string       `placeholder:"REF" help:"Model: path of a .gguf file or of a model's directory, synth:tiny, synth:nano, synth:mid (with a format: synth:mid:q4_0), or demo."`
 	Prompt   int          `range:"1..1048576" default:"512" placeholder:"N" help:"Number of tokens in the prompt whose prefill is measured; default: ${default}."`
@@ -30,8 +30,9 @@ type benchCmd struct {
 	JSON     bool         `help:"Print JSON."`
 }
 
-// benchResult is what bench --json prints. Rates and fractions are medians of repetitions: a fraction is of the limit
-// measured just before and just after, and 0 where none could be. Byte and operation rates count 10⁹ as G.
+// benchResult is what bench --json prints. Rates and fractions are medians of repetitions. A fraction is relative to
+// the limit that was measured just before and just after it; it is 0 if none could be measured. Byte and operation
+// rates count 10⁹ as G.
 type benchResult struct {
 	Model       string  `json:"model"`
 	Threads     int     `json:"threads"`
@@ -45,13 +46,13 @@ type benchResult struct {
 	AfterTokens    int             `json:"after_tokens"`
 	GenerateTokens int             `json:"generate_tokens"`
 	Repeat         int             `json:"repeat"`
-	LoadSeconds    float64         `json:"load_seconds"` // open and load
+	LoadSeconds    float64         `json:"load_seconds"` // opening and loading
 	// from opening the file to the first token of a short prompt
 	FirstToken float64 `json:"first_token_seconds"`
-	// until the system had joined the pages; measured behind it
+	// until the system had joined the pages; the figures were measured after this
 	Settled     float64 `json:"settled_seconds"`
 	WeightBytes int64   `json:"weight_bytes"`
-	// of this process, the measuring of limits left out; 0 where unknown
+	// of this process, without the measurement of limits; 0 if unknown
 	PeakRSS int64 `json:"peak_rss_bytes"`
 
 	ReadGBs          float64 `json:"read_gb_per_second"`     // the machine's limit, measured beside the figures
@@ -60,10 +61,10 @@ type benchResult struct {
 	// the machine's limit in 8-bit products, in the instructions of the tier in use
 	PeakGOPs       float64 `json:"int8_gop_per_second"`
 	PromptGOPs     float64 `json:"prompt_gop_per_second"` // products with weights in prefill
-	PromptFraction float64 `json:"prompt_peak_fraction"`  // of the limit
-	// that of each tier that the machine has, lowest first
+	PromptFraction float64 `json:"prompt_peak_fraction"`  // relative to the limit
+	// the limit of each tier that the machine has, lowest first
 	Peaks []benchPeak `json:"int8_peaks"`
-	// highest read rate over the lowest: what the machine itself varies
+	// highest read rate over the lowest: how much the machine itself varies
 	ReadSpread float64 `json:"read_spread"`
 
 	PromptSamples   figures `json:"prompt_samples"`
@@ -78,7 +79,7 @@ type benchPeak struct {
 type benchParallel struct {
 	N           int     `json:"n"`
 	GenerateTPS float64 `json:"generate_tps"` // of all sequences together
-	// of the weights that a step reads if experts are chosen equally often
+	// of the weights that a step reads if all experts are chosen equally often
 	GBs      float64 `json:"generate_gb_per_second"`
 	ReadGBs  float64 `json:"read_gb_per_second"` // the machine's limit, measured beside it
 	Fraction float64 `json:"generate_read_fraction"`
@@ -143,7 +144,7 @@ func parseCounts(list string) ([]int, error) {
 	return counts, nil
 }
 
-// print writes the table.
+// print prints the table.
 func (r *benchResult) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s, %s of weights, %s, %s, %s\n", r.Model, size(r.WeightBytes),
 		noun.Of(r.Threads, "thread", "threads"), r.Tier,

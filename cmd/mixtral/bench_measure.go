@@ -17,8 +17,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// shortPrompt is the prompt of decoding measurements: long enough to be a prompt, too short to be a block of the
-// prefix cache with BOS before it.
+// shortPrompt is the length of the prompt in decoding measurements: with BOS before it, it is too short for a block of
+// the prefix cache.
 const shortPrompt = 15
 
 // bench runs requests on an engine.
@@ -29,13 +29,13 @@ type bench struct {
 	seed   uint64
 }
 
-// timing is when the tokens of one request came.
+// timing holds the times at which the tokens of one request came.
 type timing struct {
 	start time.Time
 	at    []time.Time
 }
 
-// run sends n requests at once, each of a prompt of other random tokens, so that the prefix cache has none of them.
+// run sends n requests at once, each with a prompt of other random tokens, so that none is in the prefix cache.
 func (b *bench) run(n, prompt, generate int) ([]timing, error) {
 	times := make([]timing, n)
 	g, ctx := errgroup.WithContext(b.app.ctx)
@@ -64,11 +64,11 @@ func (b *bench) one(ctx context.Context, r *llm.Request, t *timing) error {
 // figures are repeated measurements of a rate, each with the limit that was measured just before and just after it.
 type figures struct {
 	TPS    []float64 `json:"tps"`    // tokens a second
-	Limits []float64 `json:"limits"` // empty where none could be measured, as shares are
+	Limits []float64 `json:"limits"` // empty if none could be measured, and so are the shares
 	Shares []float64 `json:"shares"` // of the limit
 }
 
-// add takes one measurement in. cost is what a token takes of the limit.
+// add adds one measurement. cost is how much of the limit's unit one token takes.
 func (f *figures) add(tps, before, after, cost float64) {
 	f.TPS = append(f.TPS, tps)
 	if limit := (before + after) / 2; limit > 0 {
@@ -76,8 +76,9 @@ func (f *figures) add(tps, before, after, cost float64) {
 	}
 }
 
-// measure fills in the medians. A shared machine changes its mind from second to second, so that limits are measured
-// between all measurements, and a share of the limit is the median of shares, not the share of medians.
+// measure takes the measurements. The speed of a shared machine changes from second to second. So limits are measured
+// between all other measurements, and a share of the limit is the median of the single shares, not the ratio of two
+// medians.
 func (b *bench) measure(r *benchResult, info moe.Info, parallel []int) error {
 	limits, err := kernel.NewLimits(r.Threads)
 	if err != nil {
@@ -114,7 +115,7 @@ func (b *bench) measure(r *benchResult, info moe.Info, parallel []int) error {
 				return err
 			}
 		}
-		if r.PeakRSS == 0 { // before the prefix cache fills with prompts that nobody sends again
+		if r.PeakRSS == 0 { // before the prefix cache fills with prompts that are used only once
 			r.PeakRSS = max(peakRSS()-limits.Bytes(), 0)
 		}
 	}
@@ -125,14 +126,14 @@ func (b *bench) measure(r *benchResult, info moe.Info, parallel []int) error {
 	return nil
 }
 
-// promptGOP is what a token of a prompt of n takes in products with weights.
+// promptGOP is how many 10⁹ operations in products with weights a token of a prompt of n tokens takes.
 func promptGOP(info moe.Info, n int) float64 { return float64(info.Ops(n, 1)) / float64(n) / 1e9 }
 
-// stepGB is what a step of n sequences reads.
+// stepGB is how many 10⁹ bytes a step of n sequences reads.
 func stepGB(info moe.Info, n int) float64 { return float64(info.StepBytes(n)) / 1e9 }
 
-// rate gives tokens a second of all requests together, while all were decoding: from when the last one had its first
-// token to when the first one was done.
+// rate returns the tokens per second of all requests together while all were decoding: from the first token of the
+// last one until the end of the first one.
 func rate(times []timing) float64 {
 	from, to := times[0].at[0], times[0].at[len(times[0].at)-1]
 	for _, t := range times {
@@ -157,7 +158,7 @@ func rate(times []timing) float64 {
 	return float64(n) / to.Sub(from).Seconds()
 }
 
-// derive fills in the medians.
+// derive computes the medians.
 func (r *benchResult) derive(info moe.Info, prompt, generate *figures, parallel []int, together []figures) {
 	mid := func(sample []float64) float64 { // 0 where no limit could be measured: JSON has no NaN
 		if len(sample) == 0 {
@@ -182,7 +183,7 @@ func (r *benchResult) derive(info moe.Info, prompt, generate *figures, parallel 
 	r.ReadSpread = slices.Max(reads) / slices.Min(reads)
 }
 
-// peakRSS is the most memory this process has held, 0 where the system does not say.
+// peakRSS returns the peak memory of this process; 0 if unknown.
 func peakRSS() int64 {
 	u, err := host.Self()
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-// TestBombs: small files that would become gigabytes in a parser are refused in little memory and time. The first of
+// TestBombs: small files that would become gigabytes in a parser are refused with little memory and time. The first of
 // them took 24 GB.
 func TestBombs(t *testing.T) {
 	program, dir, many := binary(t), t.TempDir(), strings.Repeat
@@ -56,7 +56,7 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-// refused runs a command on a bomb: an error in little memory and time.
+// refused runs a command on a bomb, and expects an error with little memory and time.
 func refused(t *testing.T, bomb, program string, args []string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, args...)
@@ -76,7 +76,7 @@ func refused(t *testing.T, bomb, program string, args []string) {
 	}
 }
 
-// repeated is a text that is written a piece at a time: what this process holds counts as what its children take.
+// repeated is a text that is written in pieces, because the memory of this process counts as that of its children.
 type repeated struct {
 	before, unit string
 	times        int
@@ -100,14 +100,14 @@ func (r repeated) write(t *testing.T, path string) {
 	}
 }
 
-// header is a safetensors file of a header alone.
+// header is a safetensors file that consists of a header.
 func (r repeated) header() repeated {
 	n := uint64(len(r.before) + len(r.unit)*r.times + len(r.behind))
 	r.before = string(le.LittleEndian.AppendUint64(nil, n)) + r.before
 	return r
 }
 
-// TestBombsInModels: files as large as they may be, in a directory that is honest otherwise and in reports.
+// TestBombsInModels: files of the maximum size, in a directory with otherwise ordinary files, and in reports.
 func TestBombsInModels(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes some hundred megabytes")
@@ -136,7 +136,7 @@ func TestBombsInModels(t *testing.T) {
 		"header":      {shard, repeated{`{"a":{"dtype":"F32","shape":[`, "1,", 7 << 20, `1]}}`}.header()},
 		"a long name": {shard, repeated{`{"`, "a", 15 << 20, `":1}`}.header()},
 	} {
-		if c.file == "tokenizer.json" { // which is read where there is no other
+		if c.file == "tokenizer.json" { // it is read only if there is no other
 			set(pieces)
 		}
 		path, restore := set(c.file)

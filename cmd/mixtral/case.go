@@ -81,8 +81,8 @@ type caseInitCmd struct {
 	Force   bool   `help:"Replace the file if it exists."`
 }
 
-// caseStart is what case init writes: id, then the case that it extends, then one of its profiles, its open phase and
-// a rate.
+// caseStart is the text that case init writes. Its values are the id, the case that it extends, one of that case's
+// profiles, its open phase and a rate.
 const caseStart = `# What this case does not say comes from %[2]s: mixtral case show %[2]s.
 # mixtral case explain KEY says what a key means; docs/CASES.md has all of them.
 schema_version: 1

@@ -36,7 +36,7 @@ type explainedRule struct {
 type explainedCase struct {
 	ID       string              `json:"id"`
 	Name     string              `json:"name"`
-	Profiles map[string][]string `json:"profiles"` // what each asks of a server, in lines
+	Profiles map[string][]string `json:"profiles"` // what each profile asks of a server, in lines
 	Checks   []string            `json:"checks"`
 }
 

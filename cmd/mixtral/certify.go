@@ -29,7 +29,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// certifyCmd runs a test case and ends by its verdict.
+// certifyCmd runs a test case; its verdict sets the exit code.
 type certifyCmd struct {
 	Case string `arg:"" optional:"" default:"TC-L1-COMP-MIXTRAL-003" help:"Id of a built-in test case, or path of a case file; default: ${default}."`
 
@@ -80,7 +80,7 @@ type certifyCmd struct {
 	SweepStep time.Duration `range:"1s..1h" default:"10s" placeholder:"TIME" help:"Minimum time for which a sweep offers each load; default: ${default}. Near the knee a step takes up to four times as long."`
 }
 
-// Help stands below the flags.
+// Help returns the text below the flags.
 func (certifyCmd) Help() string {
 	return "Exit codes: 0 PASS, 1 FAIL, 2 bad input or usage, 3 the server could not be started or reached, 4 " +
 		"INVALID (the run could not be judged), 130 interrupted."
@@ -117,13 +117,13 @@ func (c certifyCmd) Run(a *app) error {
 		return err
 	}
 	if c.SignKey != "" {
-		key, err := openSigner(a, c.SignKey, c.SignPassphraseFile) // before the run: it may be wrong
+		key, err := openSigner(a, c.SignKey, c.SignPassphraseFile) // before the run, since the key may be wrong
 		if err != nil {
 			return err
 		}
 		o.SignKey = key
 	}
-	if !signal.Ignored(syscall.SIGHUP) { // under nohup a closed terminal ends nothing
+	if !signal.Ignored(syscall.SIGHUP) { // with nohup, closing the terminal ends nothing
 		ctx, stop := signal.NotifyContext(a.ctx, syscall.SIGHUP)
 		defer stop()
 		with := *a
@@ -162,9 +162,9 @@ func (c certifyCmd) Run(a *app) error {
 	return exitWith(exitInvalid)
 }
 
-// endAtSecondSignal ends the process at a second signal. The first one ends the load and leaves a report, which may
-// take seconds: traces are sent, a large record is judged. What is recorded is in its file then, and mixtral report
-// show judges it later.
+// endAtSecondSignal ends the process at a second signal. The first signal ends the load and leaves a report, which may
+// take seconds: traces are sent, and a large record is judged. The record is complete in its file by then, and mixtral
+// report show can judge it later.
 func endAtSecondSignal(stderr io.Writer) (stop func()) {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {
@@ -192,7 +192,7 @@ func endAtSecondSignal(stderr io.Writer) (stop func()) {
 	}
 }
 
-// against finds the earlier run: its report, and its record where that lies beside the report's file or in the report
+// against finds the earlier run: its report, and its record if that is beside the report's file or in the report
 // directory.
 func (c certifyCmd) against(a *app) (*certify.Earlier, error) {
 	if c.Against == "" {
@@ -206,7 +206,7 @@ func (c certifyCmd) against(a *app) (*certify.Earlier, error) {
 	return &certify.Earlier{Name: name, Report: data, Events: recordIn(c.Against, c.ReportDir, r)}, nil
 }
 
-// source says what is certified: a server that is there, or one that is started.
+// source sets what is certified: a running server, or one that is started.
 func (c certifyCmd) source(a *app, o *certify.Options) error {
 	if c.Target != "" && c.Model != "" {
 		return usageError(withHint(errors.New("give either --target or --model, not both"),
@@ -239,13 +239,13 @@ func (c certifyCmd) source(a *app, o *certify.Options) error {
 	}
 	if c.Target == "" {
 		o.Launch = c.launch(a)
-	} else if c.Metrics == "" && c.Prometheus == "" { // a server that is started here is in nobody's configuration yet
+	} else if c.Metrics == "" && c.Prometheus == "" { // no configuration knows a server that is started here
 		o.PrometheusURL = a.getenv("MIXTRAL_MONITORING_URL")
 	}
 	return nil
 }
 
-// headerFromFile reads the value of "NAME: @FILE" from the file, so that a key need not stand on the command line.
+// headerFromFile reads the value of "NAME: @FILE" from the file, so that a key need not be on the command line.
 func headerFromFile(h string) (string, error) {
 	name, value, _ := strings.Cut(h, ":")
 	file, ok := strings.CutPrefix(strings.TrimSpace(value), "@")
@@ -259,8 +259,8 @@ func headerFromFile(h string) (string, error) {
 	return name + ": " + strings.TrimSpace(string(data)), nil
 }
 
-// launch starts the service as a process of this same program, so that its memory and CPU are its own. Under `go run`
-// that program is there as long as it runs. Where it cannot be started again, the service runs in this process.
+// launch starts the service as a process of this same program, so that its memory and CPU can be measured alone. With
+// `go run` the program exists as long as it runs. If it cannot be started again, the service runs in this process.
 func (c certifyCmd) launch(a *app) target.Launcher {
 	return func(ctx context.Context, need target.Need) (*target.Server, error) {
 		marks, builtIn, err := modelMarks(a, need.Model)
@@ -269,8 +269,8 @@ func (c certifyCmd) launch(a *app) target.Launcher {
 		}
 		program, err := os.Executable()
 		start := target.Child(program, func(port int, need target.Need) []string {
-			// The database of the environment is for the run, and not for its requests. A packed copy would be
-			// written while the service is measured.
+			// The database of the environment is for the run, not for the service's requests. No packed copy is made:
+			// writing it would disturb the measurement.
 			args := []string{"serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level", "warn",
 				"--database-url", open.None, "--set", "packed_copy=false"}
 			if need.Model != "" {
@@ -311,7 +311,7 @@ func modelMarks(a *app, ref string) (marks map[string]string, builtIn bool, err 
 	return marks, m.Path == "" || strings.HasPrefix(ref, "synth:"), nil
 }
 
-// inProcess serves inside this process.
+// inProcess runs the service inside this process.
 func inProcess(ctx context.Context, need target.Need) (*target.Server, error) {
 	config, err := mixtral.LoadConfig("")
 	if err != nil {
@@ -359,10 +359,10 @@ type checkedCase struct {
 	Profile string   `json:"profile"`
 	Checks  int      `json:"checks"`
 	Prompts int      `json:"prompts"`
-	Plan    []string `json:"plan"` // the arithmetic and the phases, as the text has them
+	Plan    []string `json:"plan"` // the arithmetic and the phases, as in the text
 }
 
-// check validates a case and says what it asks for.
+// check validates a case and prints what it asks for.
 func (c certifyCmd) check(a *app) error {
 	loaded, err := certify.LoadFor(certify.Options{Case: c.Case, Set: c.Set, SLO: c.SLO, Profile: c.Profile,
 		Sweep: string(c.Sweep), SweepStep: c.SweepStep})
@@ -391,7 +391,7 @@ func (c certifyCmd) check(a *app) error {
 	return nil
 }
 
-// print writes the verdict to standard output. run is its id in the database, or empty.
+// print prints the verdict. run is the run's id in the database, or empty.
 func (c certifyCmd) print(a *app, rep *certify.Report, run string, signed bool) error {
 	paths := certreport.PathsFor(c.ReportDir, rep)
 	if !signed {

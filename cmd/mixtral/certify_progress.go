@@ -15,17 +15,17 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 )
 
-// certifyProgress shows a run: a bar for the phase under way on a terminal, plain lines elsewhere.
+// certifyProgress shows the progress of a run: a bar for the present phase on a terminal, plain lines elsewhere.
 type certifyProgress struct {
 	w        io.Writer
 	terminal bool
 	bars     *mpb.Progress
 	bar      *mpb.Bar
-	latest   atomic.Pointer[string] // what the bar says beside itself; mpb reads it when it draws
+	latest   atomic.Pointer[string] // the text beside the bar; mpb reads it when it draws
 	next     time.Time              // of the next plain line within a phase
 }
 
-// certifyEvery is between plain lines of one phase: a log of a long run stays short.
+// certifyEvery is the time between plain lines of one phase, so that the log of a long run stays short.
 const certifyEvery = 15 * time.Second
 
 // barTotal is the resolution of a bar.
@@ -35,7 +35,7 @@ func newCertifyProgress(w io.Writer) *certifyProgress {
 	return &certifyProgress{w: w, terminal: isTerminal(w)}
 }
 
-// event shows one thing that happened.
+// event shows one event of the run.
 func (p *certifyProgress) event(e certify.Event) {
 	switch e.Kind {
 	case certify.EventPlan:
@@ -58,11 +58,11 @@ func (p *certifyProgress) event(e certify.Event) {
 	}
 }
 
-// line writes a line, above the bar if there is one.
+// line prints a line, above the bar if there is one.
 func (p *certifyProgress) line(format string, args ...any) {
 	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n     ") + "\n"
 	if p.bars != nil {
-		_, _ = p.bars.Write([]byte(visible(text))) // standard error: nobody to tell
+		_, _ = p.bars.Write([]byte(visible(text))) // errors of standard error cannot be reported
 		return
 	}
 	fmt.Fprint(p.w, text)
@@ -108,9 +108,9 @@ func (p *certifyProgress) progress(e certify.Event) {
 	}
 }
 
-// share is how much of a phase is done: it ends when it has both its requests and its time.
+// share returns how much of a phase is done. A phase ends when it has both its requests and its time.
 func share(e certify.Event) float64 {
-	s := 0.99 // something is always left until the phase says that it has ended
+	s := 0.99 // the rest is done only when the phase reports its end
 	if e.Planned > 0 {
 		s = min(s, float64(e.Done)/float64(e.Planned))
 	}
@@ -120,7 +120,7 @@ func share(e certify.Event) float64 {
 	return s
 }
 
-// stop takes the bar away.
+// stop removes the bar.
 func (p *certifyProgress) stop() {
 	if p.bar != nil {
 		p.bar.Abort(true)

@@ -25,8 +25,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// ends waits for a command's end, which must come soon after a signal: within a second on a machine at rest, and
-// within the limit of every wait on one that others use too.
+// ends waits for a command's end, which must come soon after a signal: within a second on an idle machine, and within
+// the limit of every wait on a busy one.
 func ends(t *testing.T, cmd *exec.Cmd, sig os.Signal) {
 	t.Helper()
 	if err := cmd.Process.Signal(sig); err != nil {
@@ -38,11 +38,12 @@ func ends(t *testing.T, cmd *exec.Cmd, sig os.Signal) {
 	}
 }
 
-// TestCertifyLeavesAReportWhenItIsStopped: a terminal that is closed stops a run like Ctrl-C does, and what was
-// measured until then has its report.
+// TestCertifyLeavesAReportWhenItIsStopped: closing the terminal stops a run like Ctrl-C, and leaves a report of what
+// was measured until then.
 func TestCertifyLeavesAReportWhenItIsStopped(t *testing.T) {
 	t.Parallel()
-	// Under nohup a hangup is ignored, here and in every process that begins here; one that is listened to is not.
+	// With nohup a hangup is ignored, here and in every process that starts here; a signal that a handler waits for is
+	// not.
 	heard := make(chan os.Signal, 1)
 	signal.Notify(heard, syscall.SIGHUP)
 	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT} {
@@ -102,7 +103,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 			defer bank.Close()
 			server := httptest.NewServer(bank)
 			defer server.Close()
-			hole, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and never answers
+			hole, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and never answers
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +121,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
-			// Two that come at the same moment are one: the first has arrived when the record is closed.
+			// Two signals at the same moment count as one: the first has arrived when the record is closed.
 			llmtest.Until(t, "the end of the record", func() bool {
 				files, _ := filepath.Glob(filepath.Join(dir, "*"+reports.EventsExt))
 				return len(files) > 0
@@ -145,7 +146,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
-// fullPipe is a pipe that nobody reads: whoever writes to it waits.
+// fullPipe is a pipe that nobody reads: every write to it waits.
 func fullPipe(t *testing.T) *os.File {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -162,8 +163,8 @@ func fullPipe(t *testing.T) *os.File {
 	return w
 }
 
-// TestASignalEndsTheJudge: also while a large record is read, and while records are joined, of which nothing is left
-// then.
+// TestASignalEndsTheJudge: a signal also ends the reading of a large record, and the merging of records, which then
+// leaves nothing.
 func TestASignalEndsTheJudge(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "large"+reports.EventsExt)
@@ -213,7 +214,7 @@ func TestASignalEndsTheJudge(t *testing.T) {
 		}},
 	} {
 		for tries := 1; !endsEarly(t, c.args, c.begun); tries++ {
-			if tries == 10 { // the machine gives this test no turn while the other process works
+			if tries == 10 { // the other process always finishes before this test gets a turn
 				t.Fatalf("%s was done %d times before it could be told to stop", strings.Join(c.args[:2], " "), tries)
 			}
 			if err := os.RemoveAll(out); err != nil {
@@ -226,8 +227,8 @@ func TestASignalEndsTheJudge(t *testing.T) {
 	}
 }
 
-// endsEarly starts a command and ends it by a signal once it has begun its work. It is false where the command was
-// done before.
+// endsEarly starts a command and ends it by a signal after it has begun its work. It is false if the command had ended
+// before.
 func endsEarly(t *testing.T, args []string, begun func(pid int) bool) bool {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
@@ -246,7 +247,7 @@ func endsEarly(t *testing.T, args []string, begun func(pid int) bool) bool {
 		}
 	}
 	llmtest.Until(t, "the work", func() bool { return begun(cmd.Process.Pid) || ended() })
-	_ = cmd.Process.Signal(syscall.SIGTERM) // it may be done by now: its exit code tells
+	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended already: its exit code tells
 	llmtest.Await(t, cmd.String(), done)
 	switch code := cmd.ProcessState.ExitCode(); code {
 	case exitOK, exitFail, exitInvalid:

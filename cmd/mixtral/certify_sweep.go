@@ -13,11 +13,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// sweepFlag is what --sweep searches over: "rate=1..64", "concurrency=1..128", or "rate" where it stands alone, as
-// scripts have it.
+// sweepFlag is the range of --sweep: "rate=1..64", "concurrency=1..128", or "rate" if the flag has no value, as in
+// older scripts.
 type sweepFlag string
 
-// Decode reads the word after --sweep if it is one.
+// Decode reads the word after --sweep if it is a range.
 func (s *sweepFlag) Decode(ctx *kong.DecodeContext) error {
 	*s = sweepFlag(testcases.OverRate)
 	next := ctx.Scan.Peek()
@@ -29,7 +29,7 @@ func (s *sweepFlag) Decode(ctx *kong.DecodeContext) error {
 	default:
 		over, _, _ := strings.Cut(word, "=")
 		if over != string(testcases.OverRate) && over != string(testcases.OverConcurrency) {
-			return nil // the case
+			return nil // the next word is the case
 		}
 	}
 	switch word = fmt.Sprint(ctx.Scan.Pop().Value); word {
@@ -42,13 +42,13 @@ func (s *sweepFlag) Decode(ctx *kong.DecodeContext) error {
 	return nil
 }
 
-// IsBool lets the flag stand alone.
+// IsBool allows the flag without a value.
 func (*sweepFlag) IsBool() bool { return true }
 
 var _ kong.BoolMapperValue = (*sweepFlag)(nil)
 
-// sweepSummary is what certify --sweep --json prints beside the summary of any run: the search over rates, under the
-// keys that it has had since there were sweeps.
+// sweepSummary is what certify --sweep --json prints in addition to the summary of any run: the search over rates,
+// under the keys that it has had since the first version.
 type sweepSummary struct {
 	Target  string            `json:"target"`
 	Model   string            `json:"model"`
@@ -70,7 +70,7 @@ type sweepStepResult struct {
 	Why         string  `json:"why"`
 }
 
-// summarise gives the first sweep of a report; nil: it has none.
+// summarise returns the first sweep of a report; nil: it has none.
 func summarise(rep *certreport.Report) *sweepSummary {
 	if len(rep.Sweeps) == 0 {
 		return nil
@@ -95,7 +95,7 @@ func summarise(rep *certreport.Report) *sweepSummary {
 	return out
 }
 
-// keepSweep writes what a sweep found as the file that sweeps have always had, beside the report.
+// keepSweep writes the result of a sweep beside the report, in the file that sweeps have always written.
 func keepSweep(dir string, rep *certreport.Report) error {
 	found := summarise(rep)
 	if found == nil {

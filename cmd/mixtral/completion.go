@@ -12,14 +12,14 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-// completionCmd prints what a shell needs to complete the command line.
+// completionCmd prints a shell's script for completing command lines.
 type completionCmd struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish. Load the script with: source <(mixtral completion bash), or mixtral completion fish | source."`
 }
 
-// shells ask the program itself, which knows its own grammar. Where it has nothing to say, they offer files. Bash
-// splits words at : and =, which stand in names of models: what it keeps of a word's beginning is cut off each
-// answer.
+// shells holds the scripts. They ask the program itself, which knows its own grammar. If it has no answer, they offer
+// files. Bash splits words at : and =, which occur in names of models, so the part of a word before these is cut off
+// each answer.
 var shells = map[string]string{
 	"bash": `_mixtral() {
 	local line="${COMP_LINE:0:COMP_POINT}" cur="${COMP_WORDS[COMP_CWORD]}" IFS=$'\n'
@@ -48,7 +48,7 @@ func (c completionCmd) Run(a *app) error {
 	return err
 }
 
-// completeLineCmd is what the shells' scripts call.
+// completeLineCmd is the command that the shells' scripts call.
 type completeLineCmd struct {
 	Line string `required:"" help:"The command line up to the cursor, with the program's name."`
 }
@@ -66,12 +66,12 @@ func (c completeLineCmd) Run(a *app) error {
 	return nil
 }
 
-// complete gives what the last word of a command line may become.
+// complete returns the possible completions of the last word of a command line.
 func complete(node *kong.Node, line string) []string {
 	words := strings.Split(line, " ")
 	last := words[len(words)-1]
 	flags := node.Flags
-	var valued *kong.Flag // the word before is this flag, and wants a value
+	var valued *kong.Flag // the word before is this flag, which needs a value
 	for _, word := range words[1 : len(words)-1] {
 		if word == "" || valued != nil {
 			valued = nil
@@ -88,7 +88,7 @@ func complete(node *kong.Node, line string) []string {
 		}
 		if i := slices.IndexFunc(node.Children, func(n *kong.Node) bool { return n.Name == word }); i >= 0 {
 			if node.Children[i].Name == "help" {
-				continue // what follows is a command, as without it
+				continue // a command follows, as without this word
 			}
 			node = node.Children[i]
 			flags = append(slices.Clone(flags), node.Flags...)
@@ -125,7 +125,7 @@ func complete(node *kong.Node, line string) []string {
 	return slices.DeleteFunc(all, func(s string) bool { return !strings.HasPrefix(s, last) })
 }
 
-// values gives the values of a flag or an argument that are known; files are for the shell to find.
+// values returns the known values of a flag or an argument; the shell finds files.
 func values(v *kong.Value) (all []string) {
 	if v.Enum != "" {
 		return v.EnumSlice()

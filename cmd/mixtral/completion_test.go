@@ -12,7 +12,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
 )
 
-// completed gives what complete-line says.
+// completed returns what complete-line prints.
 func completed(t *testing.T, line string) []string {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -23,7 +23,7 @@ func completed(t *testing.T, line string) []string {
 	return strings.Fields(out.String())
 }
 
-// TestComplete: commands, flags and the values that are known; nothing where only a file can follow.
+// TestComplete: commands, flags and known values are completed, and nothing where only a file can follow.
 func TestComplete(t *testing.T) {
 	for _, test := range []struct {
 		line string
@@ -44,7 +44,7 @@ func TestComplete(t *testing.T) {
 		{"mixtral completion f", []string{"fish"}},
 		{"mixtral serve --config ", nil},
 		{"mixtral serve --config f", nil},
-		{"mixtral complet", []string{"completion"}}, // and not what scripts call
+		{"mixtral complet", []string{"completion"}}, // without the command for scripts
 	} {
 		if got := completed(t, test.line); !slices.Equal(got, test.want) {
 			t.Errorf("%q: %v, want %v", test.line, got, test.want)
@@ -57,7 +57,7 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-// TestCompletionInBash lets a real shell complete, names with colons too.
+// TestCompletionInBash lets a real shell complete, also names with colons.
 func TestCompletionInBash(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {

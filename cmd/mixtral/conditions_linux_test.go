@@ -21,7 +21,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-// said is how a command ended, whatever it wrote.
+// said returns a command's exit code and output.
 func said(t *testing.T, cmd *exec.Cmd) (code int, text string) {
 	t.Helper()
 	var out bytes.Buffer
@@ -33,8 +33,8 @@ func said(t *testing.T, cmd *exec.Cmd) (code int, text string) {
 	return cmd.ProcessState.ExitCode(), out.String()
 }
 
-// TestFullDiskForFiles: commands that write a file onto a disk that fills up say so, and leave nothing there but what
-// they go on from.
+// TestFullDiskForFiles: commands that write a file onto a disk that fills up report it, and leave only what they can
+// continue.
 func TestFullDiskForFiles(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs commands")
@@ -55,7 +55,7 @@ func TestFullDiskForFiles(t *testing.T) {
 		for way, limited := range map[string]func(string, int, []string) *exec.Cmd{"disk": smallDisk,
 			"file size": smallFiles} {
 			t.Run(k.name+", "+way, func(t *testing.T) {
-				dir := t.TempDir() // out is in a directory of its own
+				dir := t.TempDir() // out is in a separate directory
 				args := k.args(source)
 				for i := range args {
 					if args[i] == source+"/out" {
@@ -83,8 +83,9 @@ func TestFullDiskForFiles(t *testing.T) {
 		2*len(killedCommands), "an error that says so, nothing left but what the next run goes on from")
 }
 
-// TestFullDiskForAConversion: a cache on a disk that fills up while a directory is converted for the first time is
-// said, with what to do; nothing in it looks whole, and with room the next run makes the model.
+// TestFullDiskForAConversion: if the disk of the cache fills up while a directory is converted for the first time, the
+// error says so and what to do. Nothing in the cache looks complete, and with enough room the next run makes the
+// model.
 func TestFullDiskForAConversion(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs commands")
@@ -95,7 +96,7 @@ func TestFullDiskForAConversion(t *testing.T) {
 	args := append([]string{program}, words("eval --model %s --tokens 1,2,3 --generate 1", dir)...)
 	for way, limited := range map[string]func(string, int, []string) *exec.Cmd{"disk": smallDisk,
 		"file size": smallFiles} {
-		for _, kib := range []int{20, 1000} { // for the record alone, and for some of the model
+		for _, kib := range []int{20, 1000} { // enough for the record only, and for a part of the model
 			t.Run(fmt.Sprintf("%s of %d KiB", way, kib), func(t *testing.T) {
 				cache := t.TempDir()
 				t.Setenv("MIXTRAL_CACHE_DIR", cache)
@@ -124,7 +125,7 @@ func TestFullDiskForAConversion(t *testing.T) {
 		"an error that says so, nothing under its name, and the next run makes it")
 }
 
-// TestReadOnlyHome: with a home directory on a disk that cannot be written to, even by root, commands that need no
+// TestReadOnlyHome: with a home directory on a read-only disk, which even root cannot write to, commands that need no
 // place there work, and the others say where they could not write.
 func TestReadOnlyHome(t *testing.T) {
 	const script = `mount -t tmpfs -o ro none "$1" || exit 99; export HOME="$1"; shift; exec "$@"`
@@ -136,7 +137,7 @@ func TestReadOnlyHome(t *testing.T) {
 		{words("version"), true}, {words("model list"), true}, {words("model inspect demo"), true},
 		{words("run --model synth:tiny --max-tokens 2 hi"), true}, {words("report list"), true},
 		{words("model pull hf://owner/repo/file.gguf --endpoint https://192.0.2.1"), false},
-		// no place for what it is converted to
+		// there is no place for the converted model
 		{words("run --model %s --max-tokens 2 hi", weights(t, synth.Tiny())), false},
 	} {
 		cmd := inNameSpace(exec.CommandContext(t.Context(), "sh", append([]string{"-c", script, "sh", dir, program},
@@ -155,8 +156,8 @@ func TestReadOnlyHome(t *testing.T) {
 		"what needs none works, the rest says where it cannot write")
 }
 
-// TestNoHome: commands work without a home directory, and in one that nothing can be written to; what needs one says
-// which directory it could not write to.
+// TestNoHome: commands work without a home directory, and with a read-only one; those that need one say which
+// directory they could not write to.
 func TestNoHome(t *testing.T) {
 	program := binary(t)
 	dir := t.TempDir()
@@ -175,7 +176,7 @@ func TestNoHome(t *testing.T) {
 			{words("version"), true}, {words("model list"), true}, {words("model inspect demo"), true},
 			{words("run --model synth:tiny --max-tokens 2 hi"), true}, {words("case list"), true},
 			{words("report list"), false},
-			{words("model pull hf://owner/repo/file.gguf --endpoint https://192.0.2.1"), false}, // which never answers
+			{words("model pull hf://owner/repo/file.gguf --endpoint https://192.0.2.1"), false}, // this address never answers
 		} {
 			cmd := exec.CommandContext(t.Context(), program, test.args...)
 			cmd.Env, cmd.Dir = env, dir
@@ -203,8 +204,8 @@ func TestNoHome(t *testing.T) {
 		"what needs none works, the rest says what is missing")
 }
 
-// TestFewFiles: a service that may open 64 files answers its clients and its health checks, however many connections
-// others hold, and writes its log.
+// TestFewFiles: a service that may open 64 files answers its clients and its health checks, whatever number of
+// connections others hold, and writes its log.
 func TestFewFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log.db")
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -n 64 && exec "$@"`, "sh", binary(t))
@@ -242,7 +243,7 @@ func TestFewFiles(t *testing.T) {
 }
 
 // TestTwoProcessesOnOneDatabase: two services write to one SQLite file while a third process lists the runs in it. No
-// line is lost, and none is there twice.
+// line is lost or stored twice.
 func TestTwoProcessesOnOneDatabase(t *testing.T) {
 	program, path := binary(t), filepath.Join(t.TempDir(), "both.db")
 	a := startServe(t, "--set", "database_url=sqlite:"+path)
@@ -281,8 +282,8 @@ func TestTwoProcessesOnOneDatabase(t *testing.T) {
 		2*each, 2*each)
 }
 
-// TestFilesAreCutUnderCommands cuts a model's file at random moments while commands read it: each ends with an error
-// that says so, or had read enough.
+// TestFilesAreCutUnderCommands truncates a model's file at random moments while commands read it: each ends with an
+// error that says so, or had read enough.
 func TestFilesAreCutUnderCommands(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs commands for some seconds")
@@ -317,7 +318,7 @@ func TestFilesAreCutUnderCommands(t *testing.T) {
 				t.Fatal(err)
 			}
 			ended := llmtest.Done(func() { cmd.Wait() })
-			if i > 0 { // the first one is left alone
+			if i > 0 { // the first one is not disturbed
 				time.Sleep(time.Duration(rng.Int64N(int64(took))))
 				if err := os.Truncate(in, rng.Int64N(int64(len(data)))); err != nil {
 					t.Fatal(err)

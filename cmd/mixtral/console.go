@@ -23,7 +23,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/web/verifypage"
 )
 
-// consoleCmd serves the web interface of runs until it is told to stop.
+// consoleCmd serves the web interface of runs until a signal ends it.
 type consoleCmd struct {
 	Listen       string   `default:"127.0.0.1:11480" placeholder:"ADDRESS:PORT" help:"Address to listen on, port 0 for any free one; default: ${default}. An address that other machines can reach needs --key-file."`
 	Dir          string   `default:"reports" placeholder:"DIR" help:"Directory of reports, and of the records of runs that go on; default: ${default}."`
@@ -38,7 +38,7 @@ type consoleCmd struct {
 	databaseFlag
 }
 
-// Help stands below the flags.
+// Help returns the text below the flags.
 func (consoleCmd) Help() string {
 	return "It shows the runs of the database and of the directory, their trends, two of them against each other, " +
 		"and those that are going on, whichever process makes them. SIGINT or SIGTERM ends it; a run that its form " +
@@ -72,7 +72,7 @@ func (c *consoleCmd) Run(a *app) error {
 	return errors.Join(err, s.close(k))
 }
 
-// config wires the console: where runs are, who may see them, and how one is started.
+// config makes the console's configuration: where runs are, who may see them, and how one is started.
 func (c *consoleCmd) config(a *app) (console.Config, error) {
 	conf := console.Config{Database: c.Database, Dir: c.Dir, Version: versionString(),
 		Verify: verifyPage(c.VerifyPage),
@@ -109,8 +109,8 @@ func (c *consoleCmd) config(a *app) (console.Config, error) {
 	return conf, nil
 }
 
-// environment is that of a run: it saves itself in the console's database, whose address may hold a password and so is
-// no argument.
+// environment returns the environment of a run. The run saves itself in the console's database; its address is not an
+// argument because it may contain a password.
 func environment(database string) []string {
 	env := os.Environ()
 	if database != "" {
@@ -139,11 +139,11 @@ const (
 	consoleShutdown    = 3 * time.Second
 )
 
-// consoleServer is a console that listens.
+// consoleServer is a listening console.
 type consoleServer struct {
 	url    string
 	http   *http.Server
-	failed chan error // one that ended it
+	failed chan error // receives the error that ended it
 	settle func(context.Context)
 }
 
@@ -178,18 +178,18 @@ func (c *consoleCmd) open(a *app, k *console.Console) (*consoleServer, error) {
 	return s, nil
 }
 
-// close ends the console: first what browsers follow, then their connections.
+// close closes the console: first the streams that browsers follow, then their connections.
 func (s *consoleServer) close(k *console.Console) error {
 	err := k.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), consoleShutdown)
 	defer cancel()
 	if s.http.Shutdown(ctx) != nil {
-		_ = s.http.Close() // a browser kept its connection
+		_ = s.http.Close() // a browser kept its connection open
 	}
 	return err
 }
 
-// consoleFlag is where certify --console shows its run; alone it means a free port.
+// consoleFlag is the address at which certify --console shows its run; without a value it means a free port.
 type consoleFlag string
 
 // Decode reads the address after --console if there is one.
@@ -202,7 +202,7 @@ func (f *consoleFlag) Decode(ctx *kong.DecodeContext) error {
 			return nil
 		}
 		if _, _, err := net.SplitHostPort(word); err != nil {
-			return nil // the case
+			return nil // the next word is the case
 		}
 	}
 	switch word = fmt.Sprint(ctx.Scan.Pop().Value); word {
@@ -215,16 +215,16 @@ func (f *consoleFlag) Decode(ctx *kong.DecodeContext) error {
 	return nil
 }
 
-// IsBool lets the flag stand alone.
+// IsBool allows the flag without a value.
 func (*consoleFlag) IsBool() bool { return true }
 
 var _ kong.BoolMapperValue = (*consoleFlag)(nil)
 
-// settleWithin is how long a run that has ended waits for the browsers that watch it to show the verdict.
+// settleWithin is how long a run that has ended waits for its browsers to show the verdict.
 const settleWithin = 5 * time.Second
 
-// watch shows the run of this process in a browser. The function that it gives ends that, when those who watch have
-// seen the verdict.
+// watch shows the run of this process in a browser. The function that it returns ends that after the browsers have
+// shown the verdict.
 func (c certifyCmd) watch(a *app, o *certify.Options) (end func(), err error) {
 	if c.Console == "" {
 		return func() {}, nil
@@ -258,6 +258,6 @@ func (c certifyCmd) watch(a *app, o *certify.Options) (end func(), err error) {
 		ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
 		defer cancel()
 		k.Settle(ctx)
-		_ = s.close(k) // the verdict is what counts
+		_ = s.close(k) // the verdict matters more
 	}, nil
 }

@@ -21,8 +21,8 @@ type databaseFlag struct {
 const databaseHint = "--database-url or MIXTRAL_DATABASE_URL names another: postgres://user@host:port/database or " +
 	"sqlite:PATH; none turns it off"
 
-// valid refuses a malformed URL before any work is done. A missing home directory for the default's file is no reason
-// to stop.
+// valid refuses a malformed URL before any work is done. A missing home directory for the default file is not an error
+// here.
 func (d databaseFlag) valid() error {
 	if d.Database == open.None || d.Database == "" {
 		return nil
@@ -33,11 +33,11 @@ func (d databaseFlag) valid() error {
 	return nil
 }
 
-// databaseTimeout bounds all that one command does with a database: a verdict must not wait for its copy for ever.
+// databaseTimeout bounds all database work of one command: a verdict must not wait for ever for its copy.
 const databaseTimeout = 15 * time.Second
 
-// save keeps a run. Its report's files are written by then, and its verdict stands: what goes wrong here is an error
-// of the copy alone. An interrupted run is kept too.
+// save stores runs. The files of the report are complete by then, and the verdict does not change: an error here
+// concerns only the copy. An interrupted run is stored too.
 func (d databaseFlag) save(a *app, list ...*store.Run) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), databaseTimeout)
 	defer cancel()
@@ -54,7 +54,8 @@ func (d databaseFlag) save(a *app, list ...*store.Run) error {
 	return nil
 }
 
-// keep is save for a command whose exit code means something else: it gives the run's id, or a warning and none.
+// keep is save for a command whose exit code has another meaning: it returns the run's id, or prints a warning and
+// returns none.
 func (d databaseFlag) keep(a *app, rep *reports.Report, file string) (id string) {
 	if d.Database == open.None {
 		return ""
@@ -71,7 +72,7 @@ func (d databaseFlag) keep(a *app, rep *reports.Report, file string) (id string)
 	return ""
 }
 
-// with opens the database to read. There may be none yet: then f is not called, and found is false.
+// with opens the database for reading. If there is none yet, f is not called, and found is false.
 func (d databaseFlag) with(a *app, f func(context.Context, *store.DB) error) (found bool, err error) {
 	if d.Database == open.None {
 		return false, nil
@@ -92,11 +93,11 @@ func (d databaseFlag) with(a *app, f func(context.Context, *store.DB) error) (fo
 	return true, f(ctx, db)
 }
 
-// runID is what an id, or the beginning of one, looks like. Four digits are few enough to type.
+// runID matches an id or the beginning of one. Four digits are short enough to type.
 var runID = regexp.MustCompile(`^[0-9a-f]{4,16}$`)
 
-// stored finds a run's report by its id or the beginning of it. ok is false where ref means a file: one of that name,
-// or what looks like no id.
+// stored finds a run's report by its id or the beginning of it. ok is false if ref means a file: there is one with
+// this name, or ref does not look like an id.
 func (d databaseFlag) stored(a *app, ref string) (data []byte, ok bool, err error) {
 	if _, err := os.Stat(ref); err == nil || !runID.MatchString(ref) {
 		return nil, false, nil
@@ -124,7 +125,7 @@ func (d databaseFlag) stored(a *app, ref string) (data []byte, ok bool, err erro
 	return data, true, nil
 }
 
-// runOf is what the database keeps of a report. data is its JSON.
+// runOf returns what the database stores of a report. data is its JSON.
 func runOf(rep *reports.Report, data []byte) *store.Run {
 	r := &store.Run{
 		ID: store.RunID(rep.Evidence.SHA256), TestCase: rep.TestCase, Profile: rep.Profile, Status: string(rep.Status),
@@ -149,7 +150,7 @@ func runOf(rep *reports.Report, data []byte) *store.Run {
 	return r
 }
 
-// startOf is when a run started.
+// startOf returns the start time of a run.
 func startOf(r *reports.Report) time.Time { return time.UnixMilli(int64(r.Timestamp * 1000)).UTC() }
 
 // reportSaveCmd adds reports to the database: those of runs that could not reach it, or that were made on other

@@ -20,7 +20,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// written asks a service how many requests its log has written.
+// written returns how many requests a service's log has written.
 func (s *servedProcess) written() float64 {
 	s.t.Helper()
 	resp, err := http.Get(s.url + "/metrics")
@@ -38,7 +38,7 @@ func (s *servedProcess) written() float64 {
 
 const threeTokens = `{"prompt":"a","max_tokens":3,"temperature":0}`
 
-// TestServeLogsRequests: all of them are in the database when the service has ended.
+// TestServeLogsRequests: all requests are in the database when the service has ended.
 func TestServeLogsRequests(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "requests.db")
 	s := startServe(t, "--database", url)
@@ -53,8 +53,8 @@ func TestServeLogsRequests(t *testing.T) {
 	}
 }
 
-// TestKilledServeLeavesAReadableLog: what the service says it has written is there after SIGKILL, and the next one
-// goes on with the same file.
+// TestKilledServeLeavesAReadableLog: everything that the service reported as written is there after SIGKILL, and the
+// next service continues with the same file.
 func TestKilledServeLeavesAReadableLog(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "requests.db")
 	before := 0
@@ -95,8 +95,8 @@ profiles: {quick: [{id: single, kind: closed, concurrency: 1, requests: 2, max_t
 checks: [{id: steps, clause: complete, rule: steps_complete}]
 `
 
-// TestCertifyKeepsRunsInPostgreSQL: a run's report comes back from a real server by its id, byte for byte, and while
-// the server is away only the copy is missing.
+// TestCertifyKeepsRunsInPostgreSQL: a run's report comes back from a real server by its id, byte for byte; while the
+// server is unavailable, only the copy is missing.
 func TestCertifyKeepsRunsInPostgreSQL(t *testing.T) {
 	cluster := pgtest.New(t)
 	if err := cluster.Start(); err != nil {

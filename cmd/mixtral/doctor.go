@@ -16,14 +16,14 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// doctorCmd says what the machine can do.
+// doctorCmd says what the machine can run.
 type doctorCmd struct {
 	Port int    `range:"0..65535" default:"11400" placeholder:"N" help:"Port to check; default: ${default}."`
 	Dir  string `default:"." placeholder:"DIR" help:"Directory whose free space is checked; default: the current one."`
 	JSON bool   `help:"Print JSON."`
 }
 
-// facts is what was found out; what could not be is an error beside it.
+// facts holds what was found; what could not be found has an error beside it.
 type facts struct {
 	OS, Arch  string
 	Tier      string
@@ -39,9 +39,9 @@ type facts struct {
 	Port      int
 }
 
-// finding is one line of the doctor's.
+// finding is one line of the result.
 type finding struct {
-	Level string `json:"level"` // "ok", "note": works with a drawback, "bad": something will fail
+	Level string `json:"level"` // "ok"; "note": works with a drawback; "bad": something will fail
 	Name  string `json:"name"`
 	Value string `json:"value"`
 	Hint  string `json:"hint,omitempty"`
@@ -91,7 +91,7 @@ func printFindings(a *app, findings []finding) error {
 	return w.Flush()
 }
 
-// What TC-L1-COMP-MIXTRAL-003 asks of its environment.
+// What TC-L1-COMP-MIXTRAL-003 requires of its environment.
 const (
 	caseCores  = 8
 	caseMemory = 90 << 30
@@ -107,14 +107,14 @@ func diagnose(f facts) []finding {
 	}
 }
 
-// A cpuTier is an instruction set that there are kernels for.
+// A cpuTier is an instruction set with kernels of its own.
 type cpuTier struct {
 	name, needs string
-	gain        string // over the tier before it
+	gain        string // relative to the tier before it
 }
 
-// cpuTiers lists each architecture's, lowest first. What a tier gains follows from the products of 8-bit numbers that
-// an instruction does: 32 bytes of AVX2 take three, of AVX-VNNI one, and AVX-512 doubles the bytes.
+// cpuTiers lists the tiers of each architecture, lowest first. The gain of a tier follows from the products of 8-bit
+// numbers per instruction: for 32 bytes AVX2 needs three instructions and AVX-VNNI one, and AVX-512 doubles the bytes.
 var cpuTiers = map[string][]cpuTier{
 	"amd64": {
 		{"avx2", "AVX2 and FMA: most processors since 2013", "many times as fast"},
@@ -129,7 +129,7 @@ var cpuTiers = map[string][]cpuTier{
 	},
 }
 
-// nextTier gives the tier above the named one.
+// nextTier returns the tier above the named one.
 func nextTier(arch, name string) (next cpuTier, ok bool) {
 	all := cpuTiers[arch]
 	i := slices.IndexFunc(all, func(t cpuTier) bool { return t.name == name }) + 1
@@ -202,13 +202,13 @@ func diagnoseMemory(f facts) finding {
 // mixtralParams is the number of weights of Mixtral-8x7B.
 const mixtralParams = 46_702_792_704
 
-// served is the memory that Mixtral-8x7B takes with all weights in one format: weights, keys and values of one
+// served returns the memory that Mixtral-8x7B needs with all weights in one format: weights, keys and values of one
 // context of 4,096 tokens (32 layers × 8 heads × 128 × 2 × 2 bytes each), and 384 MiB for everything else.
 func served(t quant.Type) int64 {
-	const row = 256 // weights; a whole number of blocks in each format
+	const row = 256 // weights: a whole number of blocks in each format
 	bytes, err := t.RowBytes(row)
 	if err != nil {
-		panic(err) // 256 suits all formats, as a test shows
+		panic(err) // 256 suits all formats, as a test checks
 	}
 	return mixtralParams/row*int64(bytes) + 4096*32*8*128*2*2 + 384<<20
 }
@@ -255,7 +255,7 @@ func diagnosePages(f facts) finding {
 }
 
 func diagnoseFiles(f facts) finding {
-	const enough = 1024 // connections of a full queue with some to spare
+	const enough = 1024 // connections of a full queue, and some more
 	switch {
 	case f.FilesErr != nil:
 		return finding{Level: "note", Name: "open files", Value: f.FilesErr.Error()}

@@ -12,7 +12,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// goodFacts is a machine on which nothing is missing.
+// goodFacts describes a machine without any problem.
 func goodFacts() facts {
 	return facts{
 		OS: "linux", Arch: "amd64", Tier: "avx512",
@@ -73,8 +73,8 @@ func TestDiagnose(t *testing.T) {
 	}
 }
 
-// TestServed: the formats fall in size, and the largest and smallest are near the known files: 93.4 GB of 16-bit
-// weights, and about 2.6 bits for each of 46.7 billion.
+// TestServed: the sizes of the formats fall, and the largest and smallest are near the known files: 93.4 GB of 16-bit
+// weights, and about 2.6 bits for each of 46.7 billion weights.
 func TestServed(t *testing.T) {
 	for i, typ := range formats[1:] {
 		if served(typ) >= served(formats[i]) {

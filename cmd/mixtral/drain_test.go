@@ -11,8 +11,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// TestServeDrainHasABound: SIGTERM waits for requests under way as long as drain_timeout_s says and no longer; the
-// exit code says that some were cut off.
+// TestServeDrainHasABound: after SIGTERM the service waits for requests under way for drain_timeout_s and no longer;
+// the exit code says that some were cut off.
 func TestServeDrainHasABound(t *testing.T) {
 	t.Setenv("MIXTRAL_DRAIN_TIMEOUT_S", "0.2")
 	s := startServe(t)

@@ -81,7 +81,7 @@ func (c *evalCmd) Run(a *app) error {
 	return result.print(a.stdout)
 }
 
-// loadModel loads what was opened; a file that is not a Mixtral is bad input.
+// loadModel loads the opened model; a file that is not a Mixtral is bad input.
 func loadModel(o *catalog.Opened, threads int) (*moe.Model, error) {
 	m, err := moe.Load(o.File, moe.Options{Workers: threads})
 	if err != nil {
@@ -104,7 +104,7 @@ func parseTokens(list string) ([]int32, error) {
 	return ids, nil
 }
 
-// generate appends the likeliest token again and again.
+// generate appends the likeliest token repeatedly.
 func (c *evalCmd) generate(a *app, m *moe.Model, result *evaluation) error {
 	blocks := (len(result.Tokens) + c.Generate + 15) / 16
 	kv := kvcache.NewStorage(m.Config().KVLayout(c.KVType, blocks), nil)

@@ -13,7 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// fleetCase is a certification whose load lasts for seconds.
+// fleetCase is a certification whose load takes some seconds.
 const fleetCase = `schema_version: 1
 id: TC-FLEET
 name: Replicas behind one URL
@@ -27,8 +27,8 @@ checks:
   - {id: metrics, clause: true metrics, rule: metrics_reported}
 `
 
-// TestCertifyAFleet: the metrics of three replicas behind a gateway are added up and agree with the client; a replica
-// that is killed in the run is named in the report, and its counts accuse nobody.
+// TestCertifyAFleet: the metrics of three replicas behind a gateway are added up and agree with the client. A replica
+// that is killed during the run is named in the report, and its missing counts do not fail a check.
 func TestCertifyAFleet(t *testing.T) {
 	f := startFleet(t)
 	dir := t.TempDir()

@@ -20,7 +20,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// fleet is three services behind a gateway, each of them a process.
+// fleet is three services behind a gateway, each in its own process.
 type fleet struct {
 	t        *testing.T
 	file     string
@@ -32,7 +32,7 @@ type fleet struct {
 func startFleet(t *testing.T, more ...string) *fleet {
 	f := &fleet{t: t, file: filepath.Join(t.TempDir(), "upstreams.yaml")}
 	for range 3 {
-		f.ports = append(f.ports, llmtest.Port(t)) // the same one when it starts again
+		f.ports = append(f.ports, llmtest.Port(t)) // the same one for each start
 	}
 	for i := range f.ports {
 		f.replicas = append(f.replicas, f.start(i))
@@ -52,7 +52,7 @@ func (f *fleet) start(i int) *servedProcess {
 	return startServe(f.t, "--port", f.ports[i], "--set", "max_concurrent_requests=32", "--set", "cpu_cores=1")
 }
 
-// write writes the file of replicas; extra stands at the first one.
+// write writes the file of replicas; extra is added to the first one.
 func (f *fleet) write(extra string) {
 	f.t.Helper()
 	text := "replicas:\n"
@@ -96,7 +96,7 @@ func (f *fleet) await(i int, states ...string) {
 	})
 }
 
-// metric gives a replica's value of a metric.
+// metric returns the value of a metric for a replica.
 func (f *fleet) metric(name string, i int) (v float64) {
 	f.t.Helper()
 	_, rest, _ := strings.Cut(f.get("/metrics"), fmt.Sprintf("\n%s{replica=\"127.0.0.1:%s\"} ", name, f.ports[i]))
@@ -106,14 +106,14 @@ func (f *fleet) metric(name string, i int) (v float64) {
 	return v
 }
 
-// asked is what became of a request.
+// asked is the result of a request.
 type asked struct {
 	sent   time.Time
-	chunks int   // that came
-	err    error // not answered to its end
+	chunks int   // received chunks
+	err    error // why the answer is incomplete
 }
 
-// ask sends a chat of so many tokens, streamed or not.
+// ask sends a chat with a number of tokens, streamed or not.
 func (f *fleet) ask(ctx context.Context, tokens int, stream bool) (a asked) {
 	n := 1
 	if tokens > 100 {
@@ -156,8 +156,8 @@ func (f *fleet) ask(ctx context.Context, tokens int, stream bool) (a asked) {
 	return a
 }
 
-// load asks without a pause until stop, and keeps what failed. Long answers are all streamed, of others every second
-// one.
+// load sends requests without a pause until stop, and keeps those that failed. Long answers are all streamed, and
+// every second one of the others.
 type load struct {
 	stop   func() (answered int64, failed []asked)
 	served atomic.Int64
@@ -191,15 +191,15 @@ func (f *fleet) load(clients, tokens int) *load {
 	return l
 }
 
-// more waits until so many more requests were answered.
+// more waits until that many more requests were answered.
 func (l *load) more(t *testing.T, n int64) {
 	t.Helper()
 	from := l.served.Load()
 	llmtest.Until(t, "more answers", func() bool { return l.served.Load() >= from+n })
 }
 
-// TestKilledReplica: of three services behind a gateway one is killed by SIGKILL under load. Nobody notices but those
-// whose stream from it had begun. When it is there again, it comes back slowly.
+// TestKilledReplica: one of three services behind a gateway is killed by SIGKILL under load. Only clients whose stream
+// from it had begun notice it. When it is back, it gets requests slowly.
 func TestKilledReplica(t *testing.T) {
 	f := startFleet(t, "--set", "upstream_slow_start_s=2")
 	l, streams := f.load(6, 12), f.load(6, 900)
@@ -236,7 +236,7 @@ func TestKilledReplica(t *testing.T) {
 		broken++
 	}
 	t.Logf("%d answered, %d streams broke off", answered+long, broken)
-	if broken > 6 { // each of the streams
+	if broken > 6 { // the streams from it
 		t.Errorf("%d streams broke off", broken)
 	}
 	if log := f.gateway.stderr.String(); !strings.Contains(log, "upstream down") ||
@@ -245,8 +245,8 @@ func TestKilledReplica(t *testing.T) {
 	}
 }
 
-// TestDrainedReplicas: a replica that the file of replicas takes out, and one that is told to stop, finish what they
-// have; nobody notices.
+// TestDrainedReplicas: a replica that the file drains, and one that is told to stop, finish their requests; no client
+// notices.
 func TestDrainedReplicas(t *testing.T) {
 	f := startFleet(t)
 	l := f.load(4, 12)

@@ -25,7 +25,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// Frames of HTTP/2 (RFC 9113, section 6) and flags of theirs.
+// Types of HTTP/2 frames (RFC 9113, section 6) and their flags.
 const (
 	frameData, frameHeaders, framePriority, frameReset, frameSettings = 0, 1, 2, 3, 4
 	framePing, frameWindow, frameContinuation                         = 6, 8, 9
@@ -40,7 +40,7 @@ func frame(dst []byte, kind, flags byte, stream uint32, payload []byte) []byte {
 	return append(append(dst, byte(stream>>24), byte(stream>>16), byte(stream>>8), byte(stream)), payload...)
 }
 
-// header is a field that is not indexed, its name and value as they are (RFC 7541, section 6.2.2).
+// header is a field that is not indexed, with a literal name and value (RFC 7541, section 6.2.2).
 func header(dst []byte, name, value string) []byte {
 	dst = append(append(dst, 0, byte(len(name))), name...)
 	if len(value) < 127 {
@@ -54,7 +54,7 @@ func header(dst []byte, name, value string) []byte {
 	return append(append(dst, byte(n)), value...)
 }
 
-// request is the header block of a request: with the static table's :method and :scheme.
+// request is the header block of a request, with :method and :scheme from the static table.
 func request(method byte, path string) []byte {
 	block := []byte{method, 0x87}
 	block = append(append(block, 0x04, byte(len(path))), path...)
@@ -66,10 +66,10 @@ const (
 	methodPost = 0x83
 )
 
-// floods send over one connection, without an end. Each call gives the frames of a step; n counts the steps.
+// floods send endlessly over one connection. Each call returns the frames of a step; n counts the steps.
 var floods = []struct {
 	name string
-	deaf bool // what the server answers is not read
+	deaf bool // the server's answers are not read
 	step func(dst []byte, n int) []byte
 }{
 	{"requests that are reset at once (rapid reset)", false, func(dst []byte, n int) []byte {
@@ -83,7 +83,7 @@ var floods = []struct {
 		dst = frame(dst, frameData, 0, id, []byte(`{"messages":`))
 		return frame(dst, frameReset, 0, id, []byte{0, 0, 0, 8})
 	}},
-	{"requests that the server has to reset", false, func(dst []byte, n int) []byte { // for a window that is too large
+	{"requests that the server has to reset", false, func(dst []byte, n int) []byte { // the window becomes too large
 		id := uint32(2*n + 1)
 		dst = frame(dst, frameHeaders, flagEndHeaders, id, request(methodPost, "/v1/chat/completions"))
 		return frame(dst, frameWindow, 0, id, []byte{0x7f, 0xff, 0xff, 0xff})
@@ -113,7 +113,7 @@ var floods = []struct {
 	}},
 	{"headers of a byte each that name a long one again", false, func(dst []byte, n int) []byte {
 		id, block := uint32(2*n+1), request(methodGet, "/livez")
-		if n == 0 { // into the dynamic table, whose first entry is 62
+		if n == 0 { // added to the dynamic table, whose first index is 62
 			block = append(block, 0x40)
 			block = append(block, header(nil, "x", strings.Repeat("y", 3000))[1:]...)
 		}
@@ -123,14 +123,14 @@ var floods = []struct {
 	{"new connections", false, nil},
 }
 
-// flooder opens connections one after the other and sends what one of the floods sends, until a time, and until
-// something is sent.
+// flooder opens connections one after another and sends the frames of a flood, until a time has passed and something
+// was sent.
 type flooder struct {
 	config  *tls.Config
 	address string
 	stop    time.Time
 
-	steps, ended atomic.Int64 // what was sent, and connections that the server ended
+	steps, ended atomic.Int64 // steps sent, and connections that the server ended
 }
 
 func (f *flooder) over() bool {
@@ -140,7 +140,7 @@ func (f *flooder) over() bool {
 func (f *flooder) run(step func([]byte, int) []byte, deaf bool) {
 	for !f.over() {
 		conn, err := tls.DialWithDialer(&net.Dialer{Timeout: time.Second}, "tcp", f.address, f.config)
-		if err != nil { // as many as may be open are open
+		if err != nil { // the maximum number of connections are open
 			f.ended.Add(1)
 			time.Sleep(time.Millisecond)
 			continue
@@ -180,7 +180,7 @@ func (f *flooder) one(conn net.Conn, step func([]byte, int) []byte, deaf bool) {
 	}
 }
 
-// floodTime is how long each flood lasts: a moment, or MIXTRAL_FLOOD.
+// floodTime is the length of each flood: a moment, or MIXTRAL_FLOOD.
 func floodTime(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("MIXTRAL_FLOOD")
@@ -194,7 +194,7 @@ func floodTime(t *testing.T) time.Duration {
 	return d
 }
 
-// certificateFor writes a certificate of this machine and gives what trusts it.
+// certificateFor writes a certificate for this machine and returns the pool that trusts it.
 func certificateFor(t *testing.T, dir string) (certFile, keyFile string, trusted *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -227,8 +227,8 @@ func certificateFor(t *testing.T, dir string) (certFile, keyFile string, trusted
 	return certFile, keyFile, trusted
 }
 
-// TestHTTP2Floods lets four connections without a key send frames that cost a server more than their sender, as fast
-// as it takes them: the service stays within cpu_cores and its memory, and others are served meanwhile.
+// TestHTTP2Floods: four connections without a key send frames that cost a server more than their sender, as fast as
+// the server takes them. The service stays within cpu_cores and its memory, and other clients are served meanwhile.
 func TestHTTP2Floods(t *testing.T) {
 	if testing.Short() {
 		t.Skip("floods a service for a quarter of a minute")
@@ -276,7 +276,7 @@ func TestHTTP2Floods(t *testing.T) {
 		var took []time.Duration
 		for n := 0; n < 2 || !sender.over(); n++ {
 			took = append(took, ask("POST", "/v1/completions", `{"prompt":"hi","max_tokens":2}`))
-			if n%4 == 0 { // as a health check comes: on a connection of its own
+			if n%4 == 0 { // like a health check, on a new connection
 				client.CloseIdleConnections()
 				took = append(took, ask("GET", "/livez", ""))
 			}

@@ -15,8 +15,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
 )
 
-// TestFullDisk certifies onto a disk with room for less and less: the error says what is wrong and what to do, nothing
-// that is not whole looks as if it was, and the report that was there before stays as it was.
+// TestFullDisk certifies onto a disk with less and less room: the error says what is wrong and what to do, no
+// incomplete file looks complete, and the earlier report stays unchanged.
 func TestFullDisk(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs certifications")
@@ -53,7 +53,7 @@ func TestFullDisk(t *testing.T) {
 				}
 				room := size * percent / 100
 				if way == "disk" {
-					room += onDisk // by what is there already
+					room += onDisk // for the files that exist already
 				}
 				cmd := limited(reports, (room+1023)/1024, certify(reports))
 				var out bytes.Buffer
@@ -97,11 +97,11 @@ func TestFullDisk(t *testing.T) {
 		"an error that says so, no report that is not whole, the one before as it was")
 }
 
-// noMount is the exit code of smallDisk where nothing may be mounted.
+// noMount is the exit code of smallDisk if mounting is not allowed.
 const noMount = 99
 
-// smallDisk runs a command with a directory on a file system of so many KiB, which lasts as long as the command; what
-// is in it comes back afterwards.
+// smallDisk runs a command with a directory on a file system of that many KiB, which exists as long as the command;
+// its content is copied back afterwards.
 func smallDisk(dir string, kib int, args []string) *exec.Cmd {
 	const script = `
 dir=$1 size=$2 keep=$1.kept; shift 2
@@ -112,7 +112,7 @@ exit $code`
 	return inNameSpace(exec.Command("sh", append([]string{"-c", script, "sh", dir, fmt.Sprint(kib)}, args...)...))
 }
 
-// inNameSpace lets a command mount what only it sees.
+// inNameSpace lets a command mount file systems that only it can see.
 func inNameSpace(cmd *exec.Cmd) *exec.Cmd {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	if os.Getuid() != 0 {
@@ -123,7 +123,7 @@ func inNameSpace(cmd *exec.Cmd) *exec.Cmd {
 	return cmd
 }
 
-// smallFiles runs a command that may write no file of more than so many KiB.
+// smallFiles runs a command that may not write files of more than that many KiB.
 func smallFiles(_ string, kib int, args []string) *exec.Cmd {
 	// in units of 512 bytes
 	return exec.Command("sh", append([]string{"-c", `ulimit -f "$1" && shift && exec "$@"`, "sh",

@@ -16,10 +16,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// generatorPort is where generators listen unless told otherwise.
+// generatorPort is the default port of generators.
 const generatorPort = "11410"
 
-// generateCmd makes load for runs that are coordinated on another machine.
+// generateCmd generates load for runs that another machine coordinates.
 type generateCmd struct {
 	Listen      string   `default:"127.0.0.1:11410" placeholder:"ADDRESS:PORT" help:"Address to listen on for a coordinator; default: ${default}. An address that other machines can reach needs --key-file."`
 	KeyFile     string   `type:"existingfile" placeholder:"FILE" help:"File that holds the key that generators and coordinator share, of 16 characters or more."`
@@ -30,7 +30,7 @@ type generateCmd struct {
 	Once        bool     `help:"Exit after the first run."`
 }
 
-// Help stands below the flags.
+// Help returns the text below the flags.
 func (generateCmd) Help() string {
 	return "The coordinator is mixtral certify --generators; see docs/CERTIFIER.md. The connection is always " +
 		"encrypted. A generator takes part in one run at a time. Load goes to the target of the run and nowhere " +
@@ -88,7 +88,7 @@ func generatorKey(file string) ([]byte, error) {
 	return key, nil
 }
 
-// generatorFlags are what certify takes for a load that other machines make.
+// generatorFlags are certify's flags for a load that other machines generate.
 type generatorFlags struct {
 	Generators       string        `placeholder:"HOST:PORT,…" help:"Machines that make the load, each running mixtral generate; dns+HOST:PORT stands for every address of HOST. With a number, Kubernetes manifests for as many generators are printed, and nothing is run."`
 	GeneratorKeyFile string        `name:"generators-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the key that generators and coordinator share, of 16 characters or more."`
@@ -128,7 +128,7 @@ func (f generatorFlags) options(ctx context.Context, o *certify.Options) error {
 	return nil
 }
 
-// generatorAddresses reads an address, or looks up those that a name stands for.
+// generatorAddresses returns an address, or looks up the addresses of a name.
 func generatorAddresses(ctx context.Context, address string) ([]string, error) {
 	name, lookUp := strings.CutPrefix(address, "dns+")
 	host, port, err := net.SplitHostPort(name)

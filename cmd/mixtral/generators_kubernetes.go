@@ -26,17 +26,17 @@ import (
 //go:embed generators.yaml
 var generatorManifests string
 
-// kubernetesFlags are about the manifests that a number of generators prints.
+// kubernetesFlags are the flags for the manifests that --generators prints if it is a number.
 type kubernetesFlags struct {
 	GeneratorsImage     string `placeholder:"IMAGE" help:"Container image in the manifests, with its tag or digest; default: the image of this release."`
 	GeneratorsNamespace string `placeholder:"NAME" help:"Kubernetes namespace in the manifests; default: the namespace that kubectl uses."`
 }
 
-// manifests is what the template is filled with.
+// manifests is the data of the template.
 type manifests struct {
 	N           int
 	In          string // ", namespace: x"
-	Own         string // x; empty: that of kubectl
+	Own         string // x; empty: kubectl's namespace
 	Image       string
 	Target      string
 	Key, APIKey string
@@ -46,7 +46,7 @@ type manifests struct {
 	Pods        []string // namespaces whose pods the coordinator lists; "": its own
 }
 
-// InPods is the namespace of a Role that lists pods, as In is that of the rest.
+// InPods is the namespace of a Role that lists pods, as In is that of everything else.
 func (m *manifests) InPods(namespace string) string {
 	if namespace == "" {
 		return m.In
@@ -57,7 +57,8 @@ func (m *manifests) InPods(namespace string) string {
 // manifestFile is a file of a ConfigMap.
 type manifestFile struct{ Name, Data string }
 
-// mostManifestFiles bounds a ConfigMap: Kubernetes takes a MiB, which base64 fills with three quarters.
+// mostManifestFiles bounds a ConfigMap in bytes: Kubernetes accepts a MiB, which three quarters of that fill as
+// base64.
 const mostManifestFiles = 700 << 10
 
 var (
@@ -66,7 +67,7 @@ var (
 	fileName      = regexp.MustCompile(`^[A-Za-z0-9._-]{1,200}$`)
 )
 
-// rendered prints the manifests for a number of generators; ok is false where --generators is a list.
+// rendered prints the manifests for a number of generators; ok is false if --generators is a list.
 func (c certifyCmd) rendered(w io.Writer) (ok bool, err error) {
 	n, err := strconv.Atoi(c.Generators)
 	if err != nil {
@@ -83,7 +84,7 @@ func (c certifyCmd) rendered(w io.Writer) (ok bool, err error) {
 	return true, m.write(w)
 }
 
-// manifests says what the Jobs run.
+// manifests returns what the Jobs run.
 func (c certifyCmd) manifests(n int) (*manifests, error) {
 	if n < 1 || n > evidence.MaxGenerators {
 		return nil, fmt.Errorf("--generators: %d: must be 1 to %d", n, evidence.MaxGenerators)
@@ -156,7 +157,7 @@ func (c certifyCmd) unfit() error {
 	return nil
 }
 
-// args are the arguments of the Job that certifies, after the case.
+// args returns the arguments of the Job that certifies, after the case.
 func (c certifyCmd) args(n int) []string {
 	var addresses []string
 	for i := range n {
@@ -195,7 +196,7 @@ func (c certifyCmd) args(n int) []string {
 	return out
 }
 
-// caseFiles takes the files of a case that is not compiled in, and gives the case's name in the cluster.
+// caseFiles adds the files of a case that is not compiled in, and returns the case's name in the cluster.
 func (m *manifests) caseFiles(ref string) (name string, err error) {
 	loaded, err := testcases.Load(ref)
 	if err != nil {
@@ -225,7 +226,7 @@ func (m *manifests) caseFiles(ref string) (name string, err error) {
 	return "/etc/mixtral-case/case.yaml", nil
 }
 
-// write fills the template. A JSON string is one of YAML too.
+// write fills the template. A JSON string is also a YAML string.
 func (m *manifests) write(w io.Writer) error {
 	quote := func(s string) (string, error) {
 		var b strings.Builder

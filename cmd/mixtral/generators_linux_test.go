@@ -24,7 +24,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// generatorsCase is an open loop of seconds. Its limits suit a busy machine: what is tried is the protocol.
+// generatorsCase is an open loop of some seconds. Its limits suit a busy machine, because the test is about the
+// protocol.
 const generatorsCase = `schema_version: 1
 id: TC-GENERATORS
 name: Load from many machines
@@ -40,7 +41,7 @@ checks:
   - {id: steps, clause: complete, rule: steps_complete}
 `
 
-// loaded is a server that notes when each request of the phase came, on this process's clock.
+// loaded is a server that records when each request of the phase came, on this process's clock.
 type loaded struct {
 	*httptest.Server
 	mu    sync.Mutex
@@ -51,7 +52,8 @@ type loaded struct {
 
 const runSeed = 1000
 
-// long is seconds of load in a run that something ends: its load must not end by itself before that is seen.
+// long is seconds of load in a run that something else ends: the load must not end by itself before the test has
+// noticed.
 const long = 300
 
 func serveOn(t *testing.T, address string) *loaded {
@@ -92,7 +94,7 @@ func (l *loaded) seen() (n int, last time.Time) {
 	return l.count, l.at
 }
 
-// manyLoad is a run with generators in machines of their own, so to say: network namespaces and clocks.
+// manyLoad is a run with generators on simulated machines: network namespaces with clocks of their own.
 type manyLoad struct {
 	t          *testing.T
 	program    string
@@ -151,8 +153,8 @@ func (l *manyLoad) coordinator(ctx context.Context) *exec.Cmd {
 	return cmd
 }
 
-// stoodStill says that an end of the run had no turn for so long that the other one gave it up, as it must: a machine
-// that others use may do that, and nothing more can be asked of the run.
+// stoodStill says that one end of the run got no processor time for so long that the other one had to give it up. A
+// busy machine can cause that, and the run is then not checked further.
 func (l *manyLoad) stoodStill(rep certreport.Report) bool {
 	l.t.Helper()
 	said := fmt.Sprint(rep.Notices)
@@ -280,8 +282,8 @@ func TestOneOfEightGeneratorsIsKilled(t *testing.T) {
 	quiet(t, l.server)
 }
 
-// TestAGeneratorIsCutOff: no packet of a generator arrives any more. It stops its load by itself, and the
-// run is INVALID and names it.
+// TestAGeneratorIsCutOff: no packet of a generator arrives any more. It stops its load by itself, and the run is
+// INVALID and names it.
 func TestAGeneratorIsCutOff(t *testing.T) {
 	l := startLoad(t, 2, long, time.Millisecond, 0)
 	rep, res := l.run(func() { l.net.cut(3) })
@@ -333,12 +335,12 @@ func TestACoordinatorIsToldToStop(t *testing.T) {
 	if res.code != exitInterrupted || rep.Status != "INVALID" {
 		t.Error(res)
 	}
-	if _, last := l.server.seen(); last.Sub(told) > llmtest.Limit { // a machine at rest takes milliseconds
+	if _, last := l.server.seen(); last.Sub(told) > llmtest.Limit { // an idle machine takes milliseconds
 		t.Errorf("a request came %s after the signal", last.Sub(told))
 	}
 }
 
-// quiet demands that no request comes any more, once those under way have come: long before the load's own end.
+// quiet expects that no more requests come after those under way, long before the load's own end.
 func quiet(t *testing.T, s *loaded) {
 	t.Helper()
 	llmtest.Until(t, "the end of the load", func() bool {

@@ -37,16 +37,16 @@ checks:
   - {id: latency, clause: fast, rule: mean_latency, phase: load}
 `
 
-// proofs are more requests than are sent in the form of the first phase before it begins.
+// proofs is more than the number of requests in the form of the first phase that are sent before it begins.
 const proofs = 20
 
-// stages say how the server behaves, and by what it sees that a run has come so far.
+// stages say how the server behaves, and how the test recognises that a run has reached the stage.
 var stages = []struct {
 	name   string
-	mute   string // what it does not answer: "", "everything", "warmup" or "load"
+	mute   string // requests that it does not answer: "", "everything", "warmup" or "load"
 	lasts  int    // seconds of load: more than a busy machine takes to notice that it has begun, where it must not end
 	here   func(s *stagedServer) bool
-	report bool // there is one
+	report bool // whether there is a report
 }{
 	{"before the start", "everything", 3, func(s *stagedServer) bool { return s.asked > 0 }, false},
 	{"warm-up", "warmup", 3, func(s *stagedServer) bool { return s.warmup > proofs }, true},
@@ -100,8 +100,7 @@ func TestSignalsStopGeneratorsToo(t *testing.T) {
 	}
 }
 
-// TestAGeneratorIsStopped: a generator ends within a second also while a run has it, and the run ends as one that lost
-// it.
+// TestAGeneratorIsStopped: a generator ends within a second even during a run, and the run ends as one that lost it.
 func TestAGeneratorIsStopped(t *testing.T) {
 	t.Parallel()
 	for _, s := range stages[1:] {
@@ -140,7 +139,7 @@ func writeSignalCase(t *testing.T, dir string, seconds int) {
 	}
 }
 
-// stagedServer is a server that does not answer some of its requests.
+// stagedServer is a server that leaves some of its requests unanswered.
 type stagedServer struct {
 	*httptest.Server
 	mu                  sync.Mutex
@@ -163,7 +162,7 @@ func newStagedServer(t *testing.T, mute string) *stagedServer {
 		phase := s.count(body)
 		switch {
 		case mute == "everything":
-			w.WriteHeader(http.StatusServiceUnavailable) // as one that starts
+			w.WriteHeader(http.StatusServiceUnavailable) // like a server that is starting
 		case mute != "" && mute == phase:
 			select {
 			case <-r.Context().Done():
@@ -178,7 +177,7 @@ func newStagedServer(t *testing.T, mute string) *stagedServer {
 	return s
 }
 
-// count gives the phase of a request.
+// count returns the phase of a request.
 func (s *stagedServer) count(body []byte) (phase string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

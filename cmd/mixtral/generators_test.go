@@ -13,7 +13,7 @@ import (
 var updateManifests = flag.Bool("update-manifests", false, "write testdata/generators.yaml anew")
 
 // TestGeneratorManifests: the manifests for three generators are those of testdata/generators.yaml, which test/deploy
-// holds against Kubernetes' own types.
+// checks with Kubernetes' own types.
 func TestGeneratorManifests(t *testing.T) {
 	dir := t.TempDir()
 	tc := filepath.Join(dir, "case.yaml")
@@ -31,13 +31,13 @@ func TestGeneratorManifests(t *testing.T) {
 		kubernetesFlags: kubernetesFlags{
 			GeneratorsImage: "ghcr.io/hxp-enterprise/mixtral:v0.1.0"}}
 	holdManifests(t, c, "generators.yaml")
-	// With replicas found by their labels, whoever certifies may list pods there, and nothing else.
+	// If replicas are found by their labels, the certifier may list pods there, and nothing else.
 	c.Metrics, c.GeneratorsNamespace, c.TracingURL = "pods+http://llm:8000/metrics?selector=app=vllm", "load",
 		"http://otel:4318"
 	holdManifests(t, c, "generators_pods.yaml")
 }
 
-// holdManifests compares what is printed with a file of testdata.
+// holdManifests compares the output with a file of testdata.
 func holdManifests(t *testing.T, c certifyCmd, file string) {
 	t.Helper()
 	m, err := c.manifests(3)
@@ -65,7 +65,7 @@ func holdManifests(t *testing.T, c certifyCmd, file string) {
 	}
 }
 
-// TestManifestsThatCannotBe: what a cluster cannot have is refused by its flag.
+// TestManifestsThatCannotBe: a flag that cannot work in a cluster is refused with its name.
 func TestManifestsThatCannotBe(t *testing.T) {
 	good := certifyCmd{Profile: "quick", Target: "http://mixtral:11400", kubernetesFlags: kubernetesFlags{
 		GeneratorsImage: "x/mixtral:v1.0.0"}}
@@ -98,7 +98,7 @@ func TestManifestsThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestGeneratorAddresses: a port may be left out, and a name may stand for all of its addresses.
+// TestGeneratorAddresses: the port is optional, and a name can stand for all of its addresses.
 func TestGeneratorAddresses(t *testing.T) {
 	for given, want := range map[string]string{"a:1": "[a:1]", "a": "[a:11410]", "[::1]:5": "[[::1]:5]",
 		"::1": "[[::1]:11410]", "dns+127.0.0.1:9": "[127.0.0.1:9]"} {

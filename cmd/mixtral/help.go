@@ -2,7 +2,7 @@ package main
 
 import "slices"
 
-// helpCmd shows the help of the program or of one command, as --help after it does.
+// helpCmd shows the help of the program or of one command, like --help after the command.
 type helpCmd struct {
 	Command []string `arg:"" optional:"" help:"A command, such as model pull; default: list all commands."`
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestKillQuantize: quantize that is killed goes on where it was, and makes the same file as one that was left alone.
+// TestKillQuantize: a quantize that was killed continues, and makes the same file as one that was not.
 func TestKillQuantize(t *testing.T) {
 	if testing.Short() {
 		t.Skip("converts 40 MB twice")
@@ -29,7 +29,7 @@ func TestKillQuantize(t *testing.T) {
 	}
 	args := []string{"model", "quantize", in, "--type", "q2_k", "--out", out, "--threads", "1", "--json"}
 	for tries := 1; !killHalfway(t, out, exec.CommandContext(t.Context(), program, args...)); tries++ {
-		if tries == 10 { // the machine gives this test no turn while the other process works
+		if tries == 10 { // the other process always finishes before this test gets a turn
 			t.Fatalf("it was done %d times before it could be killed", tries)
 		}
 		if err := os.Remove(out); err != nil {
@@ -57,7 +57,7 @@ func TestKillQuantize(t *testing.T) {
 }
 
 // killHalfway starts a command that writes out, and kills it when a third of its work is recorded. It says whether the
-// command was killed before it was done.
+// command was killed before its end.
 func killHalfway(t *testing.T, out string, c *exec.Cmd) bool {
 	t.Helper()
 	if err := c.Start(); err != nil {
@@ -69,7 +69,7 @@ func killHalfway(t *testing.T, out string, c *exec.Cmd) bool {
 	for {
 		data, _ := os.ReadFile(out + ".part.journal")
 		if bytes.Count(data, []byte("\n")) > 40 {
-			_ = c.Process.Kill() // it may be done by now: Wait tells
+			_ = c.Process.Kill() // it may have ended already: Wait tells
 			return <-done != nil
 		}
 		select {

@@ -45,7 +45,8 @@ func killRand(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(property.Seed(t, "MIXTRAL_CHAOS_SEED"), 0))
 }
 
-// binary gives a program of its own name that is this test binary, so that it acts as mixtral, and so do its children.
+// binary returns the path of a program called mixtral that is this test binary, so that it and its children act as
+// mixtral.
 func binary(t *testing.T) string {
 	t.Helper()
 	self, err := os.Executable()
@@ -89,10 +90,11 @@ func command(t *testing.T, program string, args ...string) result {
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// isVerdict tells exit codes of a run that came to its end: which one it is, is up to the machine's other work.
+// isVerdict says whether an exit code belongs to a run that was judged; the verdict depends on the load of the
+// machine.
 func isVerdict(code int) bool { return code == exitOK || code == exitFail || code == exitInvalid }
 
-// processes counts those that run a program.
+// processes counts the processes of a program.
 func processes(program string) (n int) {
 	links, _ := filepath.Glob("/proc/[0-9]*/exe")
 	for _, link := range links {
@@ -179,7 +181,7 @@ func TestKilledCertify(t *testing.T) {
 		"whole; its server gone with it", left)
 }
 
-// hasRecord says that a run in a folder of reports has something on record.
+// hasRecord says whether a run in a folder of reports has recorded something.
 func hasRecord(t *testing.T, dir string) bool {
 	t.Helper()
 	for _, path := range glob(t, dir, "*.part") {
@@ -190,7 +192,7 @@ func hasRecord(t *testing.T, dir string) bool {
 	return false
 }
 
-// checkReports looks at a folder of reports as a user would, and says how many runs in it did not end.
+// checkReports looks at a folder of reports as a user would, and returns how many runs in it did not end.
 func checkReports(t *testing.T, program, dir, when string) (unfinished int) {
 	t.Helper()
 	if r := command(t, program, "report", "list", dir); r.code != exitOK || strings.Contains(r.stderr, "skipped") {
@@ -214,7 +216,7 @@ func checkReports(t *testing.T, program, dir, when string) (unfinished int) {
 		switch {
 		case r.code == exitOK && strings.Contains(r.stdout, "INVALID") && strings.Contains(r.stdout, "killed"):
 			unfinished++
-		case r.code == exitUsage && strings.Contains(r.stderr, "is empty"): // before it had said anything
+		case r.code == exitUsage && strings.Contains(r.stderr, "is empty"): // it had recorded nothing yet
 		default:
 			t.Errorf("%s: report show %s: %v", when, filepath.Base(path), r)
 		}
@@ -231,8 +233,8 @@ func glob(t *testing.T, dir, pattern string) []string {
 	return files
 }
 
-// TestKilledServe kills the service at any moment, from its start on and under load: the next one starts on the same
-// port at once, and answers as the first did.
+// TestKilledServe kills the service at any moment, from its start on and under load: the next one starts at once on
+// the same port, and gives the same answers.
 func TestKilledServe(t *testing.T) {
 	rng := killRand(t)
 	const question = `{"messages":[{"role":"user","content":"hi"}],"max_tokens":8,"temperature":0,"ignore_eos":true}`
@@ -269,7 +271,7 @@ func TestKilledServe(t *testing.T) {
 		s.cmd.Process.Kill()
 		llmtest.Await(t, "the killed service", llmtest.Done(func() { s.cmd.Wait() }))
 		llmtest.Await(t, "its clients", llmtest.Done(clients.Wait))
-		// And one that is killed before it is ready.
+		// The same for one that is killed before it is ready.
 		early := exec.Command(os.Args[0])
 		early.Args = []string{"mixtral", "serve", "--model", "synth:tiny", "--port", port}
 		if err := early.Start(); err != nil {

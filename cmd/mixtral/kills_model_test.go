@@ -17,7 +17,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-// slowly lets an answer take its time, so that a download can be killed in its middle.
+// slowly slows an answer down, so that a download can be killed in the middle.
 type slowly struct{ http.ResponseWriter }
 
 func (s slowly) Write(p []byte) (int, error) {
@@ -33,11 +33,11 @@ func (s slowly) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-func (s slowly) ReadFrom(r io.Reader) (int64, error) { // what http.ServeContent would use
+func (s slowly) ReadFrom(r io.Reader) (int64, error) { // http.ServeContent would use it
 	return io.Copy(struct{ io.Writer }{s}, r)
 }
 
-// TestKilledPull kills downloads at any moment: a file is under its name only when it is whole, the next run goes on,
+// TestKilledPull kills downloads at any moment: a file has its name only when it is complete, the next run continues,
 // and nothing is left beside the files.
 func TestKilledPull(t *testing.T) {
 	if testing.Short() {
@@ -87,7 +87,7 @@ func TestKilledPull(t *testing.T) {
 		}
 		whole += check(fmt.Sprint("kill ", i))
 		if i%3 < 2 && i+1 < rounds {
-			continue // the next one goes on
+			continue // the next one continues
 		}
 		if r := command(t, program, args(dir)...); r.code != exitOK || check("the next run") != 2 {
 			t.Errorf("the next run: %v", r)

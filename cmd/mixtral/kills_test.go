@@ -28,11 +28,10 @@ import (
 type killed struct {
 	name  string
 	args  func(dir string) []string // that writes dir/out
-	again string                    // flag for when the file is there
+	again string                    // flag for when the file exists
 }
 
-// killedCommands are those that write files and nothing else. in.gguf, packed.gguf, text.txt and more are in the
-// directory already.
+// killedCommands only write files. The directory has in.gguf, packed.gguf, text.txt and more.
 var killedCommands = []killed{
 	{"pack", func(dir string) []string {
 		return words("model pack %s/in.gguf %s/out --threads 1", dir, dir)
@@ -52,8 +51,8 @@ var killedCommands = []killed{
 
 func words(format string, args ...any) []string { return strings.Fields(fmt.Sprintf(format, args...)) }
 
-// TestKilledCommands kills the commands that write files at any moment: the file is under its name only when it is
-// whole, the next run makes the same as one that was left alone, and nothing is left beside it.
+// TestKilledCommands kills the commands that write files at any moment: the file has its name only when it is
+// complete, the next run makes the same file as an undisturbed one, and nothing is left beside it.
 func TestKilledCommands(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs commands for half a minute")
@@ -114,7 +113,7 @@ func (k killed) run(t *testing.T, rng *rand.Rand, program, source string) {
 	hostile.Survived(t, "`model "+k.name+"`", early+late, early, "the same bytes at the next end, nothing beside them")
 }
 
-// finish runs the command to its end: it makes the whole file, and nothing else is there.
+// finish runs the command to its end: it makes the whole file and leaves nothing else.
 func (k killed) finish(t *testing.T, program string, args []string, out string, whole []byte, before string) {
 	t.Helper()
 	if _, err := os.Stat(out); err == nil && k.again != "" {
@@ -135,7 +134,7 @@ func (k killed) finish(t *testing.T, program string, args []string, out string, 
 	}
 }
 
-// killAfter starts the program and kills it, and tells whether that was before its end.
+// killAfter starts the program and kills it, and says whether that was before its end.
 func killAfter(t *testing.T, program string, args []string, after time.Duration) bool {
 	t.Helper()
 	cmd := exec.Command(program, args...)
@@ -215,7 +214,7 @@ func loadUntilKilled(t *testing.T, s *servedProcess, after time.Duration) (answe
 			}
 		})
 	}
-	// on a busy machine opening the database takes its time
+	// opening the database takes time on a busy machine
 	llmtest.Until(t, "the first line", func() bool { return s.written() > 0 })
 	time.Sleep(after)
 	written = int(s.written())
@@ -225,7 +224,7 @@ func loadUntilKilled(t *testing.T, s *servedProcess, after time.Duration) (answe
 	return int(answers.Load()), written
 }
 
-// loggedLines counts the lines of a request log; 0 where there is none yet.
+// loggedLines counts the lines of a request log; 0 if there is none yet.
 func loggedLines(t *testing.T, path string) (n int) {
 	t.Helper()
 	if _, err := os.Stat(path); err != nil {
@@ -255,7 +254,8 @@ func loggedLines(t *testing.T, path string) (n int) {
 	return n
 }
 
-// TestKilledSave kills `report save` at any moment: the database opens, and the report is in it whole or not at all.
+// TestKilledSave kills `report save` at any moment: the database opens, and contains the whole report or nothing of
+// it.
 func TestKilledSave(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs a certification")

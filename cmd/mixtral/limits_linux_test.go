@@ -33,14 +33,14 @@ var small = []string{
 	`{"messages":[{"role":"user","content":"hi"}],"max_tokens":300,"ignore_eos":true,"n":4,"logprobs":true,"top_logprobs":5}`,
 }
 
-// large adds bodies as large as are allowed, some of which are not JSON.
+// large adds bodies of the maximum size, some of which are not JSON.
 func large() []string {
 	text := strings.Repeat("word ", (4<<20)/5-100)
 	return append([]string{text, `{"messages":[{"role":"user","content":"` + text + `"}]}`}, small...)
 }
 
-// load lets clients at a service for a while and until one of them is answered, and connections that say nothing. It
-// gives the number of answers.
+// load runs clients of a service until a time has passed and one of them was answered, beside connections that send
+// nothing. It returns the number of answers.
 func (s *servedProcess) load(lasts time.Duration, bodies []string) (answers int) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(s.t.Context())
@@ -86,7 +86,7 @@ func (s *servedProcess) load(lasts time.Duration, bodies []string) (answers int)
 	return answers
 }
 
-// cpu gives the processor time of the process, in seconds.
+// cpu returns the processor time of the process in seconds.
 func (s *servedProcess) cpu() float64 {
 	s.t.Helper()
 	p, err := procfs.NewProc(s.cmd.Process.Pid)
@@ -100,7 +100,7 @@ func (s *servedProcess) cpu() float64 {
 	return st.CPUTime()
 }
 
-// peak gives the most memory that the process had.
+// peak returns the peak memory of the process.
 func (s *servedProcess) peak() int64 {
 	s.t.Helper()
 	p, err := procfs.NewProc(s.cmd.Process.Pid)
@@ -114,7 +114,7 @@ func (s *servedProcess) peak() int64 {
 	return int64(st.VmHWM)
 }
 
-// measure puts a load on for a while and gives the mean of cores in use.
+// measure puts the service under load for a while and returns the mean number of cores in use.
 func (s *servedProcess) measure(bodies []string) (cores float64, answers int) {
 	s.t.Helper()
 	before, began := s.cpu(), time.Now()
@@ -122,8 +122,7 @@ func (s *servedProcess) measure(bodies []string) (cores float64, answers int) {
 	return (s.cpu() - before) / time.Since(began).Seconds(), answers
 }
 
-// loadTime is long enough for a mean to which the ticks of processor accounting, of 10 ms, and the burst that is
-// allowed are nothing.
+// loadTime is so long that the ticks of processor accounting (10 ms) and the allowed burst do not matter for the mean.
 func loadTime() time.Duration {
 	if testing.Short() {
 		return time.Second
@@ -131,7 +130,7 @@ func loadTime() time.Duration {
 	return 2 * time.Second
 }
 
-// TestLimitsAreKept: under a load of everything that takes memory or processor time, the whole process keeps to
+// TestLimitsAreKept: under a load that uses everything that takes memory or processor time, the whole process keeps to
 // memory_limit_gb and cpu_cores.
 func TestLimitsAreKept(t *testing.T) {
 	const gb = 0.5
@@ -152,7 +151,7 @@ func TestLimitsAreKept(t *testing.T) {
 	}
 }
 
-// controlGroup makes a control group with limits of memory in bytes and of cores. It gives a shell command that runs
+// controlGroup makes a control group with limits of memory in bytes and of cores. It returns a shell command that runs
 // "$0" "$@" in the group. The period, in microseconds, is the time in which the kernel counts what the group has used.
 func controlGroup(t *testing.T, name string, memory int64, cores float64, period int) string {
 	t.Helper()
@@ -164,7 +163,7 @@ func controlGroup(t *testing.T, name string, memory int64, cores float64, period
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			need.Missing(t, "no control group can be made here: %v", err)
 		}
-		t.Cleanup(func() { // empty only when its processes are gone
+		t.Cleanup(func() { // it is empty only when its processes have ended
 			for range 100 {
 				if os.Remove(dir) == nil {
 					return
@@ -192,12 +191,12 @@ func controlGroup(t *testing.T, name string, memory int64, cores float64, period
 	return within(procs)
 }
 
-// within gives a shell command that enters the groups of the given files and runs "$0" "$@" there.
+// within returns a shell command that enters the groups of the given files and runs "$0" "$@" there.
 func within(procs []string) string {
 	return `for f in ` + strings.Join(procs, " ") + `; do echo $$ > $f || exit 9; done; exec "$0" "$@"`
 }
 
-// ownGroup gives the test's own group of a controller of version 1, so that the new one is within it.
+// ownGroup returns the test's own group of a version 1 controller, so that the new one is below it.
 func ownGroup(t *testing.T, controller string) string {
 	t.Helper()
 	data, err := os.ReadFile("/proc/self/cgroup")
@@ -232,7 +231,7 @@ func TestLimitsOfAControlGroup(t *testing.T) {
 	if used > cores*1.03 {
 		t.Errorf("%.3f cores of %v, %d answers", used, cores, answers)
 	}
-	s.measure(large()) // is survived
+	s.measure(large()) // the service survives this
 	if code := s.stop(syscall.SIGTERM); code != exitOK {
 		t.Errorf("exit code %d; %s", code, s.stderr)
 	}
@@ -244,7 +243,7 @@ func TestLimitsOfAControlGroup(t *testing.T) {
 		"%.3f cores, %d answers, it ends as it should", used, answers)
 }
 
-// TestMemoryThatCannotFit shows the arithmetic, adds up, and proposes what would fit.
+// TestMemoryThatCannotFit: the error shows the arithmetic, which is correct, and suggests what would fit.
 func TestMemoryThatCannotFit(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	code := run(&app{ctx: t.Context(), stdout: &stdout, stderr: &stderr, getenv: os.Getenv},

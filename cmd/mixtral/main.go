@@ -17,7 +17,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 )
 
-// cli is the whole grammar. Scripts depend on it: add, do not change.
+// cli is the grammar of the command line. Scripts depend on it: add to it, but change nothing.
 type cli struct {
 	Certify  certifyCmd  `cmd:"" help:"Run a certification test case against a service and print the verdict."`
 	Serve    serveCmd    `cmd:"" help:"Serve Mixtral behind an OpenAI-compatible API."`
@@ -58,7 +58,7 @@ func main() {
 	os.Exit(code)
 }
 
-// run parses args, runs the command and gives the exit code.
+// run parses args, runs the command and returns the exit code.
 func run(a *app, args []string) (code int) {
 	var grammar cli
 	exited := -1
@@ -73,7 +73,7 @@ func run(a *app, args []string) (code int) {
 	if err != nil {
 		return report(a.stderr, err)
 	}
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file may be cut while it is read
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file may be truncated while it is read
 	defer func() {
 		if r := recover(); r != nil {
 			if err := gguf.Fault(r); err != nil {
@@ -102,11 +102,11 @@ func run(a *app, args []string) (code int) {
 	return report(a.stderr, kctx.Run(a))
 }
 
-// oldFlags are names of flags before they were those of the configuration's keys.
+// oldFlags are earlier names of flags; now they have the names of the configuration's keys.
 var oldFlags = map[string]string{"--tls-cert": "--tls-cert-file", "--tls-key": "--tls-key-file",
 	"--database": "--database-url"}
 
-// renamed puts the flags' names of today for old ones, and says so once for each.
+// renamed replaces old names of flags with the present ones, and prints a note once for each.
 func (a *app) renamed(args []string) []string {
 	args = slices.Clone(args)
 	said := map[string]bool{}
@@ -133,7 +133,7 @@ func (a *app) renamed(args []string) []string {
 // exitPanic carries kong's request to exit (after --help) out of the parser.
 type exitPanic struct{}
 
-// report prints err and its hints and gives the exit code.
+// report prints err and its hints and returns the exit code.
 func report(w io.Writer, err error) int {
 	if err == nil {
 		return exitOK

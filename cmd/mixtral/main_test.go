@@ -24,7 +24,7 @@ func TestScripts(t *testing.T) {
 		Dir:  "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"capture": capture, "browse": browse},
 		Setup: func(env *testscript.Env) error {
-			// The caches and the database of a test must not meet those of a user.
+			// The caches and the database of a test must be separate from those of the user.
 			env.Setenv("XDG_CACHE_HOME", env.WorkDir+"/cache")
 			env.Setenv("XDG_DATA_HOME", env.WorkDir+"/data")
 			if tier := os.Getenv("MIXTRAL_CPU_TIER"); tier != "" {
@@ -47,8 +47,8 @@ func capture(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], m[1])
 }
 
-// browse FILE PATH [KEY=VALUE ...] PATTERN asks the console whose address stands in FILE for a page, again and again
-// until it has the pattern, and prints it. With KEY=VALUE, it sends them as a form first, once.
+// browse FILE PATH [KEY=VALUE ...] PATTERN requests a page of the console whose address is in FILE until it matches
+// the pattern, and prints it. With KEY=VALUE, it first sends these once as a form.
 func browse(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: browse FILE PATH [KEY=VALUE ...] PATTERN")
@@ -64,7 +64,7 @@ func browse(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	var base string
 	for base == "" {
-		data, _ := os.ReadFile(ts.MkAbs(args[0])) // it is written soon
+		data, _ := os.ReadFile(ts.MkAbs(args[0])) // it will be written soon
 		if base = address.FindString(string(data)); base == "" {
 			wait("an address in " + args[0])
 		}

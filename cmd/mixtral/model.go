@@ -25,8 +25,8 @@ type modelCmd struct {
 	Synth    modelSynthCmd    `cmd:"" help:"Write a model of Mixtral's architecture with seeded random weights."`
 }
 
-// openModel opens a model by reference, as the service would that the environment configures; its errors are the
-// user's. Where a directory is converted first, it shows how far that is.
+// openModel opens a model by reference, as a service with the environment's configuration would; its errors are bad
+// usage. If a directory has to be converted first, it shows the progress.
 func openModel(a *app, ref string) (*catalog.Opened, error) {
 	return openModelWith(a, ref, func(*catalog.Options) {})
 }
@@ -35,12 +35,12 @@ func openModel(a *app, ref string) (*catalog.Opened, error) {
 func openModelWith(a *app, ref string, change func(*catalog.Options)) (*catalog.Opened, error) {
 	config, err := mixtral.LoadConfig("")
 	if err != nil {
-		config = mixtral.DefaultConfig() // commands that serve say what is wrong with the environment
+		config = mixtral.DefaultConfig() // commands that serve report errors in the environment
 	}
 	return openConfigured(a, ref, config, change)
 }
 
-// openConfigured opens a model as a service of this configuration would.
+// openConfigured opens a model as a service with this configuration would.
 func openConfigured(a *app, ref string, config mixtral.Config, change func(*catalog.Options)) (*catalog.Opened,
 	error) {
 	kv, _ := quant.ParseKVType(config.KVType)
@@ -85,7 +85,7 @@ func (p *preparation) stop() {
 	}
 }
 
-// withCatalogHint shows the hint that an error of the catalogue carries.
+// withCatalogHint adds the hint that an error of the catalogue contains.
 func withCatalogHint(err error) error {
 	var known *catalog.Error
 	if errors.As(err, &known) && known.Hint != "" {
@@ -94,7 +94,7 @@ func withCatalogHint(err error) error {
 	return err
 }
 
-// size gives bytes as people read them, in powers of 10.
+// size writes bytes for people, in powers of 10.
 func size(n int64) string {
 	switch {
 	case n >= 1e9:
@@ -124,7 +124,7 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// modelSynthCmd makes a model. The shape's flags change the preset's numbers.
+// modelSynthCmd makes a synthetic model. The flags of the shape replace the preset's numbers.
 type modelSynthCmd struct {
 	Out     string      `required:"" type:"path" placeholder:"FILE" help:"File to write."`
 	Preset  string      `default:"tiny" placeholder:"NAME" help:"Shape to start from: tiny, nano, mid, 8x7b (also: full), or needle, a model that can find in its context what it was told; default: ${default}."`

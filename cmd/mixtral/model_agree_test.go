@@ -13,7 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-// altered is the tiny model with one more key, or one key less where value is nil, and one more tensor.
+// altered is the tiny model with another value for a key, without the key if value is nil, and with one more tensor.
 func altered(t *testing.T, key string, value any, tensor string, x []float32) string {
 	t.Helper()
 	data, err := synth.Bytes(synth.Tiny())
@@ -55,8 +55,8 @@ func altered(t *testing.T, key string, value any, tensor string, x []float32) st
 	return path
 }
 
-// TestCommandsAgreeOnFiles: what one command refuses to compute silently no other converts or shows as a good model,
-// and what one takes the others do.
+// TestCommandsAgreeOnFiles: if one command refuses a file because of a feature, no other command converts it or shows
+// it as a good model, and a file that one accepts is accepted by all.
 func TestCommandsAgreeOnFiles(t *testing.T) {
 	ones := []float32{1, 1, 1, 1, 1, 1, 1, 1} // one for each pair of a head of the tiny model
 	for name, tt := range map[string]struct {
@@ -64,7 +64,7 @@ func TestCommandsAgreeOnFiles(t *testing.T) {
 		value  any
 		tensor string
 		x      []float32
-		want   string // "": every command takes it
+		want   string // "": every command accepts it
 	}{
 		"an unknown key":           {"llama.new_idea", uint32(1), "", nil, "llama.new_idea"},
 		"scaled logits":            {"llama.logit_scale", float32(0.5), "", nil, "llama.logit_scale"},

@@ -43,7 +43,7 @@ func inside(t *testing.T, args ...string) result {
 	return result{code, out.String(), errs.String()}
 }
 
-// TestDirectoryEverywhere: every command that takes a model takes a directory of safetensors, and it is converted
+// TestDirectoryEverywhere: every command that takes a model accepts a directory of safetensors, which is converted
 // once.
 func TestDirectoryEverywhere(t *testing.T) {
 	dir, cache, out := weights(t, synth.Tiny()), t.TempDir(), t.TempDir()
@@ -86,7 +86,7 @@ func TestDirectoryEverywhere(t *testing.T) {
 		t.Fatalf("in the cache: %v", models)
 	}
 	traceable(t, dir, models[0], glob(t, out, "*.json"))
-	// Of a directory with a GGUF file, quantize takes this file.
+	// If a directory has a GGUF file, quantize reads that file.
 	one := filepath.Join(t.TempDir(), "one")
 	if err := errors.Join(os.Mkdir(one, 0o755), os.Rename(filepath.Join(out, "q.gguf"), filepath.Join(one,
 		"q.gguf"))); err != nil {
@@ -98,8 +98,8 @@ func TestDirectoryEverywhere(t *testing.T) {
 	}
 }
 
-// traceable holds what verify and a report say of a converted model to the files: its own hash, and the sources', as
-// sha256sum prints them.
+// traceable compares the hashes that verify and a report give for a converted model with the files: its own hash, and
+// those of the sources as sha256sum prints them.
 func traceable(t *testing.T, dir, file string, reports []string) {
 	t.Helper()
 	sum := func(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
@@ -139,8 +139,8 @@ func traceable(t *testing.T, dir, file string, reports []string) {
 	}
 }
 
-// TestRefusedFormats: what is not read is named in a sentence of its own, with what to take instead, by every command;
-// nothing that is there is "no such model".
+// TestRefusedFormats: every command names a format that is not supported in a sentence of its own, with an
+// alternative; an existing file is never "no such model".
 func TestRefusedFormats(t *testing.T) {
 	t.Setenv("MIXTRAL_CACHE_DIR", t.TempDir())
 	root := t.TempDir()

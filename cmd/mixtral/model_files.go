@@ -13,7 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-// shape gives the preset with the flags' numbers.
+// shape returns the preset's shape with the flags' numbers.
 func (c *modelSynthCmd) shape() (synth.Shape, error) {
 	name := c.Preset
 	if name == "full" {
@@ -49,7 +49,7 @@ func (c *modelSynthCmd) shape() (synth.Shape, error) {
 	return s, nil
 }
 
-// readTokenizer makes sure that text can become tokens that the model has.
+// readTokenizer checks that text can become tokens which the model has.
 func readTokenizer(f *gguf.File, vocab int) (*token.Tokenizer, error) {
 	spec, err := moe.TokenSpec(f)
 	if err != nil {
@@ -65,7 +65,7 @@ func readTokenizer(f *gguf.File, vocab int) (*token.Tokenizer, error) {
 	return tok, nil
 }
 
-// scan looks for weights that are not finite numbers, which damaged files and failed conversions have.
+// scan looks for weights that are not finite numbers, which damaged files and failed conversions contain.
 func scan(r *moe.Rewriting, t gguf.Tensor) error {
 	at := 0
 	return r.Weights(t, func(typ quant.Type, data []byte) error {

@@ -20,7 +20,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/convert"
 )
 
-// modelImatrixCmd collects an importance matrix, or merges some.
+// modelImatrixCmd collects an importance matrix, or merges several.
 type modelImatrixCmd struct {
 	Model        string   `arg:"" optional:"" help:"Path of a .gguf file or of a model's directory, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
 	Text         []string `type:"path" sep:"none" placeholder:"FILE" help:"Text for the model to read; repeatable. Use about 100,000 tokens of the kind of text that the model will work on."`
@@ -43,7 +43,7 @@ type imatrix struct {
 	Datasets        []string      `json:"datasets"`
 	Chunks          int           `json:"chunks"` // in the file
 	ChunkTokens     int           `json:"chunk_tokens"`
-	Read            int           `json:"read"` // chunks, by this run
+	Read            int           `json:"read"` // chunks that this run has read
 	Perplexity      float64       `json:"perplexity,omitempty"`
 	PerplexityError float64       `json:"perplexity_error,omitempty"` // standard error
 	Unseen          []imatrixHole `json:"unseen"`
@@ -75,7 +75,7 @@ func (c *modelImatrixCmd) Run(a *app) error {
 	return r.report(time.Since(start))
 }
 
-// check refuses flags that mean nothing.
+// check refuses combinations of flags without a meaning.
 func (c *modelImatrixCmd) check() error {
 	const more = "any text file will do for a trial; for good results use about 100,000 tokens of the kind of text " +
 		"that the model is for: --text FILE"
@@ -106,19 +106,19 @@ func imatrixError(err error) error {
 	return err
 }
 
-// imatrixRun is the command under way.
+// imatrixRun is one execution of the command.
 type imatrixRun struct {
 	*modelImatrixCmd
 	a *app
 
-	base *convert.Sums // of files
+	base *convert.Sums // from files
 	skip int           // chunks of the text that an earlier run read
-	all  *convert.Sums // what the file holds
-	read int           // chunks, by this run
+	all  *convert.Sums // the content of the file
+	read int           // chunks that this run has read
 	loss calibrate.Loss
 }
 
-// readFiles reads what is added to: the files given, or what an earlier run has made of them.
+// readFiles reads what the run adds to: the given files, or the result of an earlier run.
 func (r *imatrixRun) readFiles() error {
 	var files []*convert.Sums
 	for _, path := range r.InFile {
@@ -138,7 +138,7 @@ func (r *imatrixRun) readFiles() error {
 	}
 	earlier, err := convert.ReadSums(r.Out, r.Context)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // it ended before its first chunk
+		return nil // the earlier run ended before its first chunk
 	}
 	if err != nil {
 		return fmt.Errorf("--resume: %w", err)
@@ -154,7 +154,7 @@ func (r *imatrixRun) readFiles() error {
 	return nil
 }
 
-// datasets are the texts' names in the file, without their private directories.
+// datasets returns the texts' names for the file, without their directories, which are private.
 func (r *imatrixRun) datasets() []string {
 	var names []string
 	for _, path := range r.Text {
@@ -163,7 +163,7 @@ func (r *imatrixRun) datasets() []string {
 	return names
 }
 
-// collect lets the model read.
+// collect lets the model read the texts.
 func (r *imatrixRun) collect() error {
 	o, err := openModel(r.a, r.Model)
 	if err != nil {
@@ -185,16 +185,16 @@ func (r *imatrixRun) collect() error {
 	}
 	defer c.Close()
 	if r.skip == 0 {
-		c.Sums().Datasets = r.datasets() // of a run that goes on the file names them already
+		c.Sums().Datasets = r.datasets() // in a continued run the file names them already
 	}
 	return r.readAll(c, chunks)
 }
 
-// saveEvery is how many chunks a kill loses at most: with Mixtral-8x7B a chunk of 512 tokens takes seconds, the file
-// 30 MB.
+// saveEvery is the maximum number of chunks that are lost if the process is killed: with Mixtral-8x7B a chunk of 512
+// tokens takes seconds, and the file has 30 MB.
 const saveEvery = 10
 
-// readAll reads chunks until none is left or the user has enough.
+// readAll reads chunks until none is left or the user interrupts it.
 func (r *imatrixRun) readAll(c *calibrate.Collector, chunks [][]int32) error {
 	p := &imatrixProgress{w: r.a.stderr, terminal: isTerminal(r.a.stderr), total: len(chunks), from: r.skip,
 		start: time.Now()}
@@ -218,7 +218,7 @@ func (r *imatrixRun) readAll(c *calibrate.Collector, chunks [][]int32) error {
 	return r.save(c)
 }
 
-// interrupted keeps what there is.
+// interrupted saves what has been collected.
 func (r *imatrixRun) interrupted(c *calibrate.Collector, read, all int, why error) error {
 	if r.read == 0 {
 		return fmt.Errorf("interrupted before the first chunk: %w", why)
@@ -231,8 +231,8 @@ func (r *imatrixRun) interrupted(c *calibrate.Collector, read, all int, why erro
 		"the same command with --resume continues")
 }
 
-// save writes what there is. The run goes on from what the file holds, so that one that is killed and continued makes
-// the same file as one that was left alone.
+// save saves what has been collected. The run then continues from the content of the file, so that a run which is
+// killed and continued makes the same file as one that is not.
 func (r *imatrixRun) save(c *calibrate.Collector) error {
 	var err error
 	if r.all, err = convert.MergeSums(r.base, c.Sums()); err != nil {
@@ -244,7 +244,7 @@ func (r *imatrixRun) save(c *calibrate.Collector) error {
 	return r.all.WriteFile(r.Out)
 }
 
-// chunks reads the texts, one after the other, and cuts them.
+// chunks reads the texts, one after another, and splits them.
 func (r *imatrixRun) chunks(o *catalog.Opened) ([][]int32, error) {
 	info, err := moe.Describe(o.File)
 	if err != nil {
@@ -291,7 +291,7 @@ func (r *imatrixRun) chunks(o *catalog.Opened) ([][]int32, error) {
 	return chunks, nil
 }
 
-// report says what the file holds, and which experts no token went to.
+// report prints what the file contains, and which experts got no token.
 func (r *imatrixRun) report(took time.Duration) error {
 	s := r.all
 	out := imatrix{Path: r.Out, Tensors: s.Tensors(), Datasets: s.Datasets, Chunks: s.Chunks,
@@ -318,7 +318,7 @@ func (r *imatrixRun) report(took time.Duration) error {
 	return err
 }
 
-// warnGaps names what an importance matrix says nothing about.
+// warnGaps names the tensors that an importance matrix does not cover.
 func warnGaps(w io.Writer, why string, gaps []convert.Gap) {
 	for _, g := range gaps {
 		what := ""

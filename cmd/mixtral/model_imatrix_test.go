@@ -13,7 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// canceller ends a run with its first line, as somebody who has seen enough.
+// canceller ends a run at its first line, as a user who has seen enough would.
 type canceller struct {
 	bytes.Buffer
 	cancel context.CancelFunc
@@ -24,8 +24,8 @@ func (c *canceller) Write(p []byte) (int, error) {
 	return c.Buffer.Write(p)
 }
 
-// TestInterruptImatrix: what was read is kept, and the run goes on from there; nothing is counted twice, not what it
-// adds to either.
+// TestInterruptImatrix: what was read is kept, and the run continues from there; nothing is counted twice, and neither
+// are the files that it adds to.
 func TestInterruptImatrix(t *testing.T) {
 	dir := t.TempDir()
 	text, first, out := filepath.Join(dir, "text.txt"), filepath.Join(dir, "first.gguf"), filepath.Join(dir, "i.gguf")
@@ -69,7 +69,7 @@ func TestInterruptImatrix(t *testing.T) {
 	}
 }
 
-// counted gives the tokens that a file counts.
+// counted returns the tokens that a file counts.
 func counted(t *testing.T, path string) int {
 	t.Helper()
 	f, err := gguf.Open(path)

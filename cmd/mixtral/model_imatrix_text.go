@@ -14,8 +14,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/calibrate"
 )
 
-// specialEncoder encodes text in which control pieces stand by name. What follows one is encoded as the start of a
-// text, as chat templates do.
+// specialEncoder encodes text in which control pieces are written by name. The text after one is encoded as the start
+// of a text, as chat templates do it.
 func specialEncoder(f *gguf.File, tok *token.Tokenizer) (func(text string, addBOS bool) []int32, error) {
 	spec, err := moe.TokenSpec(f)
 	if err != nil {
@@ -31,7 +31,7 @@ func specialEncoder(f *gguf.File, tok *token.Tokenizer) (func(text string, addBO
 	if len(names) == 0 {
 		return tok.Encode, nil
 	}
-	// The longest of several that match.
+	// The longest of several matches counts.
 	slices.SortFunc(names, func(a, b string) int { return len(b) - len(a) })
 	control := regexp.MustCompile(strings.Join(names, "|"))
 	return func(text string, addBOS bool) []int32 {
@@ -49,8 +49,8 @@ func specialEncoder(f *gguf.File, tok *token.Tokenizer) (func(text string, addBO
 	}, nil
 }
 
-// imatrixProgress shows how far the model has read, and the perplexity so far: who knows the model's sees at once
-// that something is wrong.
+// imatrixProgress shows how far the model has read, and the perplexity so far: a user who knows the model's perplexity
+// sees at once if something is wrong.
 type imatrixProgress struct {
 	w           io.Writer
 	terminal    bool
@@ -59,7 +59,7 @@ type imatrixProgress struct {
 	shown       bool
 }
 
-// show writes a line over the one before on a terminal, elsewhere a new one every few seconds.
+// show replaces the line before on a terminal, and elsewhere prints a new line every few seconds.
 func (p *imatrixProgress) show(done int, loss calibrate.Loss) {
 	now := time.Now()
 	if !p.terminal && now.Before(p.next) {

@@ -18,7 +18,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/convert"
 )
 
-// modelInspectCmd reads the directory of a file only.
+// modelInspectCmd describes a model. It reads only the metadata of a file.
 type modelInspectCmd struct {
 	Model    string       `arg:"" optional:"" help:"Path of a .gguf file or of a model's directory, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
 	Parallel int          `range:"1..1024" default:"10" placeholder:"N" help:"Number of requests computed at the same time, for the memory estimate; default: ${default}."`
@@ -32,7 +32,7 @@ type modelInspectCmd struct {
 type inspection struct {
 	Model        string        `json:"model"`
 	Path         string        `json:"path,omitempty"`
-	From         string        `json:"from,omitempty"` // directory of safetensors, which is converted when it is served
+	From         string        `json:"from,omitempty"` // directory of safetensors; serving converts it
 	Name         string        `json:"name,omitempty"`
 	FileBytes    int64         `json:"file_bytes"`
 	Params       int64         `json:"params"`
@@ -49,8 +49,8 @@ type inspection struct {
 	Context      int           `json:"context"`
 	RopeTheta    float32       `json:"rope_theta"`
 	RopeScaling  string        `json:"rope_scaling,omitempty"` // such as "linear, 4"
-	Mix          string        `json:"mix,omitempty"`          // what the file says it is, such as q4_k_m
-	Packed       bool          `json:"packed"`                 // by model pack: computed from where the file is mapped
+	Mix          string        `json:"mix,omitempty"`          // the mix that the file names, such as q4_k_m
+	Packed       bool          `json:"packed"`                 // by model pack: the kernels read the mapped file itself
 	Tokenizer    string        `json:"tokenizer"`
 	Template     string        `json:"template"` // "own", "missing" or "unsupported"
 	Formats      []formatShare `json:"formats"`
@@ -64,7 +64,7 @@ type formatShare struct {
 	Bytes   int64  `json:"bytes"`
 }
 
-// memoryOfModel is what serving takes.
+// memoryOfModel is the memory that serving needs.
 type memoryOfModel struct {
 	WeightBytes    int64  `json:"weight_bytes"`     // as loaded
 	TokenReadBytes int64  `json:"token_read_bytes"` // of weights, for one token of one sequence
@@ -76,7 +76,7 @@ type memoryOfModel struct {
 	ReserveBytes   int64  `json:"reserve_bytes"` // for everything else
 	TotalBytes     int64  `json:"total_bytes"`
 	BoundBytes     int64  `json:"bound_bytes"` // what may be used; 0 if unknown
-	Bound          string `json:"bound"`       // what sets it
+	Bound          string `json:"bound"`       // what sets the limit
 	Fits           string `json:"fits"`        // "yes", "partly" (fewer contexts at once), "no" or "unknown"
 	Why            string `json:"why"`
 }
@@ -169,7 +169,7 @@ func (in *inspection) print(w io.Writer) error {
 	return t.Flush()
 }
 
-// ropeScaling says how positions are stretched; empty where they are not.
+// ropeScaling describes how positions are scaled; empty if they are not.
 func ropeScaling(r moe.Rope) string {
 	switch {
 	case r.Yarn:
@@ -180,7 +180,7 @@ func ropeScaling(r moe.Rope) string {
 	return ""
 }
 
-// describeTokenizer says what the vocabulary is and how its chat template will be used.
+// describeTokenizer describes the vocabulary, and says how its chat template will be used.
 func describeTokenizer(f *gguf.File) (text, template string) {
 	spec, err := moe.TokenSpec(f)
 	if err != nil {
@@ -200,13 +200,14 @@ func describeTokenizer(f *gguf.File) (text, template string) {
 	return fmt.Sprintf("SentencePiece BPE, %d pieces, BOS %d, EOS %d", tok.Vocab(), tok.BOS(), tok.EOS()), template
 }
 
-// templateText explains the JSON's words to people.
+// templateText explains the JSON's values of template.
 var templateText = map[string]string{
 	"own": "in the file", "missing": "none in the file: ChatML for a vocabulary with <|im_start|>, else Mixtral's",
 	"unsupported": "cannot be used: the model answers /v1/completions only, or --chat-template names another",
 }
 
-// plan adds up what serving takes and holds it against what there is, as the service does when it starts.
+// plan adds up the memory that serving needs and compares it with what is available, as the service does when it
+// starts.
 func (c *modelInspectCmd) plan(o *catalog.Opened, info moe.Info, context int) memoryOfModel {
 	f := engine.FootprintOf(info, c.KVType, context)
 	m := memoryOfModel{
@@ -243,7 +244,7 @@ func (c *modelInspectCmd) plan(o *catalog.Opened, info moe.Info, context int) me
 
 // wouldFit says what to change: a shorter context, or else the widest format whose weights leave room for one.
 func wouldFit(o *catalog.Opened, f engine.Footprint, bound int64) string {
-	const least = 2048 // tokens that a useful conversation takes
+	const least = 2048 // tokens of a useful conversation
 	if n := f.Longest(bound); n >= least {
 		return fmt.Sprintf("; a context of %d tokens fits", n)
 	}
@@ -260,7 +261,7 @@ func wouldFit(o *catalog.Opened, f engine.Footprint, bound int64) string {
 		if err != nil {
 			continue
 		}
-		// A packed model is as large as its file, but for a few per cent.
+		// A packed model is about as large as its file.
 		if n, err := convert.Size(source, convert.Options{Mix: mix, Requantize: true}); err == nil &&
 			n+n/50+f.Context+f.Reserve <= bound {
 			return fmt.Sprintf("; in %s it would fit (%s of weights: mixtral model quantize)", name, size(n))

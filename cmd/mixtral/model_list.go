@@ -23,10 +23,10 @@ type catalogued struct {
 
 // packedCopy is what list --packed --json prints for each packed copy.
 type packedCopy struct {
-	Model   string `json:"model"` // file that it was made of; empty: nobody knows
+	Model   string `json:"model"` // file that it was made from; empty: unknown
 	Path    string `json:"path"`
 	Bytes   int64  `json:"bytes"`
-	Current bool   `json:"current"` // false: the model has changed or gone, and the next copy's writer deletes it
+	Current bool   `json:"current"` // false: the model has changed or is gone; the next copy's writer deletes it
 }
 
 func (c modelListCmd) Run(a *app) error {
@@ -74,11 +74,11 @@ func (c modelListCmd) Run(a *app) error {
 	return printPacked(a, packed, "")
 }
 
-// packedCopies lists what is in the cache directory; nothing where there is none.
+// packedCopies lists the packed copies in the cache directory; none if there is no directory.
 func packedCopies() []packedCopy {
 	config, err := mixtral.LoadConfig("")
 	if err != nil {
-		config = mixtral.DefaultConfig() // commands that serve say what is wrong with the environment
+		config = mixtral.DefaultConfig() // commands that serve report errors in the environment
 	}
 	all := []packedCopy{}
 	copies, _ := catalog.PackedCopies(catalog.Options{CacheDir: config.CacheDir})

@@ -14,7 +14,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 )
 
-// modelPackCmd writes a model's file in the order of the kernels, or back.
+// modelPackCmd writes a model's file in the order that the kernels read, or converts it back.
 type modelPackCmd struct {
 	Model   string `arg:"" help:"Path of a .gguf file or of a model's directory, or a name that model list shows."`
 	Out     string `arg:"" type:"path" help:"File to write."`
@@ -51,7 +51,7 @@ func (c *modelPackCmd) Run(a *app) error {
 	return p.print(a.stdout)
 }
 
-// rewrite checks that the work makes sense and has room, and does it.
+// rewrite checks that the work makes sense and that there is room for it, and does it.
 func (c *modelPackCmd) rewrite(a *app, o *catalog.Opened) (packedModel, error) {
 	p := packedModel{Model: o.ID, Path: c.Out}
 	r, err := moe.NewRewriting(o.File)

@@ -9,13 +9,13 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// progress shows how far long work on bytes has come: a bar on a terminal, elsewhere a line every few seconds, so that
-// quick work shows nothing.
+// progress shows the progress of work on bytes: a bar on a terminal, elsewhere a line every few seconds, so that quick
+// work prints nothing.
 type progress struct {
 	w     io.Writer
 	name  string
 	total int64
-	from  int64 // what an earlier run had done
+	from  int64 // done by an earlier run
 	start time.Time
 	next  time.Time // of the next line
 	bars  *mpb.Progress
@@ -35,7 +35,7 @@ func newProgress(w io.Writer, name string, total int64) *progress {
 	return p
 }
 
-// set says how many bytes are done.
+// set sets how many bytes are done.
 func (p *progress) set(done int64) {
 	if p.bar != nil {
 		p.bar.SetCurrent(done)
@@ -48,7 +48,8 @@ func (p *progress) set(done int64) {
 	}
 }
 
-// resume says how much was done before this run: it does not count for the pace. Only the first call does anything.
+// resume sets how much was done before this run, which does not count for the speed. Only the first call has an
+// effect.
 func (p *progress) resume(done int64) {
 	if p.from == 0 && done > 0 {
 		p.from = done
@@ -58,7 +59,7 @@ func (p *progress) resume(done int64) {
 	}
 }
 
-// pace gives rate and time left.
+// pace returns the speed and the time left.
 func (p *progress) pace(took time.Duration, done int64) string {
 	rate := float64(done-p.from) / took.Seconds()
 	if rate <= 0 || done >= p.total {
@@ -68,7 +69,7 @@ func (p *progress) pace(took time.Duration, done int64) string {
 	return fmt.Sprintf(", %s/s, %v left", size(int64(rate)), left.Round(time.Second))
 }
 
-// stop ends the bar, whatever is missing. A second stop does nothing.
+// stop ends the bar, even if the work is not complete. A second stop does nothing.
 func (p *progress) stop() {
 	if p.bar != nil {
 		p.bar.Abort(false)

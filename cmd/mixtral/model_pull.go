@@ -33,19 +33,19 @@ type modelPullCmd struct {
 // pulled is what pull --json prints for each file.
 type pulled struct {
 	Path   string `json:"path"`
-	Bytes  int64  `json:"bytes,omitempty"`  // nothing where the hub could not be asked
-	SHA256 string `json:"sha256,omitempty"` // likewise
+	Bytes  int64  `json:"bytes,omitempty"`  // missing if the hub could not be reached
+	SHA256 string `json:"sha256,omitempty"` // missing if the hub could not be reached
 	Reused bool   `json:"reused"`
 }
 
-// pulling is a pull under way.
+// pulling is one execution of the command.
 type pulling struct {
 	*modelPullCmd
 	*app
 	client  *hub.Client
 	env     hub.Environment
 	ref     hub.Ref
-	known   catalog.Known // the model's place in the catalogue, if it has one
+	known   catalog.Known // the model's entry in the catalogue, if it has one
 	named   bool
 	dir     string // for the files
 	nowhere error  // why there is no directory
@@ -75,7 +75,7 @@ func (c modelPullCmd) Run(a *app) error {
 	done := p.cached(files)
 	if done != nil {
 		files = nil
-	} else if p.nowhere != nil { // what place has found is an older version
+	} else if p.nowhere != nil { // the files that were found belong to an older version
 		return setupError(withHint(p.nowhere, outHint))
 	}
 	if err := hub.Room(p.dir, files); err != nil {
@@ -100,14 +100,14 @@ func (c modelPullCmd) Run(a *app) error {
 
 const outHint = "--out names a directory for the files"
 
-// place says what is wrong with the directory for the files, where some are missing, before the hub is asked: that may
-// take minutes.
+// place reports an error of the directory for the files before the hub is asked, which may take minutes. It does so
+// only if files are missing.
 func (p *pulling) place() error {
 	if p.List {
 		return nil
 	}
 	if _, err := p.local(); err == nil {
-		return nil // nothing may have to be written
+		return nil // perhaps nothing has to be written
 	}
 	if p.nowhere != nil {
 		return setupError(withHint(p.nowhere, outHint))
@@ -118,7 +118,7 @@ func (p *pulling) place() error {
 	return nil
 }
 
-// begin reads what the command was told, and what the environment says.
+// begin reads the flags and the environment.
 func (c *modelPullCmd) begin(a *app) (*pulling, error) {
 	p := &pulling{modelPullCmd: c, app: a, dir: c.Out}
 	var err error
@@ -141,7 +141,7 @@ func (c *modelPullCmd) begin(a *app) (*pulling, error) {
 	if p.dir == "" {
 		p.dir, p.nowhere = catalog.Dir(a.getenv, p.ref)
 	}
-	log, err := telemetry.NewLogger(a.stderr, "info", "text") // a minute may pass in which nothing comes
+	log, err := telemetry.NewLogger(a.stderr, "info", "text") // for a minute nothing may arrive
 	if err != nil {
 		return nil, err
 	}
@@ -153,13 +153,13 @@ func (c *modelPullCmd) begin(a *app) (*pulling, error) {
 	return p, nil
 }
 
-// files finds out what to download.
+// files returns the files to download.
 func (p *pulling) files() ([]hub.File, error) {
 	if p.ref.URL != "" {
 		return hub.URLFiles(p.ref)
 	}
 	if _, err := p.local(); err == nil && !p.List {
-		p.client.Attempts = min(p.Attempts, 2) // without the hub there is something to go on with
+		p.client.Attempts = min(p.Attempts, 2) // without the hub the files on this machine can be used
 		defer func() { p.client.Attempts = p.Attempts }()
 	}
 	all, err := p.client.List(p.ctx, p.ref)
@@ -181,7 +181,7 @@ func (p *pulling) local() ([]string, error) {
 		return nil, hub.ErrNotFound
 	}
 	if p.ref.URL != "" {
-		return nil, hub.ErrNotFound // a file of the same name may be another one
+		return nil, hub.ErrNotFound // a file with the same name may have another content
 	}
 	cache := p.env.Cache
 	if p.Out != "" {
@@ -190,7 +190,7 @@ func (p *pulling) local() ([]string, error) {
 	return hub.Local(cache, p.dir, p.ref)
 }
 
-// keep makes do with what is here while the hub cannot be asked.
+// keep uses the files on this machine while the hub cannot be reached.
 func (p *pulling) keep(paths []string, why error) error {
 	fmt.Fprintf(p.stderr, "mixtral: %v; using the files that are on this machine, unchecked\n", why)
 	var done []pulled
@@ -214,8 +214,8 @@ func (c modelPullCmd) list(a *app, files []hub.File) error {
 	return nil
 }
 
-// cached finds the files in the cache of Hugging Face's own tools: all of them, since a model in safetensors is a
-// directory.
+// cached finds the files in the cache of Hugging Face's own tools. It needs all of them, since a model in safetensors
+// is a directory.
 func (p *pulling) cached(files []hub.File) (all []pulled) {
 	if p.Out != "" {
 		return nil
@@ -230,9 +230,9 @@ func (p *pulling) cached(files []hub.File) (all []pulled) {
 	return all
 }
 
-// fetch brings one file.
+// fetch downloads one file.
 func (p *pulling) fetch(f hub.File) (pulled, error) {
-	var mu sync.Mutex // connections report side by side
+	var mu sync.Mutex // connections report at the same time
 	var bar *progress
 	stage := ""
 	p.client.Progress = func(n hub.Progress) {
@@ -262,7 +262,7 @@ func (p *pulling) fetch(f hub.File) (pulled, error) {
 	return pulled{Path: res.Path, Bytes: res.Size, SHA256: res.SHA256, Reused: res.Reused}, err
 }
 
-// warn says of weights that the embedded engine will refuse that it will: other servers may take them.
+// warn warns of weights that the embedded engine will refuse; other servers may support them.
 func (p *pulling) warn(files []pulled) {
 	for _, f := range files {
 		if filepath.Base(f.Path) != "config.json" {

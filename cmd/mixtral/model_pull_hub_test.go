@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// smallHub serves the files of one repository, team/m, to those who have the token.
+// smallHub serves the files of one repository, team/m, to clients with the token.
 type smallHub struct {
 	*httptest.Server
 	files map[string]string
@@ -71,7 +71,7 @@ func pull(t *testing.T, env map[string]string, args ...string) result {
 	return result{code, out.String(), errs.String()}
 }
 
-// filesIn gives the names of the files of a directory.
+// filesIn returns the names of the files of a directory.
 func filesIn(t *testing.T, dir string) (list []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -84,8 +84,8 @@ func filesIn(t *testing.T, dir string) (list []string) {
 	return list
 }
 
-// TestPullWeights: of a repository in safetensors come the files that a model needs, and no copy of it in another
-// format; a second pull asks for none of them again.
+// TestPullWeights: of a repository in safetensors, the files that a model needs are downloaded, and no copy of it in
+// another format; a second pull downloads none of them again.
 func TestPullWeights(t *testing.T) {
 	h := newSmallHub(t, map[string]string{
 		"config.json": `{"model_type":"mixtral","quantization_config":{"quant_method":"awq"}}`, "tokenizer.model": "t",
@@ -110,7 +110,7 @@ func TestPullWeights(t *testing.T) {
 	if r := pull(t, env, "--endpoint", h.URL, "hf://team/m"); r.code != exitOK || len(h.asked) != 1 { // the index
 		t.Errorf("again: %v, asked for %v", r, h.asked)
 	}
-	// Without the hub, what is here is enough; with a file missing it is not.
+	// Without the hub, the files on this machine are enough; if one is missing, they are not.
 	away := "http://127.0.0.1:1"
 	env["HF_HUB_OFFLINE"] = "1"
 	if r := pull(t, env, "--endpoint", away, "hf://team/m"); r.code != exitOK ||
@@ -129,7 +129,7 @@ func TestPullWeights(t *testing.T) {
 	}
 }
 
-// TestPullSplit: the name of a split model, or of one of its parts, brings all of it; pieces are joined.
+// TestPullSplit: the name of a split model, or of one of its parts, downloads all of it; pieces are joined.
 func TestPullSplit(t *testing.T) {
 	h := newSmallHub(t, map[string]string{"m-00001-of-00002.gguf": "GGUF1", "m-00002-of-00002.gguf": "GGUF2",
 		"big.gguf.part1of2": "GGUFa", "big.gguf.part2of2": "b"})
@@ -161,7 +161,8 @@ func TestPullSplit(t *testing.T) {
 	}
 }
 
-// TestPullFromCache: a file that Hugging Face's own tools brought is used from there, also while the hub is away.
+// TestPullFromCache: a file that Hugging Face's own tools have downloaded is used from their cache, even while the hub
+// is unreachable.
 func TestPullFromCache(t *testing.T) {
 	h := newSmallHub(t, map[string]string{"a.gguf": "GGUF"})
 	root := t.TempDir()
@@ -187,7 +188,7 @@ func TestPullFromCache(t *testing.T) {
 	}
 }
 
-// TestPullComplaints: what cannot be is said before anything is asked.
+// TestPullComplaints: an impossible request is refused before the hub is asked.
 func TestPullComplaints(t *testing.T) {
 	full := newSmallHub(t, map[string]string{"a.gguf": "GGUF"})
 	file := filepath.Join(t.TempDir(), "file")

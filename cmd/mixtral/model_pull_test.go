@@ -74,7 +74,7 @@ func TestPullThenRun(t *testing.T) {
 }
 
 // TestPullByName: a name of the catalogue is pulled from its repository and runs by that name; a file whose checksum
-// is another than the published one is refused before a byte of it is asked for.
+// differs from the published one is refused before a byte of it is downloaded.
 func TestPullByName(t *testing.T) {
 	shape, _ := synth.Preset("tiny")
 	model, err := synth.Bytes(shape)
@@ -138,7 +138,8 @@ func TestPullByName(t *testing.T) {
 			t.Errorf("%s: %d, %s", c.name, code, errs)
 		}
 	}
-	// A service that starts again finds its model while the hub is away; what was never pulled stays an error.
+	// A service that starts again finds its model while the hub is unreachable; a model that was never pulled is still
+	// an error.
 	away := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
 		_ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)

@@ -50,7 +50,7 @@ type quantizedTensor struct {
 	Params   int64   `json:"params"`
 	Bytes    int64   `json:"bytes"`
 	RMSE     float64 `json:"rmse"`
-	Relative float64 `json:"relative"` // the error's norm over the weights'
+	Relative float64 `json:"relative"` // the error's norm relative to the weights' norm
 	Max      float64 `json:"max"`
 }
 
@@ -86,8 +86,8 @@ func (c *modelQuantizeCmd) Run(a *app) error {
 	return c.report(a.stdout, source.Name, o.Mix.Name, result, time.Since(start))
 }
 
-// computable refuses a GGUF file that says what no command of this program would follow: its conversion would say it,
-// too. A directory's configuration is checked where it is read.
+// computable refuses a GGUF file with settings that no command of this program supports, since the converted file
+// would have them too. A directory's configuration is checked when it is read.
 func computable(path string) error {
 	if info, err := os.Stat(path); err != nil || info.IsDir() {
 		return err
@@ -135,19 +135,19 @@ func (c *modelQuantizeCmd) convert(a *app, source *convert.Source, o convert.Opt
 	bar := newProgress(a.stderr, "quantize "+filepath.Base(c.Out), total)
 	defer bar.stop()
 	o.Progress = func(p convert.Progress) {
-		share := float64(total) / float64(max(p.Total, 1)) // elements as bytes of the new file
+		share := float64(total) / float64(max(p.Total, 1)) // elements, as bytes of the new file
 		bar.resume(int64(float64(p.Resumed) * share))
 		bar.set(int64(float64(p.Done) * share))
 	}
 	return convert.Run(a.ctx, source, c.Out, o)
 }
 
-// room makes sure that the disk holds the file before hours are spent on it. What a partial file has taken already is
-// not asked for again.
+// room checks that the disk has room for the file before hours are spent on it. The size of a partial file is not
+// counted again.
 func (c *modelQuantizeCmd) room(total int64) error {
 	free, err := host.DiskFree(filepath.Dir(c.Out))
 	if err != nil {
-		return nil // no file system that tells
+		return nil // the file system does not say
 	}
 	if info, err := os.Stat(c.Out + ".part"); err == nil && info.Size() == total {
 		return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 )
 
-// modelVerifyCmd reads every byte, and lets the model compute.
+// modelVerifyCmd reads every byte of a model, and lets it compute.
 type modelVerifyCmd struct {
 	Model   string `arg:"" optional:"" help:"Path of a .gguf file or of a model's directory, a name that model list shows, or demo."`
 	SHA256  string `name:"sha256" placeholder:"HEX" help:"SHA-256 that the file must have; default: the published one, if there is one."`
@@ -35,13 +35,13 @@ type verified struct {
 	Checksum string `json:"checksum"`  // "as published", "as given" or "unknown"
 	SelfTest string `json:"self_test"` // the text that the model generated, or why it did not
 
-	Converted *converted `json:"converted,omitempty"` // of a directory of safetensors
+	Converted *converted `json:"converted,omitempty"` // for a directory of safetensors
 }
 
-// converted says where a model that was verified came from.
+// converted describes the origin of a model that was verified.
 type converted struct {
 	From    string           `json:"from"` // the directory
-	File    string           `json:"file"` // what sha256 is of
+	File    string           `json:"file"` // the file that sha256 belongs to
 	Sources []catalog.Digest `json:"sources"`
 	SHA256  string           `json:"sources_sha256"` // see catalog.DigestOf
 }
@@ -99,7 +99,7 @@ func (v *verified) print(w io.Writer) error {
 	return err
 }
 
-// read goes through every weight.
+// read reads every weight.
 func (c *modelVerifyCmd) read(a *app, o *catalog.Opened, info moe.Info) error {
 	weights, err := moe.NewRewriting(o.File)
 	if err != nil {
@@ -127,7 +127,7 @@ func (c *modelVerifyCmd) read(a *app, o *catalog.Opened, info moe.Info) error {
 	return nil
 }
 
-// checksum holds the file's to what is known.
+// checksum compares the file's hash with the known one.
 func (c *modelVerifyCmd) checksum(sum string) (string, error) {
 	want, kind := strings.ToLower(c.SHA256), "as given"
 	if want == "" {
@@ -145,12 +145,12 @@ func (c *modelVerifyCmd) checksum(sum string) (string, error) {
 	return kind, nil
 }
 
-// maxRatio is how much longer one expert's row of a router may be than another's: in a trained model they differ by
-// less than two times.
+// maxRatio is how much longer one expert's row of a router may be than another's: in a trained model the ratio is
+// below two.
 const maxRatio = 1000
 
-// checkRouter looks for experts that no token could choose for a reason of its own: rows of zeros, equal rows, and
-// rows beside which others vanish.
+// checkRouter looks for experts that cannot be chosen independently: rows of zeros, equal rows, and rows that are tiny
+// beside others.
 func checkRouter(t gguf.Tensor, experts int) error {
 	x := make([]float32, t.Elems())
 	if err := quant.Unpack(t.Type, x, t.Data); err != nil {
@@ -189,7 +189,7 @@ func equalRows(a, b []float32) bool {
 	return true
 }
 
-// selfTest generates some tokens, if the model fits into memory.
+// selfTest generates a few tokens, if the model fits into memory.
 func (c *modelVerifyCmd) selfTest(a *app, o *catalog.Opened, info moe.Info, tok *token.Tokenizer) (string, error) {
 	if c.NoRun {
 		return "not run (--no-run)", nil
@@ -211,7 +211,7 @@ func (c *modelVerifyCmd) selfTest(a *app, o *catalog.Opened, info moe.Info, tok 
 		return "", fmt.Errorf("self-test: %w", err)
 	}
 	for i, s := range e.Steps {
-		// Logits that are all alike mean that nothing of the prompt came through.
+		// Logits that are all equal mean that nothing of the prompt was computed.
 		if math.IsNaN(float64(s.Logit)) || math.IsInf(float64(s.Logit), 0) || len(s.Top) > 1 &&
 			s.Top[0].Logprob < -math.Log(float64(info.Vocab))+1e-6 {
 			return "", fmt.Errorf("%w: self-test: token %d has logit %v, log-probability %.3g of %d tokens",

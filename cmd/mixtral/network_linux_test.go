@@ -14,14 +14,14 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
 )
 
-// network is machines in namespaces of the network, each with one interface, between which this process passes the
-// packets on: later, and not all of them. Kernels without netem have it too.
+// network simulates machines in network namespaces, each with one interface. This process passes the packets on
+// between them, with a delay and with losses. Kernels without netem can do this too.
 type network struct {
 	id    int
 	nodes []*node
 }
 
-// node is one machine's end.
+// node is one machine's interface.
 type node struct {
 	tun   *os.File
 	queue chan packet
@@ -35,7 +35,7 @@ type packet struct {
 
 var networks atomic.Int32
 
-// newNetwork makes n nodes, of which 0 is this machine itself. Each packet takes delay, and some are lost.
+// newNetwork makes n nodes; node 0 is this machine itself. Each packet is delayed, and some are lost.
 func newNetwork(t *testing.T, n int, delay time.Duration, loss float64) *network {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -89,7 +89,7 @@ func openTun(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// set gives a node its namespace, address and route.
+// set sets a node's namespace, address and route.
 func (w *network) set(t *testing.T, i int) {
 	t.Helper()
 	device, in := w.device(i), []string{}
@@ -110,7 +110,7 @@ func (w *network) set(t *testing.T, i int) {
 	run(append(in, "ip", "link", "set", device, "up")...)
 }
 
-// read takes the packets that a node sends and puts them into the queue of the node that they are for.
+// read takes the packets that a node sends and puts them into the queues of their destinations.
 func (w *network) read(i int, delay time.Duration, loss float64) {
 	rng := rand.New(rand.NewPCG(uint64(i), 7))
 	buffer := make([]byte, 1<<16)
@@ -129,12 +129,12 @@ func (w *network) read(i int, delay time.Duration, loss float64) {
 		}
 		select {
 		case w.nodes[to].queue <- packet{append([]byte(nil), b...), time.Now().Add(delay)}:
-		default: // as a full queue does
+		default: // as a full queue does it
 		}
 	}
 }
 
-// write hands a node its packets when their time has come.
+// write delivers a node's packets when their time has come.
 func (x *node) write() {
 	for p := range x.queue {
 		time.Sleep(time.Until(p.at))

@@ -20,7 +20,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
-// outcome is what became of one request.
+// outcome is the result of one request.
 type outcome struct {
 	status int
 	tokens int
@@ -73,7 +73,7 @@ func (b *burst) note(o outcome) {
 	b.out = append(b.out, o)
 }
 
-// closed has n clients ask one request after the other.
+// closed has n clients that send one request after another.
 func (b *burst) closed(n int, d time.Duration) []outcome {
 	var group sync.WaitGroup
 	end := time.Now().Add(d)
@@ -88,7 +88,7 @@ func (b *burst) closed(n int, d time.Duration) []outcome {
 	return b.take()
 }
 
-// open sends requests at a rate, whether they are answered or not. It waits for all.
+// open sends requests at a rate, whether they are answered or not, and waits for all of them.
 func (b *burst) open(rate float64, d time.Duration) []outcome {
 	var group sync.WaitGroup
 	began := time.Now()
@@ -112,7 +112,7 @@ func (b *burst) take() []outcome {
 	return out
 }
 
-// goodput gives the tokens a second that the service generates in a while, by its own count: whole answers end ten at
+// goodput returns the tokens a second that the service generates in a while, by its own count: whole answers end ten at
 // a time, and would be too coarse. All of them are for answers that are taken; see TestOverload.
 func (s *servedProcess) goodput(d time.Duration) float64 {
 	s.t.Helper()
@@ -129,7 +129,7 @@ func quantile(d []time.Duration, q float64) time.Duration {
 	return d[min(int(q*float64(len(d))), len(d)-1)]
 }
 
-// sum adds up some of the service's metrics.
+// sum adds up several metrics of the service.
 func (s *servedProcess) sum(names ...string) (sum float64) {
 	s.t.Helper()
 	resp, err := http.Get(s.url + "/metrics")
@@ -159,8 +159,8 @@ func (s *servedProcess) sum(names ...string) (sum float64) {
 	return sum
 }
 
-// heap is what the Go runtime holds, in bytes: all but the weights and the KV cache, which have their place from the
-// start.
+// heap returns the bytes that the Go runtime holds: everything except the weights and the KV cache, whose memory is
+// reserved from the start.
 func (s *servedProcess) heap() int64 { return int64(s.sum("go_memstats_sys_bytes")) }
 
 // TestOverload asks for ten times of what the service can do. Whatever it takes on it answers, and whatever it does
@@ -170,7 +170,7 @@ func (s *servedProcess) heap() int64 { return int64(s.sum("go_memstats_sys_bytes
 // MIXTRAL_OVERLOAD_MODEL: with one that answers hundreds of requests a second, ten times as many would rather measure
 // how fast this test can send them.
 func TestOverload(t *testing.T) {
-	// A thousand requests of 400 tokens a second are more than any machine does.
+	// A thousand requests of 400 tokens per second are too many for any machine.
 	phase, tokens, rate, strict := 700*time.Millisecond, 400, 1000.0, false
 	args := []string{"--log-level", "off"}
 	if v := os.Getenv("MIXTRAL_OVERLOAD"); v != "" {
@@ -233,7 +233,7 @@ func TestOverload(t *testing.T) {
 	}
 	after := b.ask()
 	heap := s.heap()
-	_, again := measure(full) // machines change: what is compared is what was before and what is after
+	_, again := measure(full) // machines change, so this compares before and after
 	peak := (first + again) / 2
 	t.Logf("peak %.0f tokens/s before and %.0f after; at %.0f requests/s: %.0f (%.1f %%), %d of %d refused, p50 %v "+
 		"p99 %v max %v; %v held at most; heap %d MB, before %d; a request alone %v, right afterwards %v",

@@ -13,7 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// signing is mixtral report sign at a terminal. Its standard output and errors go elsewhere, as in a pipeline: the
+// signing is mixtral report sign at a terminal. Its standard output and errors go to a file, as in a pipeline: the
 // question must come to the terminal all the same.
 type signing struct {
 	*session
@@ -34,7 +34,7 @@ func sign(t *testing.T, dir string, args ...string) signing {
 	return signing{atTerminal(t, cmd), out.Name()}
 }
 
-// answers waits for a question, until what is typed is not shown, and types.
+// answers waits for a question, and until the terminal does not show what is typed, and then types.
 func (c signing) answers(keys string) {
 	c.t.Helper()
 	c.sees("passphrase of ")
@@ -42,10 +42,10 @@ func (c signing) answers(keys string) {
 	c.press(keys)
 }
 
-// echoes says that the terminal shows what is typed.
+// echoes says whether the terminal shows what is typed.
 func (c signing) echoes() bool { return c.modes().Lflag&unix.ECHO != 0 }
 
-// ends waits for the end with an exit code, and gives what went to standard output and errors.
+// ends waits for the end with an exit code, and returns what went to standard output and errors.
 func (c signing) ends(code int) (out string) {
 	c.t.Helper()
 	c.leaves(code)
@@ -57,7 +57,7 @@ func (c signing) ends(code int) (out string) {
 }
 
 // TestThePassphraseIsAskedForOnTheTerminal: an encrypted key is opened by what a person types, which is not shown;
-// three wrong ones are enough, and Ctrl-C leaves the terminal as it was.
+// after three wrong attempts the command ends, and Ctrl-C restores the terminal.
 func TestThePassphraseIsAskedForOnTheTerminal(t *testing.T) {
 	script, err := txtar.ParseFile("testdata/script/sign.txtar")
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// planCmd answers how many replicas hold a case's targets.
+// planCmd finds how many replicas hold a case's targets.
 type planCmd struct {
 	Case string `arg:"" optional:"" help:"Id of a built-in test case, or path of a case file, whose targets and traffic to plan for."`
 
@@ -61,17 +61,17 @@ func (planCmd) Help() string {
 // planResult is what plan --json prints. Times are milliseconds.
 type planResult struct {
 	Case       string       `json:"case"`
-	Costs      string       `json:"costs"` // where they come from
+	Costs      string       `json:"costs"` // their source
 	Objectives []string     `json:"objectives"`
 	RPS        float64      `json:"rps"`
 	Policy     string       `json:"policy"`
 	Held       bool         `json:"held"`
 	Replicas   int          `json:"replicas"`
 	KneeRPS    float64      `json:"knee_rps"` // the highest rate that the replicas hold
-	Headroom   float64      `json:"headroom"` // knee over the rate asked for, minus 1
-	At         planPoint    `json:"at"`       // the rate asked for
-	Curve      []planPoint  `json:"curve"`    // rates up to beyond the knee
-	KVBytes    int64        `json:"kv_bytes"` // most that one replica's keys and values take
+	Headroom   float64      `json:"headroom"` // knee over the requested rate, minus 1
+	At         planPoint    `json:"at"`       // at the requested rate
+	Curve      []planPoint  `json:"curve"`    // rates up to above the knee
+	KVBytes    int64        `json:"kv_bytes"` // maximum size of one replica's keys and values
 	KVCapacity int64        `json:"kv_capacity_bytes"`
 	Binds      planBindings `json:"binds"`
 	From       *planFrom    `json:"from,omitempty"` // the run that costs and traffic come from
@@ -79,13 +79,13 @@ type planResult struct {
 	JPerToken  *float64     `json:"joules_per_token,omitempty"`
 }
 
-// planPoint is what a rate does to requests.
+// planPoint is the result at one rate.
 type planPoint struct {
 	RPS        float64 `json:"rps"`
 	Held       bool    `json:"held"`
 	Throughput float64 `json:"throughput_rps"`
 	TokensPS   float64 `json:"output_tokens_per_second"`
-	Goodput    float64 `json:"goodput"` // share of requests within every limit
+	Goodput    float64 `json:"goodput"` // share of requests that met every limit
 	TTFTMean   float64 `json:"ttft_mean_ms"`
 	TTFTP99    float64 `json:"ttft_p99_ms"`
 	TPOTP99    float64 `json:"tpot_p99_ms"`
@@ -94,16 +94,16 @@ type planPoint struct {
 	P99MS      float64 `json:"latency_p99_ms"`
 	Refused    int     `json:"refused"`
 	Busy       float64 `json:"busy"`  // mean share of the time that a replica computes
-	Batch      float64 `json:"batch"` // mean tokens of a step
+	Batch      float64 `json:"batch"` // mean tokens per step
 }
 
-// planBindings is the share of the computing time that each bound has.
+// planBindings has the share of the computing time for each bound.
 type planBindings struct {
 	Bandwidth float64 `json:"bandwidth"`
 	Compute   float64 `json:"compute"`
 	Links     float64 `json:"links,omitempty"`
-	Queue     float64 `json:"queue"`     // requests waited because as many ran as may
-	KVMemory  float64 `json:"kv_memory"` // requests waited for memory of keys and values
+	Queue     float64 `json:"queue"`     // requests waited because the maximum number was running
+	KVMemory  float64 `json:"kv_memory"` // requests waited for memory for keys and values
 }
 
 func (c *planCmd) Run(a *app) error {
@@ -168,7 +168,7 @@ func planError(err error) error {
 	return err
 }
 
-// setup gives a replica, where its costs come from, and its power where that is known.
+// setup returns a replica, the source of its costs, and its power if that is known.
 func (c *planCmd) setup(from *seenRun) (s plan.Setup, costs string, watts float64, err error) {
 	s = plan.Setup{Policy: c.Policy, Warmup: 0.1}
 	given := 0
@@ -241,7 +241,8 @@ func (c *planCmd) demand(l *testcases.Loaded) (plan.Demand, error) {
 	return d, err
 }
 
-// openPhase is the open phase whose traffic is planned for: that of the full profile, or of the first by name.
+// openPhase returns the open phase whose traffic is planned for: that of the full profile, or of the first profile by
+// name.
 func openPhase(c *testcases.Case) (testcases.Phase, bool) {
 	names := slices.Sorted(maps.Keys(c.Profiles))
 	if _, ok := c.Profiles["full"]; ok {
@@ -257,7 +258,7 @@ func openPhase(c *testcases.Case) (testcases.Phase, bool) {
 	return testcases.Phase{}, false
 }
 
-// bytesPerToken is what a token of English text is on average in a vocabulary of 32,000 pieces.
+// bytesPerToken is the average length of a token of English text in a vocabulary of 32,000 pieces.
 const bytesPerToken = 4
 
 // traffic takes lengths from the flags, or from the case's open phase.
@@ -302,7 +303,7 @@ func (c *planCmd) traffic(l *testcases.Loaded, from *seenRun) (plan.Traffic, err
 			t.Prompt = prompts
 		case len(outputs) == len(t.Prompt):
 			t.Output = outputs
-		default: // the lengths given are not the case's: each gets the mean answer
+		default: // these lengths are not the case's: each gets the mean answer
 			sum := 0
 			for _, n := range outputs {
 				sum += n
@@ -322,10 +323,10 @@ func (c *planCmd) traffic(l *testcases.Loaded, from *seenRun) (plan.Traffic, err
 	return t, nil
 }
 
-// drawnLengths is how many requests of a case's traffic are drawn, to plan with their lengths.
+// drawnLengths is how many requests of a case's traffic are drawn to get lengths for the plan.
 const drawnLengths = 2000
 
-// caseLengths gives the lengths of the prompts that the case's open phase sends, and of the answers that it asks for.
+// caseLengths returns the lengths of the prompts in the case's open phase, and of the answers that it asks for.
 func caseLengths(l *testcases.Loaded, seed uint64) (prompts, outputs []int, err error) {
 	ph, _ := openPhase(l.Case)
 	if ph.Traffic != nil {
@@ -357,7 +358,7 @@ func lengths(flag, list string) ([]int, error) {
 	return all, nil
 }
 
-// fill simulates the rate asked for, the knee and the curve through both.
+// fill simulates the requested rate, the knee, and the curve through both.
 func (c *planCmd) fill(a *app, r *planResult, s plan.Setup, d plan.Demand) error {
 	at, err := plan.Simulate(a.ctx, s)
 	if err != nil {
@@ -405,7 +406,7 @@ func point(rps float64, r *plan.Result, d plan.Demand) planPoint {
 		Busy: r.Busy, Batch: r.Batch}
 }
 
-// price says what tokens cost, where prices are known.
+// price computes what tokens cost, if prices are known.
 func (c *planCmd) price(r *planResult, watts float64) {
 	if r.At.TokensPS <= 0 {
 		return

@@ -16,31 +16,32 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// seenRun is a certified run as a plan sees it: what its clients saw of the server, and the traffic of its open phase.
+// seenRun is a certified run as the source of a plan: what its clients observed of the server, and the traffic of its
+// open phase.
 type seenRun struct {
 	path     string
 	header   *evidence.Header
 	profile  plan.Profile
 	replicas int
 
-	phase            evidence.Phase // of the traffic; without an id where none was open
+	phase            evidence.Phase // of the traffic; it has no id if no phase was open
 	prompts, outputs []int
 	shared           float64
 	burstiness       float64
 	latency          []float64 // of the phase, in seconds
 }
 
-// planFrom is the run in what plan --json prints, with how well the fitted costs give its own latencies.
+// planFrom describes the run in the output of plan --json, and how well the fitted costs predict its own latencies.
 type planFrom struct {
 	Record   string       `json:"record"`
 	Phase    string       `json:"phase"`
 	RPS      float64      `json:"rps"`
 	Replicas int          `json:"replicas"`
-	Most     int          `json:"most_sequences"` // that a replica had at once; costs of more are extrapolated
+	Most     int          `json:"most_sequences"` // per replica at once; the costs of more are extrapolated
 	Latency  []planFigure `json:"latency"`        // of the phase
 }
 
-// planFigure is a figure that was measured and predicted.
+// planFigure is a measured figure with its prediction.
 type planFigure struct {
 	Statistic string  `json:"statistic"` // "mean", "p50" or "p99"
 	Measured  float64 `json:"measured_ms"`
@@ -48,7 +49,7 @@ type planFigure struct {
 	Error     float64 `json:"error"` // of the prediction, as a share
 }
 
-// Where a record does not say what a scheduler needs to know: what servers of today have, or no bound.
+// Values for settings of a scheduler that a record does not contain: those of present servers, or no bound.
 const (
 	seenRunning = 256
 	seenChunk   = 512
@@ -57,7 +58,7 @@ const (
 	seenBlocks  = 1 << 20
 )
 
-// readFrom reads the run that --from names; nil without one.
+// readFrom reads the run of --from; nil without one.
 func (c *planCmd) readFrom(a *app) (*seenRun, error) {
 	if c.From == "" {
 		return nil, nil
@@ -77,7 +78,7 @@ func (c *planCmd) readFrom(a *app) (*seenRun, error) {
 		case e.Header != nil:
 			from.header = e.Header
 		case e.Request != nil:
-			e.Request.Gaps = nil // the most of its memory
+			e.Request.Gaps = nil // most of its memory
 			requests = append(requests, e.Request)
 		case e.Phase != nil && e.Phase.Kind == testcases.KindOpen && e.Phase.Issued > from.phase.Issued:
 			from.phase = *e.Phase
@@ -106,8 +107,8 @@ func (c *planCmd) readFrom(a *app) (*seenRun, error) {
 	return from, nil
 }
 
-// fit makes the costs and the traffic. Where requests waited as the metrics say, the most that ran is the most that
-// may.
+// fit computes the costs and the traffic. If the metrics say that requests waited, the highest number that ran is
+// taken as the maximum.
 func (r *seenRun) fit(requests []*evidence.Request, running float64, queued bool) error {
 	var seen []plan.Seen
 	var prompt, cached, last float64
@@ -150,8 +151,8 @@ func (r *seenRun) fit(requests []*evidence.Request, running float64, queued bool
 	return p.FitSeen(seen, r.replicas)
 }
 
-// arrivals gives the shape of the arrivals' gaps: that of the case, or of a trace that of the gamma distribution with
-// the same variance.
+// arrivals returns the shape of the arrivals' gaps: that of the case, or for a trace that of the gamma distribution
+// with the same variance.
 func (r *seenRun) arrivals(gaps []float64) float64 {
 	ph, ok := r.header.Case.Profiles[r.header.Profile].ByID(r.phase.ID)
 	switch {
@@ -176,7 +177,7 @@ func (r *seenRun) arrivals(gaps []float64) float64 {
 	return math.Inf(1)
 }
 
-// loaded is the case of the plan: the one named, or that of the run.
+// loaded returns the case of the plan: the named one, or that of the run.
 func (c *planCmd) loaded(from *seenRun) (*testcases.Loaded, error) {
 	if from == nil || c.Case != "" {
 		return testcases.Load(c.Case)
@@ -184,7 +185,7 @@ func (c *planCmd) loaded(from *seenRun) (*testcases.Loaded, error) {
 	return &testcases.Loaded{Case: from.header.Case}, nil
 }
 
-// fill gives traffic what the flags leave open.
+// fill sets the traffic that no flag sets.
 func (r *seenRun) fill(t *plan.Traffic) {
 	if t.RPS == 0 {
 		t.RPS = r.phase.OfferedRPS
@@ -192,7 +193,7 @@ func (r *seenRun) fill(t *plan.Traffic) {
 	if t.Burstiness == 1 {
 		t.Burstiness = r.burstiness
 	}
-	if t.Shared == 0 && r.shared >= 0.01 { // less is what repetitions by chance make
+	if t.Shared == 0 && r.shared >= 0.01 { // less comes from chance repetitions
 		t.Shared = r.shared
 	}
 }
@@ -202,7 +203,7 @@ func (r *seenRun) describe() string {
 		noun.Of(r.replicas, "replica", "replicas"), r.header.Start.UTC().Format("2006-01-02 15:04:05 UTC"))
 }
 
-// check predicts the run itself by the costs that were fitted to it.
+// check predicts the run itself with the costs that were fitted to it.
 func (r *seenRun) check(a *app, s plan.Setup) (*planFrom, error) {
 	if r == nil || len(r.latency) == 0 || r.phase.OfferedRPS <= 0 {
 		return nil, nil
@@ -221,7 +222,7 @@ func (r *seenRun) check(a *app, s plan.Setup) (*planFrom, error) {
 	sorted := slices.Sorted(slices.Values(r.latency))
 	points := r.profile.Points
 	out := &planFrom{Record: r.path, Phase: r.phase.ID, RPS: r.phase.OfferedRPS, Replicas: r.replicas,
-		Most: points[len(points)-2].Tokens} // the last one is beyond
+		Most: points[len(points)-2].Tokens} // the last point is above the maximum
 	add := func(name string, measured, predicted float64) {
 		out.Latency = append(out.Latency, planFigure{name, 1e3 * measured, 1e3 * predicted, predicted/measured - 1})
 	}
@@ -235,7 +236,7 @@ func (r *seenRun) check(a *app, s plan.Setup) (*planFrom, error) {
 	return out, nil
 }
 
-// print says how well the run itself is predicted.
+// print prints how well the run itself is predicted.
 func (f *planFrom) print(w io.Writer) {
 	fmt.Fprintf(w, "the run itself, phase %s at %.4g requests/s:", f.Phase, f.RPS)
 	for i, x := range f.Latency {

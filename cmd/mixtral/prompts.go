@@ -45,7 +45,7 @@ func (c *promptsGenerateCmd) Run(a *app) error {
 	return nil
 }
 
-// describeSet counts what a prompt file holds.
+// describeSet counts the prompts of a file.
 func describeSet(s *prompts.Set) string {
 	rubrics, checkable, tokens := 0, 0, 0
 	for _, p := range s.Prompts {

@@ -33,7 +33,7 @@ type qualityScoreCmd struct {
 	JSON         bool    `help:"Print JSON."`
 }
 
-// scored is what score prints: a score never stands without its calibration.
+// scored is what score prints: a score is never shown without its calibration.
 type scored struct {
 	quality.Result
 	Calibration quality.Half `json:"calibration"`
@@ -197,7 +197,7 @@ func readResponses(path string) (map[string]string, error) {
 	defer f.Close()
 	out := map[string]string{}
 	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 16<<20) // as much as a line of the data set may have
+	lines.Buffer(nil, 16<<20) // the maximum for a line of the data set
 	for n := 1; lines.Scan(); n++ {
 		if strings.TrimSpace(lines.Text()) == "" {
 			continue

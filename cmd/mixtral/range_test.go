@@ -40,7 +40,7 @@ func TestNumbersOutOfRange(t *testing.T) {
 	}
 }
 
-// numbersOutside gives numbers that a flag must refuse: those just beyond its bounds, and for floats NaN and infinity.
+// numbersOutside returns numbers that a flag must refuse: those just beyond its bounds, and for floats NaN and infinity.
 func numbersOutside(t *testing.T, f *kong.Flag) (all []string) {
 	typ := f.Target.Type()
 	if typ.Kind() == reflect.Pointer {

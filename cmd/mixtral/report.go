@@ -64,12 +64,12 @@ func openReport(a *app, path string) (*reports.Report, []byte, error) {
 
 const noEventsHint = "the events lie beside the report, in its name with " + reports.EventsExt
 
-// derive judges a record.
+// derive judges a record of events.
 func derive(a *app, path string) (*judge.Derived, error) {
 	return judged(a, func() (*judge.Derived, error) { return judge.DeriveFile(a.ctx, path) })
 }
 
-// judged runs what judges a record. A signal ends it at once, wherever it is.
+// judged runs a function that judges a record. A signal ends it at once.
 func judged[T any](a *app, judge func() (*T, error)) (*T, error) {
 	type result struct {
 		d   *T
@@ -96,7 +96,7 @@ func judged[T any](a *app, judge func() (*T, error)) (*T, error) {
 	}
 }
 
-// recordOf finds the events of a report: beside its file, under the name that it gives.
+// recordOf returns the path of a report's record: beside its file, with the name that the report gives.
 func recordOf(path string, r *reports.Report) string {
 	if strings.HasSuffix(path, reports.EventsExt) || strings.HasSuffix(path, reports.EventsExt+".part") {
 		return path
@@ -104,8 +104,8 @@ func recordOf(path string, r *reports.Report) string {
 	return reports.PathsFor(filepath.Dir(path), r).Events
 }
 
-// recordIn is recordOf, or where there is none the place of the record in a directory of reports: that of a run from
-// the database.
+// recordIn is recordOf. If that file does not exist, it returns the path in a directory of reports, which is that of a
+// run from the database.
 func recordIn(ref, dir string, r *reports.Report) string {
 	path := recordOf(ref, r)
 	if _, err := os.Stat(path); err != nil {
@@ -251,7 +251,7 @@ func (c *reportDiffCmd) Run(a *app) error {
 	return err
 }
 
-// many prints a comparison of more than two.
+// many prints a comparison of more than two reports.
 func (c *reportDiffCmd) many(a *app, t reports.Table) error {
 	var err error
 	if c.JSON {
@@ -265,7 +265,7 @@ func (c *reportDiffCmd) many(a *app, t reports.Table) error {
 	return err
 }
 
-// shiftOf compares single latencies where both records are at hand; the reports' intervals do otherwise.
+// shiftOf compares single latencies if both records are available; otherwise the intervals of the reports are used.
 func shiftOf(a *app, before, after string) reports.Shift {
 	done := make(chan reports.Shift, 1)
 	go func() {

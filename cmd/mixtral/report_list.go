@@ -27,7 +27,7 @@ type reportListCmd struct {
 	databaseFlag
 }
 
-// listed is a line of report list. Run is set where it comes from the database, File where it is one.
+// listed is a line of report list. Run is set if it comes from the database, File if it comes from a directory.
 type listed struct {
 	Run     string          `json:"run,omitempty"`
 	File    string          `json:"file,omitempty"`

@@ -12,7 +12,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/merge"
 )
 
-// reportMergeCmd joins the records of one run.
+// reportMergeCmd joins the records of one run's generators.
 type reportMergeCmd struct {
 	Records   []string `arg:"" help:"Records (.events.jsonl.gz, or .part of a run that was killed) of the coordinator and of its generators."`
 	ReportDir string   `default:"merged" placeholder:"DIR" help:"Directory for the merged record and its report; default: ${default}."`
@@ -60,7 +60,7 @@ func (c *reportMergeCmd) Run(a *app) error {
 		return usageError(err)
 	}
 	d, err := derive(a, record.Path())
-	if err != nil { // it may be tried again
+	if err != nil { // the command may be repeated
 		return errors.Join(err, os.Remove(record.Path()))
 	}
 	paths, err := reports.Save(c.ReportDir, d.Report, d.Series)

@@ -25,12 +25,12 @@ type reportSignCmd struct {
 type signedReport struct {
 	Attestation string   `json:"attestation"`
 	KeyID       string   `json:"keyid"`      // of this signature
-	Signatures  []string `json:"signatures"` // the keys of all that the file holds
+	Signatures  []string `json:"signatures"` // the keys of all signatures in the file
 	Status      string   `json:"status"`     // the verdict that was signed
 	HTML        string   `json:"html,omitempty"`
 }
 
-// Run signs what verify would accept, and nothing else.
+// Run signs only what verify would accept.
 func (c *reportSignCmd) Run(a *app) error {
 	key, err := openSigner(a, c.Key, c.PassphraseFile)
 	if err != nil {
@@ -63,7 +63,7 @@ func (c *reportSignCmd) Run(a *app) error {
 	for _, s := range signed {
 		out.Signatures = append(out.Signatures, s.KeyID)
 	}
-	if _, err := os.Stat(paths.HTML); err == nil { // the page says who signed
+	if _, err := os.Stat(paths.HTML); err == nil { // the page shows the signers
 		if err := writePage(a.ctx, paths, signed); err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func writePage(ctx context.Context, paths reports.Paths, signed []reports.Signat
 	})
 }
 
-// signaturesOf names the signatures that lie beside a report, if they are about these bytes.
+// signaturesOf returns the signatures beside a report, if they belong to these bytes.
 func signaturesOf(path string, data []byte) []reports.Signature {
 	e, err := attest.ReadFile(path)
 	if err != nil || !e.Statement.Names(data) {
@@ -105,8 +105,8 @@ func signaturesOf(path string, data []byte) []reports.Signature {
 	return e.Signatures(filepath.Base(path))
 }
 
-// checkedSigners verifies a report with its signatures, and names those who signed it. What is not accepted is told,
-// and ends with exit code 1.
+// checkedSigners verifies a report with its signatures, and returns its signers. If the signatures are not accepted,
+// it prints why and ends with exit code 1.
 func checkedSigners(a *app, file string, keys []string) ([]reports.Signature, error) {
 	check := reportVerifyCmd{File: file, Key: keys}
 	wanted, err := check.wanted()

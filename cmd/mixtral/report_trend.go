@@ -54,7 +54,7 @@ func (c *reportTrendCmd) Run(a *app) error {
 	return printPainted(a, func(w io.Writer) error { return reports.TrendText(w, t) })
 }
 
-// runs reads the newest runs, and gives them oldest first.
+// runs reads the newest runs and returns them oldest first.
 func (c *reportTrendCmd) runs(a *app) (ids []string, list []*reports.Report, err error) {
 	_, err = c.with(a, func(ctx context.Context, db *store.DB) error {
 		found, err := db.Runs(ctx, store.Filter{TestCase: c.Case, Target: c.Target, Limit: 10 * c.Limit})

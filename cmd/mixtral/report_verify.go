@@ -49,7 +49,7 @@ func (c *reportVerifyCmd) Run(a *app) error {
 	return exitWith(exitFail)
 }
 
-// wanted reads the keys of those who must have signed.
+// wanted reads the keys of the required signers.
 func (c *reportVerifyCmd) wanted() ([]verify.Signatory, error) {
 	var out []verify.Signatory
 	for _, name := range c.Key {
@@ -62,7 +62,7 @@ func (c *reportVerifyCmd) wanted() ([]verify.Signatory, error) {
 	return out, nil
 }
 
-// publicKeys reads a file of keys, or a key that stands on the command line itself.
+// publicKeys reads a file of keys, or a key on the command line itself.
 func publicKeys(name string) ([]attest.Key, error) {
 	if strings.HasPrefix(name, "ssh-") || strings.HasPrefix(name, "ecdsa-") {
 		if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
@@ -72,7 +72,7 @@ func publicKeys(name string) ([]attest.Key, error) {
 	return attest.ReadKeys(name)
 }
 
-// verify checks the report with its files. The names in the result are the paths that were given.
+// verify checks the report with its files. The names in the result are the given paths.
 func (c *reportVerifyCmd) verify(a *app, wanted []verify.Signatory) (*verify.Result, error) {
 	r, data, err := openReport(a, c.File)
 	if err != nil {
@@ -86,7 +86,7 @@ func (c *reportVerifyCmd) verify(a *app, wanted []verify.Signatory) (*verify.Res
 	if c.Attestation == "" {
 		c.Attestation = paths.Attestation
 		if _, err := os.Lstat(c.Attestation); err != nil {
-			c.Attestation = "" // none is demanded without a key
+			c.Attestation = "" // no signature is required without a key
 		}
 	}
 	if c.Attestation != "" {
@@ -96,7 +96,7 @@ func (c *reportVerifyCmd) verify(a *app, wanted []verify.Signatory) (*verify.Res
 		}
 	}
 	record, err := os.Open(c.Events)
-	if err != nil && !strings.HasSuffix(c.Events, ".part") { // of a run that was killed
+	if err != nil && !strings.HasSuffix(c.Events, ".part") { // a record of a killed run
 		if part, perr := os.Open(c.Events + ".part"); perr == nil {
 			record, err = part, nil
 		}

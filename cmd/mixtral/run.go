@@ -15,7 +15,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 )
 
-// runCmd answers one prompt, or talks in a terminal.
+// runCmd answers one prompt, or holds a conversation in a terminal.
 type runCmd struct {
 	serviceFlags
 	Prompt      *string  `arg:"" optional:"" help:"The prompt, or - to read it from standard input; default: hold a conversation in the terminal."`
@@ -28,7 +28,7 @@ type runCmd struct {
 	JSON        bool     `help:"Print the whole answer as JSON, as POST /v1/chat/completions gives it, instead of streaming it."`
 }
 
-// maxPrompt bounds what is read from standard input: as much as the HTTP API takes.
+// maxPrompt bounds what is read from standard input: the HTTP API has the same limit.
 const maxPrompt = 4 << 20
 
 func (r runCmd) Run(a *app) error {
@@ -48,7 +48,7 @@ func (r runCmd) Run(a *app) error {
 		return err
 	}
 	if r.LogLevel == nil {
-		c.LogLevel = "warn" // standard error is for what the user asked to see
+		c.LogLevel = "warn" // standard error is for what the user asked for
 	}
 	unreachable(&c)
 	if err := c.Validate(); err != nil {
@@ -70,7 +70,7 @@ func (r runCmd) Run(a *app) error {
 	return errors.Join(r.answer(a, service, request), service.Close())
 }
 
-// prepare shows how far the conversion of a directory is, which the service would only log.
+// prepare shows the progress of the conversion of a directory, which the service would only log.
 func prepare(a *app, c mixtral.Config) error {
 	if info, err := os.Stat(c.ModelPath); err != nil || !info.IsDir() || c.Backend != mixtral.BackendEmbedded {
 		return nil
@@ -82,15 +82,15 @@ func prepare(a *app, c mixtral.Config) error {
 	return o.Close()
 }
 
-// unreachable resets the settings that say how others reach the service. The configuration may be a server's, and this
-// program does not listen, or only for itself.
+// unreachable resets the settings for access by others. The configuration may be a server's, and this program does not
+// listen, or only for itself.
 func unreachable(c *mixtral.Config) {
 	d := mixtral.DefaultConfig()
 	c.Host, c.AllowedHosts, c.MetricsListen = d.Host, d.AllowedHosts, d.MetricsListen
 	c.APIKeyFile, c.TLSCertFile, c.TLSKeyFile = d.APIKeyFile, d.TLSCertFile, d.TLSKeyFile
 }
 
-// request puts the flags together.
+// request makes a request from the flags.
 func (r runCmd) request(stdin io.Reader) (mixtral.Request, error) {
 	text := *r.Prompt
 	if text == "-" {
@@ -122,7 +122,7 @@ func (r runCmd) request(stdin io.Reader) (mixtral.Request, error) {
 	return out, nil
 }
 
-// answer streams the answer to standard output, or prints it as JSON when it is whole.
+// answer streams the answer to standard output, or prints it as JSON when it is complete.
 func (r runCmd) answer(a *app, service *mixtral.Service, request mixtral.Request) error {
 	start := time.Now()
 	var first time.Time
@@ -157,7 +157,7 @@ func (r runCmd) answer(a *app, service *mixtral.Service, request mixtral.Request
 	return nil
 }
 
-// printStats prints an answer's tokens and speed.
+// printStats prints the number of an answer's tokens and their speed.
 func printStats(w io.Writer, c *mixtral.Completion, start, first time.Time) {
 	u := c.Usage
 	fmt.Fprintf(w, "%s, first text after %v; %s, finish reason %s, "+

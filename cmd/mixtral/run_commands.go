@@ -10,7 +10,7 @@ import (
 	"github.com/hxp-enterprise/mixtral"
 )
 
-// settings are what /set changes.
+// settings are the values that /set changes.
 type settings struct {
 	MaxTokens                       int
 	Temperature                     *float64
@@ -29,14 +29,14 @@ func (s settings) request() mixtral.Request {
 		Stop:              s.Stop}
 }
 
-// setting is one that /set knows. set takes "" for the default.
+// setting is a setting of /set. set takes "" for the default.
 type setting struct {
 	name string
 	get  func(*settings) string
 	set  func(*settings, string) error
 }
 
-// number makes a setting of a number whose zero value is the default.
+// number makes a setting for a number whose zero value means the default.
 func number[T int | float64](name string, field func(*settings) *T) setting {
 	return setting{name, func(s *settings) string {
 		if *field(s) == 0 {
@@ -57,7 +57,7 @@ func number[T int | float64](name string, field func(*settings) *T) setting {
 	}}
 }
 
-// pointed makes a setting of a number whose zero means something.
+// pointed makes a setting for a number whose zero value has a meaning.
 func pointed[T int64 | float64](name string, field func(*settings) **T) setting {
 	return setting{name, func(s *settings) string {
 		if *field(s) == nil {
@@ -75,14 +75,14 @@ func pointed[T int64 | float64](name string, field func(*settings) **T) setting 
 		}
 		value := T(x)
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-			value = T(n) // every digit, which a float64 does not hold
+			value = T(n) // exact, which a float64 would not be
 		}
 		*field(s) = &value
 		return nil
 	}}
 }
 
-// allSettings are the settings, in the order in which they are shown.
+// allSettings are the settings in the order in which they are shown.
 var allSettings = []setting{
 	pointed("temperature", func(s *settings) **float64 { return &s.Temperature }),
 	number("max_tokens", func(s *settings) *int { return &s.MaxTokens }),
@@ -109,7 +109,7 @@ var allSettings = []setting{
 // talkCommands are the commands that can be completed.
 var talkCommands = []string{"/help", "/system", "/set", "/history", "/again", "/new", "/exit"}
 
-// command does what a line that begins with / says.
+// command executes a line that begins with /.
 func (t *talker) command(ctx context.Context, line string) error {
 	name, rest, _ := strings.Cut(line, " ")
 	rest = strings.TrimSpace(rest)
@@ -162,7 +162,7 @@ func (t *talker) setSystem(text string) {
 	}
 }
 
-// set shows or changes settings. A value that the service would refuse changes nothing.
+// set shows or changes settings. It does not take a value that the service would refuse.
 func (t *talker) set(rest string) error {
 	if rest == "" {
 		for _, s := range allSettings {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-// lineEditor reads lines that are edited on a terminal: with the arrow keys, with those before it in the history, and
-// with several pasted lines as one. One line is read at a time, when it is asked for.
+// lineEditor reads lines that are edited on a terminal: with the arrow keys, with earlier lines from the history, and
+// with several pasted lines as one. It reads one line at a time, when it is asked for one.
 type lineEditor struct {
 	term    *term.Terminal
 	keys    *keyboard
@@ -21,10 +21,10 @@ type lineEditor struct {
 	size    func() (width, height int, err error)
 }
 
-// mostLine is how many characters the terminal package takes of a line; more are lost.
+// mostLine is how many characters of a line the terminal package keeps; it drops the rest.
 const mostLine = 4096
 
-// newLineEditor edits on a terminal: in are its keys, out is what it shows as it is.
+// newLineEditor edits on a terminal: in delivers its keys, and out shows what is written without changes.
 func newLineEditor(in io.Reader, out io.Writer, size func() (width, height int, err error)) *lineEditor {
 	keys := newKeyboard(in)
 	e := &lineEditor{keys: keys, size: size, prompts: make(chan string), lines: make(chan string),
@@ -38,10 +38,10 @@ func newLineEditor(in io.Reader, out io.Writer, size func() (width, height int, 
 	return e
 }
 
-// ask shows a prompt and begins to read a line, which comes through lines.
+// ask shows a prompt and starts to read a line, which is sent to lines.
 func (e *lineEditor) ask(prompt string) { e.prompts <- prompt }
 
-// discard throws away the line that is being read.
+// discard drops the line that is being read.
 func (e *lineEditor) discard() {
 	const end, kill, enter = "\x05", "\x15", "\r"
 	e.keys.press(end + kill + enter)
@@ -54,7 +54,7 @@ func (e *lineEditor) run() {
 	defer close(e.lines)
 	for prompt := range e.prompts {
 		if width, height, err := e.size(); err == nil && width > 0 {
-			_ = e.term.SetSize(width, height) // it writes what it draws, and an error comes again with the line
+			_ = e.term.SetSize(width, height) // it draws, and an error comes again with the line
 		}
 		e.term.SetPrompt(prompt)
 		text, err := e.line()
@@ -65,7 +65,7 @@ func (e *lineEditor) run() {
 	}
 }
 
-// line reads a line. Lines that were pasted belong together: the last one is that which its user ends.
+// line reads a line. Pasted lines belong together: the last one is the line that the user ends.
 func (e *lineEditor) line() (string, error) {
 	var all []string
 	for {
@@ -82,13 +82,13 @@ func (e *lineEditor) line() (string, error) {
 	}
 }
 
-// close leaves the terminal as it was.
+// close restores the terminal.
 func (e *lineEditor) close() {
 	e.term.SetBracketedPasteMode(false)
 	close(e.prompts)
 }
 
-// completeLine fills in the name of a command or a setting at the Tab key, as far as only one can be meant.
+// completeLine completes the name of a command or a setting at the Tab key, as far as it is unambiguous.
 func completeLine(line string, at int, key rune) (string, int, bool) {
 	if key != '\t' || at != len(line) || !strings.HasPrefix(line, "/") {
 		return "", 0, false
@@ -116,7 +116,7 @@ func completeLine(line string, at int, key rune) (string, int, bool) {
 	return common, len(common), true
 }
 
-// keyboard is what is typed, and what the program presses in its user's place.
+// keyboard delivers what is typed, and what the program enters in place of the user.
 type keyboard struct {
 	typed   chan []byte
 	pressed chan []byte
@@ -161,11 +161,11 @@ func (k *keyboard) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// pasteGuard takes control characters out of what is pasted: the editor shows pasted text as it is, and a terminal
-// would obey them.
+// pasteGuard removes control characters from pasted text: the editor shows pasted text unchanged, and a terminal would
+// obey them.
 type pasteGuard struct {
 	inside bool
-	held   []byte // the beginning of a mark whose end has not come yet
+	held   []byte // the beginning of a mark that is not complete yet
 }
 
 var pasteBegins, pasteEnds = []byte("\x1b[200~"), []byte("\x1b[201~")
@@ -186,7 +186,7 @@ func (g *pasteGuard) clean(keys []byte) (out []byte) {
 		case c == 0x1b && len(keys) < len(mark) && bytes.HasPrefix(mark, keys):
 			g.held = keys
 			return out
-		case g.inside && (c < ' ' && c != '\n' && c != '\r' && c != '\t' || c == 0x7f): // not this one
+		case g.inside && (c < ' ' && c != '\n' && c != '\r' && c != '\t' || c == 0x7f): // drop it
 		default:
 			out = append(out, c)
 		}
@@ -195,8 +195,8 @@ func (g *pasteGuard) clean(keys []byte) (out []byte) {
 	return out
 }
 
-// editor gives what edits lines on standard input and standard error, and a function that ends it; nil where one of
-// them is no terminal, or one that cannot move its cursor.
+// editor returns an editor for standard input and standard error, and a function that ends it. It is nil if one of
+// them is not a terminal, or is one that cannot move its cursor.
 func (a *app) editor() (e *lineEditor, end func()) {
 	out, ok := raw(a.stderr).(*os.File)
 	if !ok || !isTerminal(os.Stdin) || !isTerminal(a.stderr) || a.getenv("TERM") == "dumb" {
@@ -204,7 +204,7 @@ func (a *app) editor() (e *lineEditor, end func()) {
 	}
 	restore, err := keyByKey(os.Stdin)
 	if err != nil {
-		return nil, nil // the terminal's own editing has to do
+		return nil, nil // the terminal's own editing has to be enough
 	}
 	e = newLineEditor(os.Stdin, out, func() (int, int, error) { return term.GetSize(int(out.Fd())) })
 	return e, func() { e.close(); restore() }

@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// keyByKey is not known here: the terminal's own editing has to do.
+// keyByKey is not implemented here: the terminal's own editing has to be enough.
 func keyByKey(*os.File) (restore func(), err error) { return nil, errors.ErrUnsupported }

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keyByKey has a terminal give each key as it is pressed and show none of them by itself. Unlike in raw mode Ctrl-C
-// and Ctrl-Z are signals as ever, so that they work while an answer streams, and lines end where they did. The
-// function that it gives sets the terminal back.
+// keyByKey makes a terminal deliver each key when it is pressed, without showing it. Unlike in raw mode, Ctrl-C and
+// Ctrl-Z still are signals, so that they work while an answer streams, and a newline still moves to the first column.
+// The function that it returns restores the terminal.
 func keyByKey(f *os.File) (restore func(), err error) {
 	fd := int(f.Fd())
 	was, err := unix.IoctlGetTermios(fd, getTermios)
@@ -28,7 +28,7 @@ func keyByKey(f *os.File) (restore func(), err error) {
 		return nil, err
 	}
 	back, ended := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(back, syscall.SIGCONT) // after Ctrl-Z the shell has set the terminal back
+	signal.Notify(back, syscall.SIGCONT) // after Ctrl-Z the shell has reset the terminal
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		for {

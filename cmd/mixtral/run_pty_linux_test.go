@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// echoServer answers with what it was asked last; "endless" gets an answer without an end. asked are the bodies that
-// it got.
+// echoServer answers with the last message; for "endless" the answer has no end. asked returns the bodies of the
+// requests.
 func echoServer(t *testing.T) (url string, asked func() []map[string]any) {
 	t.Helper()
 	var mu sync.Mutex
@@ -110,14 +110,14 @@ func TestTalkOnATerminal(t *testing.T) {
 	c.types("/set max_t\t77\r")
 	c.types("now\r")
 	c.sees("echo(now)")
-	// Ctrl-C stops an answer and not the program; what came stays in the conversation
+	// Ctrl-C stops an answer but not the program; what has come stays in the conversation
 	c.types("endless\r")
 	c.sees("word9 ")
 	c.press(ctrlC)
 	c.sees("(stopped)")
 	c.types("after\r")
 	c.sees("echo(after)")
-	// at the prompt it throws away what was typed; the second one would leave
+	// at the prompt it drops what was typed; a second one would leave
 	c.types("half a li" + ctrlC)
 	c.sees("Ctrl-C again")
 	c.types("whole\r")
@@ -145,8 +145,7 @@ func TestTalkOnATerminal(t *testing.T) {
 	}
 }
 
-// TestTalkEnds: a conversation ends with Ctrl-C twice, /exit, SIGTERM and a terminal that goes away; the terminal is
-// then as it was, and without a terminal that moves its cursor, lines come as they did.
+// TestTalkEnds: a conversation ends with Ctrl-C twice, with /exit and with SIGTERM; the terminal is then restored.
 func TestTalkEnds(t *testing.T) {
 	t.Parallel()
 	url, _ := echoServer(t)
@@ -174,7 +173,7 @@ func TestTalkEnds(t *testing.T) {
 	}
 }
 
-// TestPasteGuard: in whatever pieces keys come, what is pasted loses its control characters and nothing else does.
+// TestPasteGuard: in any pieces, pasted text loses its control characters, and typed keys do not.
 func TestPasteGuard(t *testing.T) {
 	const keys = "a\x1b[Ab\x1b[200~x\x1b[2Jy\x00\x07\tz\r\n\x7f\x1b[201~\x03c\x1b[200~\x1b\x1b[201~d"
 	const want = "a\x1b[Ab\x1b[200~x[2Jy\tz\r\n\x1b[201~\x03c\x1b[200~\x1b[201~d"

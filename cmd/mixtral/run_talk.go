@@ -29,25 +29,25 @@ message. The arrow keys edit the line and lead to those before it; the Tab key c
 Ctrl-C stops an answer, and what has come of it stays in the conversation.
 `
 
-// talker is a conversation. Everything that it meets comes through its fields, so that tests can play it.
+// talker is a conversation. All its input and output go through its fields, so that tests can replace them.
 type talker struct {
-	lines      <-chan string    // what is typed; closed at the end of input
-	prompt     func(string)     // shows a prompt, after which a line may come; nil: it is a note
-	discard    func()           // throws away the line that is being typed; nil: the terminal has done so
+	lines      <-chan string    // typed lines; closed at the end of input
+	prompt     func(string)     // shows a prompt, after which a line may come; nil: the prompt is a note
+	discard    func()           // drops the line that is being typed; nil: the terminal has done so
 	interrupts <-chan os.Signal // Ctrl-C
 	stop       <-chan os.Signal // SIGTERM
 	out        func(text string) error
-	notes      io.Writer // prompts and what commands say
+	notes      io.Writer // prompts and the output of commands
 	ask        func(context.Context, mixtral.Request, func(string) error) (*mixtral.Completion, error)
 
 	settings settings
 	system   string
 	messages []mixtral.Message
 	stats    bool
-	warned   bool // the last thing was a Ctrl-C at the prompt
+	warned   bool // the last event was a Ctrl-C at the prompt
 }
 
-// checkTalk says whether there can be a conversation.
+// checkTalk says whether a conversation is possible.
 func (r runCmd) checkTalk(terminal bool) error {
 	switch {
 	case !terminal:
@@ -82,11 +82,11 @@ func (r runCmd) talk(a *app, service *mixtral.Service) error {
 		t.lines = readLines(os.Stdin)
 	}
 	fmt.Fprintf(a.stderr, "%s: /help shows what can be typed, /exit or Ctrl-D leaves\n", visible(service.Model().ID))
-	// the first Ctrl-C ends the program's own context, and here only an answer
+	// the first Ctrl-C ends the program's own context, and should end only an answer
 	return t.run(context.WithoutCancel(a.ctx))
 }
 
-// readLines reads lines without their ends until the input ends or a line is longer than a prompt may be.
+// readLines reads lines without their line ends, until the input ends or a line is longer than a prompt may be.
 func readLines(r io.Reader) <-chan string {
 	lines := make(chan string)
 	go func() {
@@ -100,7 +100,7 @@ func readLines(r io.Reader) <-chan string {
 	return lines
 }
 
-// errLeave ends a conversation as its user wants.
+// errLeave ends a conversation because the user wants to leave.
 var errLeave = errors.New("leave")
 
 // run reads messages and commands until the user leaves.
@@ -131,13 +131,13 @@ func (t *talker) run(ctx context.Context) error {
 	}
 }
 
-// errorEnds tells errors after which there is nothing more to say.
+// errorEnds says whether the conversation cannot continue after an error.
 func errorEnds(err error) bool {
 	var exit *exitError
 	return errors.As(err, &exit)
 }
 
-// line waits for a line; ok is false when Ctrl-C threw away what had been typed.
+// line waits for a line; ok is false if Ctrl-C dropped what had been typed.
 func (t *talker) line(prompt string) (text string, ok bool, err error) {
 	if t.prompt != nil {
 		t.prompt(prompt)
@@ -174,7 +174,7 @@ func (t *talker) line(prompt string) (text string, ok bool, err error) {
 	}
 }
 
-// longest is the longest line of a text.
+// longest returns the longest line of a text.
 func longest(text string) (most string) {
 	for line := range strings.SplitSeq(text, "\n") {
 		if len(line) > len(most) {
@@ -218,7 +218,7 @@ func (t *talker) read() (string, error) {
 	}
 }
 
-// say sends a message. If nothing is answered, it does not belong to the conversation.
+// say sends a message. If there is no answer, the message does not become part of the conversation.
 func (t *talker) say(ctx context.Context, text string) error {
 	before := t.messages
 	t.messages = append(t.messages[:len(before):len(before)], mixtral.Message{Role: mixtral.RoleUser, Content: text})
@@ -231,7 +231,7 @@ func (t *talker) say(ctx context.Context, text string) error {
 	return err
 }
 
-// answer streams the answer to the last message; Ctrl-C stops it, and gives what has come.
+// answer streams the answer to the last message. Ctrl-C stops it; then answer returns what has come so far.
 func (t *talker) answer(ctx context.Context) (string, error) {
 	request := t.settings.request()
 	if t.system != "" {

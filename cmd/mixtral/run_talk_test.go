@@ -10,7 +10,8 @@ import (
 	"github.com/hxp-enterprise/mixtral"
 )
 
-// play holds a conversation with a model that repeats the last message. It gives what was asked, answered and noted.
+// play holds a conversation with a model that repeats the last message. It returns the requests, the answers and the
+// notes.
 func play(t *testing.T, lines ...string) (asked []mixtral.Request, out, notes string, err error) {
 	t.Helper()
 	typed := make(chan string)
@@ -87,7 +88,7 @@ func TestTalk(t *testing.T) {
 	}
 }
 
-// atPrompt keeps what is noted, and does something when the nth prompt is there.
+// atPrompt keeps the notes, and does something at the nth prompt.
 type atPrompt struct {
 	strings.Builder
 	n    int
@@ -103,7 +104,8 @@ func (a *atPrompt) Write(p []byte) (int, error) {
 	return a.Builder.Write(p)
 }
 
-// TestTalkInterrupt: Ctrl-C stops an answer and not the program, what came stays; at the prompt the second one leaves.
+// TestTalkInterrupt: Ctrl-C stops an answer but not the program, and what has come stays; at the prompt the second one
+// leaves.
 func TestTalkInterrupt(t *testing.T) {
 	typed, interrupts := make(chan string, 2), make(chan os.Signal)
 	typed <- "one"

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestRun: an answer to standard output, figures to standard error, and every mistake named. The environment is a
-// container's, whose image says where a service is to listen: a command that does not listen must not mind.
+// TestRun: the answer goes to standard output, figures to standard error, and every error is named. The environment is
+// that of a container whose image sets where a service listens, which must not disturb a command that does not listen.
 func TestRun(t *testing.T) {
 	t.Setenv("MIXTRAL_HOST", "0.0.0.0")
 	t.Setenv("MIXTRAL_API_KEY_FILE", "/no/such/keys")

@@ -18,8 +18,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 )
 
-// serviceFlags are what every command takes that runs a model as the service does. A flag wins over --set, which wins
-// over the environment, which wins over the file.
+// serviceFlags are the flags of every command that runs a model as the service does. A flag takes precedence over
+// --set, --set over the environment, and the environment over the file.
 type serviceFlags struct {
 	Config        string   `placeholder:"FILE" help:"YAML file with the service's configuration."`
 	Set           []string `placeholder:"KEY=VALUE" sep:"none" help:"Set a key of the configuration, such as max_tokens=512; repeatable."`
@@ -34,7 +34,7 @@ type serviceFlags struct {
 	LogLevel      *string  `placeholder:"LEVEL" help:"Least level of messages to log: debug, info (default), warn, error or off."`
 }
 
-// config reads file and environment and puts the flags over them.
+// config reads the file and the environment, and then applies the flags.
 func (f *serviceFlags) config() (mixtral.Config, error) {
 	c, err := mixtral.LoadConfig(f.Config, f.Set...)
 	if err != nil {
@@ -58,7 +58,7 @@ func override[T any](to *T, flag *T) {
 	}
 }
 
-// serveCmd serves until it is told to stop.
+// serveCmd serves until a signal ends it.
 type serveCmd struct {
 	serviceFlags
 	Host         *string          `placeholder:"ADDRESS" help:"Address to listen on; default: 127.0.0.1."`
@@ -138,7 +138,7 @@ func (s serveCmd) serviceConfig() (mixtral.Config, error) {
 	return c, nil
 }
 
-// listenError gives an address that cannot be listened at its exit code and a hint with the flag that chooses it.
+// listenError adds to an error of listening its exit code, and a hint with the flag that sets the address.
 func listenError(err error) error {
 	flag := "--port"
 	var at *mixtral.ListenError
@@ -155,17 +155,17 @@ func listenError(err error) error {
 	return setupError(withHint(err, hint))
 }
 
-// serve listens first and loads then, so that health checks are answered meanwhile. The first signal to stop drains,
-// the second one stops at once; SIGHUP reloads the keys, the certificate and the upstream servers.
+// serve first listens and then loads the model, so that health checks are answered meanwhile. The first signal to stop
+// drains, the second one stops at once; SIGHUP reloads the keys, the certificate and the upstream servers.
 func serve(a *app, service *mixtral.Service, l mixtral.Listeners) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	terminal := isTerminal(os.Stdin) || isTerminal(a.stdout) || isTerminal(a.stderr)
 	if c := service.Config(); c.APIKeyFile != "" || c.TLSCertFile != "" || c.UpstreamFile != "" || !terminal {
-		signal.Notify(signals, syscall.SIGHUP) // otherwise, closing the terminal ends the program as ever
+		signal.Notify(signals, syscall.SIGHUP) // otherwise closing the terminal ends the program as usual
 	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(a.ctx)) // ends when it is said that it drains
+	ctx, stop := context.WithCancel(context.WithoutCancel(a.ctx)) // ends when draining has been announced
 	defer stop()
 	served := make(chan error, 1)
 	go func() { served <- service.ServeAll(ctx, l) }()
@@ -202,15 +202,15 @@ func serve(a *app, service *mixtral.Service, l mixtral.Listeners) error {
 				drain()
 				continue
 			}
-			service.Close() // requests under way end with an error, so nothing is left to wait for
+			service.Close() // requests under way end with an error, so there is nothing to wait for
 			<-served
 			return exitWith(exitInterrupted)
 		}
 	}
 }
 
-// reload reads the API keys, the certificate and the upstream servers again. Whatever goes wrong, the service goes on
-// with what it has.
+// reload reads the API keys, the certificate and the upstream servers again. If there is an error, the service
+// continues with the old ones.
 func reload(a *app, service *mixtral.Service) {
 	c := service.Config()
 	if c.APIKeyFile == "" && c.TLSCertFile == "" && c.UpstreamFile == "" {
@@ -248,7 +248,7 @@ func loadError(err error) error {
 	return setupError(err)
 }
 
-// ignoreClosed passes over that the listener was closed because loading failed.
+// ignoreClosed ignores the error of a listener that was closed because loading failed.
 func ignoreClosed(err error) error {
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, context.DeadlineExceeded) {
 		return nil
@@ -256,15 +256,15 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// useCores gives Go code one thread more than the model computes with: those of the model spin between layers, and
-// answers would wait for them. That they use no more cores together is the service's affair; see
+// useCores gives Go code one thread more than the model computes with: the model's threads spin between layers, and
+// answers would wait for them. The service itself makes sure that all threads together use no more cores; see
 // mixtral.Config.OwnProcess.
 func useCores(n int) (restore func()) {
 	old := runtime.GOMAXPROCS(n + 1)
 	return func() { runtime.GOMAXPROCS(old) }
 }
 
-// announce says where and what is served.
+// announce prints what is served, and where.
 func announce(a *app, service *mixtral.Service, address net.Addr) {
 	c := service.Config()
 	scheme := "http"
@@ -285,8 +285,7 @@ func announce(a *app, service *mixtral.Service, address net.Addr) {
 		m.ContextLength, service.Cores(), planText(service.MemoryPlan()))
 }
 
-// limitHeap makes the garbage collector keep the heap within what the plan leaves for it, unless GOMEMLIMIT says
-// otherwise.
+// limitHeap makes the garbage collector keep the heap within what the plan leaves for it, unless GOMEMLIMIT is set.
 func limitHeap(a *app, p mixtral.MemoryPlan) {
 	if a.getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(p.GoLimit())
@@ -298,7 +297,7 @@ func planText(p mixtral.MemoryPlan) string {
 		binarySize(p.Limit), p.Bound)
 }
 
-// binarySize shows bytes in binary units.
+// binarySize writes bytes in binary units.
 func binarySize(n int64) string {
 	switch {
 	case n >= 1<<30:

@@ -21,11 +21,11 @@ type servedProcess struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	url    string
-	line   string // what it said when it was ready
+	line   string // its output when it was ready
 	stderr *lockedBuffer
 }
 
-// lockedBuffer may be read while a process writes to it.
+// lockedBuffer can be read while a process writes to it.
 type lockedBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -51,7 +51,7 @@ func startServe(t *testing.T, args ...string) *servedProcess {
 	return startCommand(t, cmd, args...)
 }
 
-// startCommand is startServe for a command that becomes mixtral.
+// startCommand is startServe for a command that runs mixtral.
 func startCommand(t *testing.T, cmd *exec.Cmd, args ...string) *servedProcess {
 	t.Helper()
 	s := &servedProcess{t: t, cmd: cmd, stderr: &lockedBuffer{}}
@@ -75,7 +75,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd, args ...string) *servedProcess {
 	return s
 }
 
-// stop sends signals and gives the exit code.
+// stop sends signals and returns the exit code.
 func (s *servedProcess) stop(signals ...os.Signal) int {
 	s.t.Helper()
 	for i, sig := range signals {
@@ -104,7 +104,7 @@ func (s *servedProcess) post(path, body string) (int, string) {
 	return resp.StatusCode, string(data)
 }
 
-// TestServe starts the real command, asks it and stops it.
+// TestServe starts the real command, sends it requests and stops it.
 func TestServe(t *testing.T) {
 	s := startServe(t)
 	if !strings.HasPrefix(s.line, "serving mixtral-synthetic") || !strings.Contains(s.line, "context of") {
@@ -117,7 +117,7 @@ func TestServe(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &answer); err != nil || code != 200 || len(answer.Choices) != 1 {
 		t.Errorf("%d %s", code, body)
 	}
-	// A service manager's reload must not end a service that has nothing to reload.
+	// A service manager's reload must not end a service without anything to reload.
 	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestServePortInUse(t *testing.T) {
 	}
 }
 
-// TestServeKeys: a key file guards the service, wherever it listens.
+// TestServeKeys: a key file protects the service at any address.
 func TestServeKeys(t *testing.T) {
 	keys := t.TempDir() + "/keys"
 	if err := os.WriteFile(keys, []byte("test test-key-0123456789\n"), 0o600); err != nil {

@@ -14,11 +14,11 @@ import (
 
 const envSignPassphrase = "MIXTRAL_SIGN_PASSPHRASE"
 
-// passphraseTries is how often a person is asked: as often as ssh does.
+// passphraseTries is how often the user is asked: as often as ssh does.
 const passphraseTries = 3
 
-// openSigner opens a private key. The passphrase comes from the file, from the environment, or, where the SSH agent
-// cannot sign in the key's place, from the terminal.
+// openSigner opens a private key. The passphrase comes from the file or from the environment. If neither is set and
+// the SSH agent cannot sign with the key, it comes from the terminal.
 func openSigner(a *app, path, passphraseFile string) (*attest.Signer, error) {
 	o := attest.SignerOptions{AgentSocket: a.getenv("SSH_AUTH_SOCK")}
 	if passphraseFile != "" {
@@ -59,7 +59,7 @@ func canAsk() bool {
 	return term.IsTerminal(int(tty.Fd()))
 }
 
-// askPassphrase reads a passphrase from the terminal without showing it. An interrupt leaves the terminal as it was.
+// askPassphrase reads a passphrase from the terminal without showing it. After an interrupt it restores the terminal.
 func askPassphrase(a *app, path string) ([]byte, error) {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/spell"
 )
 
-// explain says what is wrong with a command line: what was given, what is allowed, and what was probably meant.
+// explain explains an error of the command line: what was given, what is allowed, and what was probably meant.
 func explain(err error) error {
 	const general = "mixtral help lists the commands, mixtral help COMMAND the flags of one"
 	var wrong *kong.ParseError
@@ -40,13 +40,13 @@ func explain(err error) error {
 	return withHint(err, helpFor(node))
 }
 
-// The parser gives no other sign of these two errors than their text. What it adds behind a comma is not used.
+// The parser's errors of these two kinds can only be told by their text. The suggestion after the comma is not used.
 var (
 	unknownFlag = regexp.MustCompile(`^unknown flag (\S+?)(?:, did you mean .*)?$`)
 	unknownWord = regexp.MustCompile(`(?s)^unexpected argument (.*?)(?:, did you mean .*)?$`)
 )
 
-// plainer has what the parser says about values in other words.
+// plainer rewrites the parser's errors about values.
 var plainer = []struct {
 	from *regexp.Regexp
 	to   string
@@ -74,7 +74,7 @@ func plain(err error) error {
 	return err
 }
 
-// reached is the last command that the parser recognised.
+// reached returns the last command that the parser recognised.
 func reached(c *kong.Context) *kong.Node {
 	node := c.Model.Node
 	for _, p := range c.Path {
@@ -96,7 +96,7 @@ func helpFor(node *kong.Node) string {
 	return fmt.Sprintf("mixtral help %s lists its flags and arguments", path)
 }
 
-// names gives the commands below a node, without the hidden ones.
+// names returns the commands below a node, without the hidden ones.
 func names(node *kong.Node) (all []string) {
 	for _, n := range node.Children {
 		if !n.Hidden {
@@ -106,7 +106,7 @@ func names(node *kong.Node) (all []string) {
 	return all
 }
 
-// commands gives all commands below a node that a user may call.
+// commands returns all commands below a node that a user may call.
 func commands(node *kong.Node) (all []*kong.Node) {
 	for _, n := range node.Children {
 		if !n.Hidden {
@@ -116,7 +116,7 @@ func commands(node *kong.Node) (all []*kong.Node) {
 	return all
 }
 
-// explainWord is about a word where a command stands, or about one argument too many.
+// explainWord explains an unknown command, or an argument too many.
 func explainWord(node *kong.Node, word string) error {
 	if len(node.Children) == 0 {
 		takes := "no arguments"
@@ -150,8 +150,8 @@ func didYouMean(likely []string) string {
 	return "did you mean " + strings.Join(quoted, " or ") + "?"
 }
 
-// likelyCommands gives the commands that a word may have stood for, the likeliest first: those that may stand here,
-// then those of the same name elsewhere, then similar names elsewhere.
+// likelyCommands returns the commands that a word may stand for, the likeliest first: those that are possible here,
+// then those with the same name elsewhere, then similar names elsewhere.
 func likelyCommands(node *kong.Node, word string) []string {
 	root := node
 	for root.Parent != nil {
@@ -171,7 +171,7 @@ func likelyCommands(node *kong.Node, word string) []string {
 			d++ // a similar name here is likelier than one elsewhere
 		}
 		if n.Name == word {
-			d = 0 // the very word can only stand elsewhere
+			d = 0 // exactly this word exists only elsewhere
 		}
 		all = append(all, candidate{n.FullPath(), d})
 	}
@@ -185,7 +185,7 @@ func likelyCommands(node *kong.Node, word string) []string {
 	return paths
 }
 
-// explainFlag is about a flag that the command does not have.
+// explainFlag explains a flag that the command does not have.
 func explainFlag(node *kong.Node, flag string, args []string) error {
 	if strings.HasPrefix(flag, "-") && !strings.HasPrefix(flag, "--") {
 		flag = singleDash(flag, args)
@@ -236,7 +236,7 @@ func explainFlag(node *kong.Node, flag string, args []string) error {
 	return withHint(err, helpFor(node))
 }
 
-// isConfigKey says whether the service's configuration has a key.
+// isConfigKey says whether the service's configuration has the key.
 func isConfigKey(key string) bool {
 	for field := range reflect.TypeFor[mixtral.Config]().Fields() {
 		if name, _, _ := strings.Cut(field.Tag.Get("yaml"), ","); name == key {
@@ -246,7 +246,7 @@ func isConfigKey(key string) bool {
 	return false
 }
 
-// singleDash finds the whole word where a long flag was given with one dash: the parser names its first letter only.
+// singleDash finds the whole word if a long flag was given with one dash: the parser names only its first letter.
 func singleDash(flag string, args []string) string {
 	for _, a := range args {
 		if word, _, _ := strings.Cut(a, "="); len(word) > 2 && strings.HasPrefix(word, flag) {
@@ -256,7 +256,7 @@ func singleDash(flag string, args []string) string {
 	return flag
 }
 
-// flagsOf gives the flags that a command takes, those of the commands above it included.
+// flagsOf returns the flags that a command takes, including those of the commands above it.
 func flagsOf(node *kong.Node) (all []*kong.Flag) {
 	for _, group := range node.AllFlags(true) {
 		all = append(all, group...)
@@ -264,8 +264,8 @@ func flagsOf(node *kong.Node) (all []*kong.Flag) {
 	return all
 }
 
-// similar says whether a word may have been meant as name, and how far it is from it. A beginning of two letters and
-// more is as good as one slip; otherwise there may be one slip in each three letters.
+// similar says whether a word may stand for name, and how far it is from it. A prefix of two letters or more counts
+// like one wrong letter; otherwise a third of the letters may be wrong.
 func similar(word, name string) (distance int, ok bool) {
 	word = strings.ToLower(word)
 	if len(word) >= 2 && strings.HasPrefix(name, word) {

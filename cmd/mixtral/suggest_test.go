@@ -7,7 +7,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// TestEveryResultAsJSON: a command that prints a result prints it as JSON, too.
+// TestEveryResultAsJSON: a command that prints a result can print it as JSON.
 func TestEveryResultAsJSON(t *testing.T) {
 	without := map[string]string{
 		"mixtral serve":            "serves until it is stopped",
@@ -42,7 +42,7 @@ func TestEveryResultAsJSON(t *testing.T) {
 	}
 }
 
-// TestEverySlipIsFound: whatever the command, one slip in its name and the name alone lead to it.
+// TestEverySlipIsFound: for any command, one wrong letter in its name, or the name without its group, leads to it.
 func TestEverySlipIsFound(t *testing.T) {
 	parser, err := kong.New(&cli{}, kong.Name("mixtral"))
 	if err != nil {

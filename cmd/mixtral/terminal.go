@@ -9,16 +9,16 @@ import (
 	"unicode/utf8"
 )
 
-// shield is a terminal on the way to which control characters are made visible: a terminal obeys them, and they may
-// come from a server, a hub, a model file or the model itself. All that commands print goes through it. What moves the
-// cursor or colours a word on purpose goes to raw.
+// shield makes control characters visible on their way to a terminal. A terminal would obey them, and they may come
+// from a server, a hub, a model file or the model itself. All output of commands goes through it. Output that moves
+// the cursor or colours a word on purpose goes to raw.
 type shield struct {
 	mu   sync.Mutex
 	raw  io.Writer
-	rest []byte // the beginning of a character whose end has not come yet
+	rest []byte // the beginning of a character that is not complete yet
 }
 
-// shielded gives a terminal its shield; pipes and files get their bytes as they are.
+// shielded returns a shield if w is a terminal; pipes and files get their bytes unchanged.
 func shielded(w io.Writer) io.Writer {
 	if isTerminalFile(w) {
 		return &shield{raw: w}
@@ -26,7 +26,7 @@ func shielded(w io.Writer) io.Writer {
 	return w
 }
 
-// raw is what takes bytes as they are.
+// raw returns the writer below a shield, which takes bytes unchanged.
 func raw(w io.Writer) io.Writer {
 	if s, ok := w.(*shield); ok {
 		return s.raw
@@ -34,7 +34,7 @@ func raw(w io.Writer) io.Writer {
 	return w
 }
 
-// isTerminal tells whether somebody reads what is written.
+// isTerminal says whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	_, ok := w.(*shield)
 	return ok || isTerminalFile(w)
@@ -49,7 +49,7 @@ func isTerminalFile(w io.Writer) bool {
 	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
 		return false
 	}
-	null, err := os.Stat(os.DevNull) // is such a device, too
+	null, err := os.Stat(os.DevNull) // it is such a device, too
 	return err != nil || !os.SameFile(info, null)
 }
 
@@ -73,7 +73,7 @@ func (s *shield) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush writes the beginning of a character that never ended.
+// flush writes the beginning of a character that never became complete.
 func (s *shield) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +81,7 @@ func (s *shield) flush() {
 	s.rest = nil
 }
 
-// shield has the command's output pass through shields until the function that it gives is called.
+// shield passes the command's output through shields until the function that it returns is called.
 func (a *app) shield() (end func()) {
 	stdout, stderr := a.stdout, a.stderr
 	a.stdout, a.stderr = shielded(stdout), shielded(stderr)
@@ -95,8 +95,8 @@ func (a *app) shield() (end func()) {
 	}
 }
 
-// visible makes text harmless to a terminal: line ends and tabs stay; other control characters, and those that turn
-// the direction of a line, are shown as the signs that stand for them.
+// visible makes text harmless to a terminal: newlines and tabs stay; other control characters, and those that change
+// the direction of text, are replaced with symbols for them.
 func visible(text string) string {
 	return strings.Map(func(c rune) rune {
 		switch {

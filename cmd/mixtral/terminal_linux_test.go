@@ -21,7 +21,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// openTerminal gives both ends of a pseudo-terminal.
+// openTerminal returns both ends of a pseudo-terminal.
 func openTerminal(t *testing.T) (master, terminal *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -41,7 +41,7 @@ func openTerminal(t *testing.T) (master, terminal *os.File) {
 	return master, terminal
 }
 
-// pseudoTerminal gives a terminal, and a function that closes it and gives what was written to it.
+// pseudoTerminal returns a terminal, and a function that closes it and gives what was written to it.
 func pseudoTerminal(t *testing.T) (terminal *os.File, written func() string) {
 	t.Helper()
 	master, terminal := openTerminal(t)
@@ -139,7 +139,7 @@ func (c *session) press(keys string) {
 	}
 }
 
-// modes gives the modes of the terminal.
+// modes returns the modes of the terminal.
 func (c *session) modes() unix.Termios {
 	c.t.Helper()
 	m, err := unix.IoctlGetTermios(int(c.master.Fd()), unix.TCGETS)

@@ -11,11 +11,11 @@ import (
 	"github.com/hxp-enterprise/mixtral"
 )
 
-// build describes this program. No flag of the linker stamps a version: the go command takes it from the tag that was
-// checked out, so that two builds of one commit cannot differ in it.
+// build describes this program. The version does not come from a linker flag: the go command takes it from the tag
+// that was checked out, so two builds of one commit cannot differ in it.
 type build struct {
-	Version  string `json:"version"`            // as GET /version gives it
-	Revision string `json:"revision,omitempty"` // of the source, where the build knew it
+	Version  string `json:"version"`            // as in GET /version
+	Revision string `json:"revision,omitempty"` // of the source, if the build knew it
 	Go       string `json:"go"`
 	OS       string `json:"os"`
 	Arch     string `json:"arch"`
@@ -33,7 +33,7 @@ func thisBuild() build {
 	return b
 }
 
-// versionString gives the version, the first digits of the revision, the Go version and the platform.
+// versionString returns the version, the first digits of the revision, the Go version and the platform.
 func versionString() string {
 	b := thisBuild()
 	words := []string{"mixtral", b.Version}
@@ -56,10 +56,10 @@ func (c versionCmd) Run(a *app) error {
 	return err
 }
 
-// versionFlag prints the version wherever it stands, before anything else is checked.
+// versionFlag prints the version at any place of the command line, before anything else is checked.
 type versionFlag bool
 
-// BeforeReset is called by the parser when the flag was given.
+// BeforeReset is called by the parser if the flag was given.
 func (versionFlag) BeforeReset(parser *kong.Kong) error {
 	_, err := fmt.Fprintln(parser.Stdout, versionString())
 	parser.Exit(exitOK)

@@ -15,16 +15,16 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/verify"
 )
 
-// memoryLimit makes the collector work harder before the 4 GiB of WebAssembly are full.
+// memoryLimit makes the garbage collector work harder before the 4 GiB of WebAssembly are full.
 const memoryLimit = 3 << 30
 
-// answer is what the page gets.
+// answer is the result for the page.
 type answer struct {
 	Result *verify.Result `json:"result,omitempty"`
 	Error  string         `json:"error,omitempty"`
 }
 
-// main judges the files that the worker put into mixtralInput, and hands the result to mixtralAnswer.
+// main judges the files that the worker put into mixtralInput, and passes the result to mixtralAnswer.
 func main() {
 	debug.SetMemoryLimit(memoryLimit)
 	var a answer
@@ -54,7 +54,7 @@ func judge(in js.Value) (*verify.Result, error) {
 	}, wanted)
 }
 
-// signatories reads the keys of a file and those that were typed in.
+// signatories reads the keys of a file and the keys that were typed in.
 func signatories(in js.Value) ([]verify.Signatory, error) {
 	var out []verify.Signatory
 	if data := bytesOf(in.Get("keys")); data != nil {
@@ -85,7 +85,7 @@ func bytesOf(v js.Value) []byte {
 	return data
 }
 
-// pieceSize is how much of the record is in the browser's memory and in ours at once.
+// pieceSize is how much of the record is in the browser's and the program's memory at once.
 const pieceSize = 4 << 20
 
 // pieces reads a file of the browser.

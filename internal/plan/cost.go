@@ -15,18 +15,18 @@ var ErrProfile = errors.New("invalid profile")
 type Step struct {
 	Prompt        int   // tokens of prompts
 	Decoding      int   // sequences that get a next token
-	Rows          int   // rows of logits: next tokens, of prompts that end in this step too
+	Rows          int   // rows of logits: next tokens, also of prompts that end in this step
 	Context       int64 // positions that decoding sequences attend to, summed over them
 	PromptContext int64 // positions that prompt tokens attend to, summed over the tokens
 }
 
-// Tokens is how many tokens the step computes.
+// Tokens is the number of tokens that the step computes.
 func (s Step) Tokens() int { return s.Prompt + s.Decoding }
 
 // Bound is what a step mostly waits for.
 type Bound string
 
-// What can bind a step. Where a cost model cannot tell it says Unknown.
+// The bounds of a step. A cost model that cannot tell uses Unknown.
 const (
 	Bandwidth Bound = "bandwidth" // reading weights and keys and values
 	Compute   Bound = "compute"   // products
@@ -34,15 +34,15 @@ const (
 	Unknown   Bound = ""
 )
 
-// Cost says how long a replica takes.
+// Cost says how long the work of a replica takes.
 type Cost interface {
-	// Step gives the seconds of a forward pass and of handing out what it gave, and what bounds them.
+	// Step returns the seconds of a forward pass and of sending out its results, and what bounds them.
 	Step(Step) (float64, Bound)
-	// Request gives the seconds that a request takes beside its steps: connection, parsing, tokenising.
+	// Request returns the seconds that a request takes besides its steps: connection, parsing, tokenising.
 	Request() float64
 }
 
-// Profile is a measured cost: what steps of so many tokens take on one machine with one model.
+// Profile is a measured cost: how long steps of various sizes take on one machine with one model.
 type Profile struct {
 	SchemaVersion int    `json:"schema_version"`
 	Model         string `json:"model"`
@@ -50,18 +50,19 @@ type Profile struct {
 	Tier          string `json:"tier"`    // of kernels
 	Threads       int    `json:"threads"`
 
-	// Points are seconds of a step by its number of tokens, rising; between two of them the time is a straight line.
+	// Points are the seconds of a step by its number of tokens, in rising order; the time is linear between two
+	// points.
 	Points []Point `json:"points"`
-	// PerRow is the seconds of each row of logits: its product, the choice of a token, handing it out.
+	// PerRow is the seconds for each row of logits: its product, the choice of a token, and sending it out.
 	PerRow float64 `json:"seconds_per_row"`
-	// PerContext is the seconds of each position that a decoding sequence attends to, PerPromptContext of each
+	// PerContext is the seconds for each position that a decoding sequence attends to, PerPromptContext for each
 	// position that a token of a prompt attends to.
 	PerContext       float64 `json:"seconds_per_context"`
 	PerPromptContext float64 `json:"seconds_per_prompt_context"`
-	// PerRequest is the seconds that a request takes beside its steps.
+	// PerRequest is the seconds that a request takes besides its steps.
 	PerRequest float64 `json:"seconds_per_request"`
 
-	// What the scheduler of a replica needs to know.
+	// The settings of a replica's scheduler.
 	MaxRunning    int   `json:"max_running"`
 	PrefillChunk  int   `json:"prefill_chunk"`
 	ContextLength int   `json:"context_length"`
@@ -74,17 +75,17 @@ type Profile struct {
 type Point struct {
 	Tokens  int     `json:"tokens"`
 	Seconds float64 `json:"seconds"` // median
-	Low     float64 `json:"low"`     // least and most of the measurements
+	Low     float64 `json:"low"`     // lowest and highest measurement
 	High    float64 `json:"high"`
 }
 
 // profileVersion is the version of the file format.
 const profileVersion = 1
 
-// maxProfile bounds a profile file: a hundred points are some 10 KB.
+// maxProfile bounds a profile file: a hundred points are about 10 KB.
 const maxProfile = 1 << 20
 
-// ReadProfile reads what bench --profile wrote. Errors match ErrProfile and name the field.
+// ReadProfile reads a file that bench --profile wrote. Errors match ErrProfile and name the field.
 func ReadProfile(data []byte) (*Profile, error) {
 	if len(data) > maxProfile {
 		return nil, fmt.Errorf("%w: it has %d bytes, at most %d are allowed", ErrProfile, len(data), maxProfile)
@@ -133,8 +134,8 @@ func (p *Profile) check() error {
 
 func positive(v float64) bool { return v > 0 && !math.IsInf(v, 1) }
 
-// Step implements Cost. A step is bound by bandwidth while more tokens cost little, and by compute once they cost
-// their share: where the time a token is at least half of what it is in the largest step measured.
+// Step implements Cost. A step is bound by compute if its time per token is at least half of that of the largest
+// measured step. Otherwise it is bound by bandwidth: more tokens would cost little.
 func (p *Profile) Step(s Step) (float64, Bound) {
 	n := s.Tokens()
 	seconds := p.weights(n) + p.PerRow*float64(s.Rows) + p.PerContext*float64(s.Context) +
@@ -146,13 +147,13 @@ func (p *Profile) Step(s Step) (float64, Bound) {
 	return seconds, Bandwidth
 }
 
-// weights is the part of a step that depends on its tokens alone.
+// weights returns the part of a step's time that depends only on its number of tokens.
 func (p *Profile) weights(n int) float64 {
 	i, found := slices.BinarySearchFunc(p.Points, n, func(at Point, n int) int { return at.Tokens - n })
 	if found {
 		return p.Points[i].Seconds
 	}
-	// Beyond the ends the nearest line goes on. Nothing lies before the first point, which is one token.
+	// The nearest line continues beyond the ends. Nothing is before the first point, which is one token.
 	i = min(max(i, 1), len(p.Points)-1)
 	a, b := p.Points[i-1], p.Points[i]
 	slope := (b.Seconds - a.Seconds) / float64(b.Tokens-a.Tokens)
@@ -162,7 +163,7 @@ func (p *Profile) weights(n int) float64 {
 // Request implements Cost.
 func (p *Profile) Request() float64 { return p.PerRequest }
 
-// Replica gives what the scheduler of a replica needs to know.
+// Replica returns the settings of a replica's scheduler.
 func (p *Profile) Replica() Replica {
 	return Replica{Cost: p, MaxRunning: p.MaxRunning, MaxWaiting: defaultWaiting, Chunk: p.PrefillChunk,
 		Context: p.ContextLength, BlockTokens: p.BlockTokens, Blocks: p.KVBlocks, BlockBytes: p.KVBlockBytes}

@@ -81,7 +81,7 @@ func FuzzReadProfile(f *testing.F) {
 	})
 }
 
-// TestHardware holds the arithmetic against figures that follow from the data sheets by hand.
+// TestHardware compares the arithmetic with figures that were computed from the data sheets by hand.
 func TestHardware(t *testing.T) {
 	near(t, "weights of 8x7B", Mixtral8x7B.Weights(), 46.7e9, 0.002)
 	near(t, "weights of 8x22B", Mixtral8x22B.Weights(), 140.6e9, 0.002)
@@ -89,7 +89,7 @@ func TestHardware(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// One token reads attention, two of eight experts and the head: 12.7 · 10⁹ weights of a byte.
+	// One token reads attention, two of eight experts and the head: 12.7 · 10⁹ weights of one byte.
 	got, bound := h.Step(Step{Decoding: 1, Rows: 1})
 	near(t, "one sequence's step", got, 12.75e9/(readShare*3350e9)+stepOverhead, 0.01)
 	if bound != Bandwidth {

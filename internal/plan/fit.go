@@ -8,10 +8,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 )
 
-// Decoding is a measurement of sequences that decode together and nothing else.
+// Decoding is a measurement of sequences that decode together, with no other work.
 type Decoding struct {
 	Sequences int
-	Context   int     // positions that each attends to, on average
+	Context   int     // positions that each sequence attends to, on average
 	Seconds   float64 // between two tokens of a sequence
 }
 
@@ -21,23 +21,24 @@ type Prefill struct {
 	Seconds float64 // to the first token
 }
 
-// Measurements are what a profile is made of. Repeated ones are welcome: their medians count.
+// Measurements are the input of a profile. They may be repeated: medians are used.
 type Measurements struct {
 	Decoding []Decoding
 	Prefill  []Prefill
-	// Chunk is the most tokens of a prompt in one step. A prompt of twice as many is computed in two steps, and tells
-	// what attention to the first half costs.
+	// Chunk is the maximum number of prompt tokens in one step. A prompt of twice that length is computed in two
+	// steps, which shows how much attention to the first half costs.
 	Chunk int
 }
 
-// Fit makes the costs of a profile from measurements. Let W(n) be the seconds of a step of n tokens, r those of a row
-// of logits, q those of a request beside its steps, and c and p those of a position attended to in decoding and in
-// prompts. Then n sequences take D(n) = W(n) + nr + nc·context between two tokens, and a prompt of n tokens
-// T(n) = q + W(n) + r + p·n(n+1)/2 to its first. Sizes that were measured both ways give r and q, two contexts give c,
-// and a prompt of two chunks gives p. The measurements must have decoding of one sequence in two contexts, at least
-// two sizes both ways, and a prompt of one chunk and of two. The error matches ErrProfile and names what is missing.
+// Fit computes the costs of a profile from measurements. Let W(n) be the seconds of a step of n tokens, r those of a
+// row of logits, q those of a request besides its steps, and c and p those of an attended position in decoding and in
+// prompts. Then n sequences take D(n) = W(n) + nr + nc·context between two tokens, and a prompt of n tokens takes T(n)
+// = q + W(n) + r + p·n(n+1)/2 to its first token. Sizes that were measured both ways give r and q, two contexts give
+// c, and a prompt of two chunks gives p. The measurements must include decoding of one sequence in two contexts, at
+// least two sizes measured both ways, and a prompt of one chunk and one of two. The error matches ErrProfile and names
+// what is missing.
 func (p *Profile) Fit(m Measurements) error {
-	decoding := map[int][]Decoding{} // by sequences
+	decoding := map[int][]Decoding{} // by number of sequences
 	one := map[int][]float64{}       // of one sequence, by context
 	for _, d := range m.Decoding {
 		decoding[d.Sequences] = append(decoding[d.Sequences], d)
@@ -70,7 +71,8 @@ func (p *Profile) Fit(m Measurements) error {
 			len(sizes))
 	}
 	slices.Sort(sizes)
-	// What attention costs in prompts hardly changes the line, and the line hardly changes that: they settle at once.
+	// The cost of attention in prompts hardly changes the line, and the line hardly changes that cost: they settle at
+	// once.
 	chunk := float64(m.Chunk)
 	for range 4 {
 		var x, y []float64
@@ -99,10 +101,10 @@ func (p *Profile) Fit(m Measurements) error {
 	return p.check()
 }
 
-// attention is what the attention within a prompt of n tokens costs.
+// attention returns the cost of the attention within a prompt of n tokens.
 func (p *Profile) attention(n int) float64 { return p.PerPromptContext * float64(n) * float64(n+1) / 2 }
 
-// withoutAttention gives the seconds between two tokens of a sequence less those that attention took.
+// withoutAttention returns the seconds between two tokens of a sequence, without those that attention took.
 func (p *Profile) withoutAttention(measured []Decoding) []float64 {
 	seconds := make([]float64, len(measured))
 	for i, d := range measured {
@@ -111,14 +113,14 @@ func (p *Profile) withoutAttention(measured []Decoding) []float64 {
 	return seconds
 }
 
-// point adds a number of tokens, from measurements that hold other costs beside it.
+// point adds a number of tokens, from measurements that also contain other costs, which are beside.
 func (p *Profile) point(tokens int, seconds []float64, beside float64) {
 	p.Points = append(p.Points, Point{Tokens: tokens, Seconds: stats.Median(seconds) - beside,
 		Low: slices.Min(seconds) - beside, High: slices.Max(seconds) - beside})
 }
 
-// rising makes points that fall by noise level, each with the next: a step of more tokens is not faster. It keeps the
-// mean of what it levels (pool adjacent violators).
+// rising corrects points that fall because of noise, since a step of more tokens is not faster. It replaces them with
+// their mean (pool adjacent violators).
 func rising(points []Point) {
 	type run struct{ sum, n float64 }
 	var runs []run

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// measured gives what Fit would see of a server whose costs are p's.
+// measured returns the measurements of a server with p's costs.
 func measured(p *Profile, chunk int) Measurements {
 	m := Measurements{Chunk: chunk}
 	for _, n := range []int{1, 2, 4, 8, 10} {
@@ -25,7 +25,7 @@ func measured(p *Profile, chunk int) Measurements {
 	return m
 }
 
-// TestFitFindsTheCosts: from measurements of known costs the same costs come out.
+// TestFitFindsTheCosts: measurements of known costs give the same costs again.
 func TestFitFindsTheCosts(t *testing.T) {
 	truth := profile()
 	truth.Points = []Point{{1, 0.01, 0, 0}, {10, 0.03, 0, 0}, {512, 0.6, 0, 0}}

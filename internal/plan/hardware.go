@@ -12,19 +12,19 @@ import (
 // ErrHardware is matched by errors about accelerators; the message names what is allowed.
 var ErrHardware = errors.New("unusable hardware")
 
-// Accelerator is what a maker's data sheet says, for one device. Rates count 10⁹ as G and 10¹² as T; operations are
-// those of dense products.
+// Accelerator has the values of a maker's data sheet for one device. Rates count 10⁹ as G and 10¹² as T; operations
+// are those of dense products.
 type Accelerator struct {
 	Name     string
 	MemoryGB float64 // 10⁹ bytes
 	GBs      float64 // memory bandwidth
 	TFLOPS16 float64 // bfloat16
-	TFLOPS8  float64 // FP8; 0: it has none
-	LinkGBs  float64 // to the others of a replica, both directions together
-	Watts    float64 // of the board at most
+	TFLOPS8  float64 // FP8; 0: not supported
+	LinkGBs  float64 // to the other devices of a replica, both directions together
+	Watts    float64 // maximum of the board
 }
 
-// accelerators by the name that a command line has for them. Sources: the makers' data sheets of each.
+// accelerators has the names of the command line. The sources are the makers' data sheets.
 var accelerators = map[string]Accelerator{
 	"a100-80gb":   {"NVIDIA A100 SXM 80 GB", 80, 2039, 312, 0, 600, 400},
 	"l40s":        {"NVIDIA L40S", 48, 864, 362, 733, 64, 350},
@@ -38,18 +38,19 @@ var accelerators = map[string]Accelerator{
 // Accelerators lists the names that Hardware knows.
 func Accelerators() []string { return slices.Sorted(maps.Keys(accelerators)) }
 
-// Shape is what a Mixtral's cost depends on (Jiang et al. 2024, table 1).
+// Shape has the properties of a Mixtral model that its cost depends on (Jiang et al. 2024, table 1).
 type Shape struct {
 	Layers, Dim, FFN, Heads, KVHeads, HeadDim, Experts, Used, Vocab int
 }
 
-// Mixtral8x7B is the shape of Mixtral-8x7B, Mixtral8x22B that of the larger one.
+// Mixtral8x7B is the shape of Mixtral-8x7B, and Mixtral8x22B that of the larger model.
 var (
 	Mixtral8x7B  = Shape{32, 4096, 14336, 32, 8, 128, 8, 2, 32000}
 	Mixtral8x22B = Shape{56, 6144, 16384, 48, 8, 128, 8, 2, 32768}
 )
 
-// attention and expert are the weights of one layer's attention and of one expert; head those of the logits.
+// attention and expert are the numbers of weights of one layer's attention and of one expert; head is that of the
+// logits.
 func (s Shape) attention() float64 { return float64(2 * s.Dim * s.HeadDim * (s.Heads + s.KVHeads)) }
 func (s Shape) expert() float64    { return float64(3 * s.Dim * s.FFN) }
 func (s Shape) head() float64      { return float64(s.Dim * s.Vocab) }
@@ -59,35 +60,36 @@ func (s Shape) Weights() float64 {
 	return float64(s.Layers)*(s.attention()+float64(s.Experts)*s.expert()) + 2*s.head()
 }
 
-// touched is how many experts of a layer n tokens choose on average, if all are equally likely.
+// touched returns how many experts of a layer n tokens choose on average, if all experts are equally likely.
 func (s Shape) touched(n int) float64 {
 	return float64(s.Experts) * (1 - math.Pow(1-float64(s.Used)/float64(s.Experts), float64(n)))
 }
 
-// Assumptions that no data sheet has. They are one set for all accelerators and none was fitted to a result.
+// Assumptions that no data sheet contains. They are the same for all accelerators, and none was fitted to a result.
 const (
 	readShare    = 0.8    // of the bandwidth that reading weights reaches
 	computeShare = 0.5    // of the operations that grouped products of experts reach
-	linkLatency  = 10e-6  // seconds of an all-reduce beside its bytes
-	stepOverhead = 2e-3   // seconds a step: scheduling, launching kernels, sampling
-	callOverhead = 5e-3   // seconds a request: HTTP, tokenising
-	memoryShare  = 0.9    // of the memory that weights and KV cache may take
-	chunkTokens  = 2048   // most prompt tokens in a step
-	mostRunning  = 1024   // sequences together
-	mostContext  = 32_768 // tokens of a sequence
+	linkLatency  = 10e-6  // seconds of an all-reduce besides the transfer of its bytes
+	stepOverhead = 2e-3   // seconds per step: scheduling, launching kernels, sampling
+	callOverhead = 5e-3   // seconds per request: HTTP, tokenising
+	memoryShare  = 0.9    // of the memory that weights and KV cache may use
+	chunkTokens  = 2048   // maximum prompt tokens in a step
+	mostRunning  = 1024   // maximum sequences together
+	mostContext  = 32_768 // maximum tokens of a sequence
 	blockTokens  = 16     // positions in a KV block
 )
 
-// Hardware is a replica on accelerators, by the roofline: a step takes the longer of its reading and its products.
+// Hardware is a replica on accelerators, by the roofline model: a step takes as long as its reading or its products,
+// whichever is longer.
 type Hardware struct {
 	Device      Accelerator
 	Count       int // devices of a replica, tensor parallel
 	Shape       Shape
-	WeightBytes float64 // of one weight: 2 is bfloat16, 1 FP8
-	KVBytes     float64 // of one number in the KV cache
+	WeightBytes float64 // per weight: 2 is bfloat16, 1 FP8
+	KVBytes     float64 // per number in the KV cache
 }
 
-// NewHardware gives a replica on count accelerators of a name, with 8-bit or 16-bit weights.
+// NewHardware returns a replica on count accelerators of one type, with 8-bit or 16-bit weights.
 func NewHardware(name string, count int, shape Shape, weightBits int) (*Hardware, error) {
 	d, ok := accelerators[strings.ToLower(name)]
 	switch {
@@ -113,7 +115,7 @@ func NewHardware(name string, count int, shape Shape, weightBits int) (*Hardware
 	return h, nil
 }
 
-// positionBytes is what the KV cache takes for each position.
+// positionBytes is the size of a position in the KV cache.
 func (h *Hardware) positionBytes() float64 {
 	return float64(2*h.Shape.Layers*h.Shape.KVHeads*h.Shape.HeadDim) * h.KVBytes
 }
@@ -138,7 +140,7 @@ func (h *Hardware) Step(s Step) (float64, Bound) {
 	read := bytes / (readShare * h.Device.GBs * 1e9 * count)
 	compute := (products/peak + attention/h.Device.TFLOPS16) / (computeShare * 1e12 * count)
 	links := 0.0
-	if h.Count > 1 { // two all-reduces a layer of the residual stream, in a ring
+	if h.Count > 1 { // two all-reduces of the residual stream per layer, in a ring
 		moved := 2 * (count - 1) / count * n * float64(sh.Dim) * 2
 		links = 2 * layers * (moved/(h.Device.LinkGBs/2*1e9) + linkLatency)
 	}
@@ -155,7 +157,7 @@ func (h *Hardware) Step(s Step) (float64, Bound) {
 // Request implements Cost.
 func (h *Hardware) Request() float64 { return callOverhead }
 
-// Replica gives what the scheduler of a replica needs to know.
+// Replica returns the settings of a replica's scheduler.
 func (h *Hardware) Replica() Replica {
 	return Replica{Cost: h, MaxRunning: mostRunning, MaxWaiting: 1 << 20, Chunk: chunkTokens, Context: mostContext,
 		BlockTokens: blockTokens, Blocks: h.blocks(), BlockBytes: int64(h.positionBytes() * blockTokens)}

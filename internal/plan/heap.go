@@ -1,7 +1,8 @@
 package plan
 
-// heap keeps the ends of steps under way, the earliest on top. Equal times come in the order of the servers, so that a
-// seed gives the same run everywhere. container/heap would box each entry, and there are as many as steps.
+// heap holds the ends of the steps under way, the earliest first. Ends at the same time are in the order of the
+// servers, so that a seed gives the same run everywhere. container/heap would allocate for each entry, and there is
+// one for each step.
 type heap []end
 
 type end struct {
@@ -11,7 +12,7 @@ type end struct {
 
 func (e end) before(o end) bool { return e.at < o.at || e.at == o.at && e.server < o.server }
 
-// least gives the earliest end; false: no step is under way.
+// least returns the earliest end; ok is false if no step is under way.
 func (h heap) least() (at float64, server int, ok bool) {
 	if len(h) == 0 {
 		return 0, 0, false

@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "write the table of docs/SCALE.md anew")
 
-// published are public results of MLPerf Inference's Mixtral-8x7B in the Server scenario, in requests a second.
+// published are public results of MLPerf Inference's Mixtral-8x7B in the Server scenario, in requests per second.
 var published = []struct {
 	system      string
 	accelerator string
@@ -26,9 +26,9 @@ var published = []struct {
 	{"8 × MI300X", "mi300x", 8, 333},
 }
 
-// TestPublishedResults holds docs/SCALE.md to what the simulation says of these systems from data sheets alone. The
-// benchmark's answers have 145 tokens on average. Its prompts mix three data sets; their mean length is not among the
-// published figures, so two are shown.
+// TestPublishedResults compares docs/SCALE.md with the simulation of these systems from data sheets alone. The
+// benchmark's answers have 145 tokens on average. Its prompts mix three data sets; their mean length is not published,
+// so two are shown.
 func TestPublishedResults(t *testing.T) {
 	objectives, err := slo.Parse("ttft:p99<2s,tpot:p99<200ms")
 	if err != nil {

@@ -8,19 +8,19 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 )
 
-// Result is what came of a simulation. Times are in seconds.
+// Result is the result of a simulation. Times are in seconds.
 type Result struct {
 	Replicas  int
 	Completed int
-	Refused   int     // the queue was full
+	Refused   int     // because the queue was full
 	Duration  float64 // to the end of the last request
-	Offered   float64 // arrivals a second; in a closed loop what was served
+	Offered   float64 // arrivals per second; in a closed loop, the rate that was served
 
-	// Between the first arrival behind the warm-up and the last one: how many requests a second ended, and how many
-	// tokens of answers they had.
+	// From the first arrival after the warm-up to the last one: how many requests ended per second, and how many
+	// tokens their answers had.
 	Throughput float64
 	TokensPS   float64
-	// TTFT, TPOT and Latency of those requests, sorted. TPOT has those of at least two tokens.
+	// TTFT, TPOT and Latency of those requests, sorted. TPOT has those with at least two tokens.
 	TTFT, TPOT, Latency []float64
 
 	Steps       int64
@@ -28,15 +28,15 @@ type Result struct {
 	CacheHits   int64   // prompt tokens found in a prefix cache
 	Busy        float64 // mean share of the time that a replica computes
 	Batch       float64 // mean tokens of a step, by its time
-	KVPeak      int     // most blocks that one replica held
-	// Bounds is the share of the computing time that each bound has; Queue and KV the share of it in which requests
-	// waited because as many ran as may, or because there was no memory for more keys and values.
+	KVPeak      int     // maximum number of blocks that one replica held
+	// Bounds is the share of the computing time for each bound. Queue and KV are the shares of it in which requests
+	// waited because the maximum number was running, or because there was no memory for more keys and values.
 	Bounds    map[Bound]float64
 	Queue, KV float64
 
 	seen    func(Seen)
-	warmup  int     // how many requests come before the window
-	middle  int     // the request that comes in its middle
+	warmup  int     // number of requests before the window
+	middle  int     // the request in the middle of the window
 	last    float64 // when the last request ended
 	open    window
 	answers []outcome
@@ -45,7 +45,7 @@ type Result struct {
 	bounds  map[Bound]float64
 }
 
-// outcome is one request behind the warm-up.
+// outcome is the result of one request after the warm-up.
 type outcome struct{ ttft, tpot, latency float64 }
 
 func newResult(s *Setup) *Result {
@@ -54,19 +54,19 @@ func newResult(s *Setup) *Result {
 		bounds: map[Bound]float64{}, Bounds: map[Bound]float64{}}
 }
 
-// window is the time that rates are taken over: from the first arrival behind the warm-up to the last arrival, so that
-// neither empty nor draining queues count. What ends in it came in it, or as long before it as others end after it.
+// window is the time over which rates are computed: from the first arrival after the warm-up to the last arrival, so
+// that neither empty nor draining queues count. A request that ends in it arrived in it, or arrived as long before it
+// as others end after it.
 type window struct {
 	from, to        float64
 	begun           bool
 	arrived         int
 	ended, tokensIn int
-	// At its middle: how many had arrived and ended since its start, and how many were under way.
+	// At its middle: how many requests had arrived and ended since its start, and how many were under way.
 	halfArrived, halfEnded, halfFlying int
 }
 
-// arrive counts an arrival. Closed loops have no last arrival of their own making: the window goes on with the last
-// end.
+// arrive counts an arrival. A closed loop has no last arrival of its own, so there the window ends with the last end.
 func (r *Result) arrive(c *Call, now float64) {
 	if c.N < r.warmup {
 		return
@@ -83,19 +83,19 @@ func (r *Result) arrive(c *Call, now float64) {
 	}
 }
 
-// growing says that the queue grew through the second half of the window: fewer requests ended than came, by more than
-// a share of them and than the number under way varies by itself.
+// growing says that the queue grew through the second half of the window: fewer requests ended than arrived, by more
+// than a share of them and by more than the number under way varies by chance.
 func (r *Result) growing() bool {
 	came := float64(r.open.arrived - r.open.halfArrived)
 	more := came - float64(r.open.ended-r.open.halfEnded)
 	return more > growth*came+4*math.Sqrt(float64(max(r.open.halfFlying, 1)))
 }
 
-// growth is the share of the offered rate that may be left over.
+// growth is the share of the offered rate that may be unserved.
 const growth = 0.02
 
-// take counts a request whose last token was computed now. beside is what it takes beside its steps; more says that
-// others are still to come.
+// take counts a request whose last token was computed now. beside is the time that it takes besides its steps; more
+// says that other requests are still to come.
 func (r *Result) take(f *flight, now, beside float64, more bool) {
 	at := now + beside
 	r.Completed++
@@ -117,7 +117,7 @@ func (r *Result) take(f *flight, now, beside float64, more bool) {
 	r.answers = append(r.answers, o)
 }
 
-// usage is what a server did.
+// usage is the work of a server.
 type usage struct {
 	seconds, tokens float64
 	steps           int64
@@ -145,7 +145,7 @@ func (u *usage) add(s *server, seconds float64, b Bound) {
 	}
 }
 
-// add takes a server's part in.
+// add adds the work of a server.
 func (r *Result) add(s *server) {
 	r.Steps += s.took.steps
 	r.Preemptions += s.sched.Preemptions
@@ -160,7 +160,7 @@ func (r *Result) add(s *server) {
 	}
 }
 
-// finish makes statistics of sums.
+// finish computes statistics from sums.
 func (r *Result) finish(now float64) {
 	r.Duration = max(now, r.last)
 	if r.Duration > 0 {
@@ -189,8 +189,8 @@ func (r *Result) finish(now float64) {
 	}
 }
 
-// Of gives the values of a metric, sorted. ITL is taken for TPOT: a simulated token of a sequence comes with each of
-// its steps.
+// Of returns the values of a metric, sorted. ITL is the same as TPOT: in the simulation each step of a sequence gives
+// one token.
 func (r *Result) Of(m slo.Metric) []float64 {
 	switch m {
 	case slo.TTFT:
@@ -201,7 +201,7 @@ func (r *Result) Of(m slo.Metric) []float64 {
 	return r.Latency
 }
 
-// Percentile gives a percentile of a metric, NaN where there is no value.
+// Percentile returns a percentile of a metric, NaN if there is no value.
 func (r *Result) Percentile(m slo.Metric, p float64) float64 {
 	v := r.Of(m)
 	if len(v) == 0 {
@@ -210,8 +210,8 @@ func (r *Result) Percentile(m slo.Metric, p float64) float64 {
 	return stats.Percentile(v, p)
 }
 
-// Goodput is the share of the requests behind the warm-up, refused ones among them, that met every objective by
-// itself: each objective's limit counts for each request, whatever its statistic.
+// Goodput is the share of the requests after the warm-up, including refused ones, that met every objective: each
+// objective's limit applies to each single request, whatever its statistic.
 func (r *Result) Goodput(objectives []slo.Objective) float64 {
 	good := 0
 	for _, o := range r.answers {
@@ -241,7 +241,7 @@ func (o outcome) meets(objectives []slo.Objective) bool {
 	return true
 }
 
-// Misses gives the objectives that the result does not keep.
+// Misses returns the objectives that the result does not meet.
 func (r *Result) Misses(objectives []slo.Objective) []slo.Objective {
 	var missed []slo.Objective
 	for _, o := range objectives {

@@ -16,21 +16,21 @@ import (
 // ErrImpossible is matched when no number of replicas holds the targets.
 var ErrImpossible = errors.New("the targets cannot be held")
 
-// Demand is what must hold.
+// Demand is the set of targets.
 type Demand struct {
 	Objectives []slo.Objective
 	// Refused is the share of requests that may be refused.
 	Refused float64
 }
 
-// Held says whether a result holds the demand.
+// Held says whether a result meets the demand.
 func (d *Demand) Held(r *Result) bool {
 	return len(r.Misses(d.Objectives)) == 0 && float64(r.Refused) <= d.Refused*float64(r.Refused+r.Completed) &&
 		!r.growing()
 }
 
-// steady simulates a setup for as long as its latencies ask for: at least eight times the shortest one. Before that
-// the number of requests under way grows by itself.
+// steady simulates a setup for at least eight times its shortest latency: in a shorter simulation the number of
+// requests under way grows even without an overload.
 func steady(ctx context.Context, s Setup) (*Result, error) {
 	for range 5 {
 		r, err := Simulate(ctx, s)
@@ -50,12 +50,12 @@ type Trial struct {
 	Result   *Result
 }
 
-// small is how many requests a simulation has whose result only guides a search.
+// small is the number of requests in a simulation that only guides a search.
 const small = 3000
 
-// Replicas finds the least number of replicas, at most most, that hold the demand at the traffic's rate. It returns
-// the trials at that rate in their order. Where not even most hold it, the error matches ErrImpossible. What one
-// replica holds by itself tells where to look: many together hold a little more each.
+// Replicas finds the least number of replicas, up to most, that meet the demand at the traffic's rate. It returns the
+// trials at that rate in their order. If not even most replicas meet it, the error matches ErrImpossible. The search
+// begins at the rate that one replica can serve alone: many together serve a little more each.
 func Replicas(ctx context.Context, s Setup, d Demand, most int) (int, []Trial, error) {
 	alone, err := oneReplica(ctx, s, d)
 	if err != nil {
@@ -87,7 +87,7 @@ func Replicas(ctx context.Context, s Setup, d Demand, most int) (int, []Trial, e
 		default:
 			low = n
 		}
-		// A tenth at a time until both sides are known, then halves.
+		// Change by a tenth until both sides are known, then bisect.
 		switch {
 		case high == 0:
 			n = min(n+1+n/10, most)
@@ -103,7 +103,7 @@ func Replicas(ctx context.Context, s Setup, d Demand, most int) (int, []Trial, e
 	return high, trials, nil
 }
 
-// oneReplica gives the rate that one replica holds by itself.
+// oneReplica returns the highest rate that one replica can serve alone.
 func oneReplica(ctx context.Context, s Setup, d Demand) (float64, error) {
 	s.Replicas = 1
 	s.Traffic.RPS, s.Traffic.Requests = 1, small
@@ -111,12 +111,12 @@ func oneReplica(ctx context.Context, s Setup, d Demand) (float64, error) {
 	if err != nil || rps > 0 {
 		return rps, err
 	}
-	// Not even 1 % of a request a second: it does not depend on how many replicas there are.
+	// Not even 1 % of a request per second: then the number of replicas makes no difference.
 	return 0, fmt.Errorf("%w by any number of replicas: alone with one request, %s", ErrImpossible,
 		why(&trials[len(trials)-1], d))
 }
 
-// why says what a trial missed.
+// why says which target a trial missed.
 func why(t *Trial, d Demand) string {
 	for _, o := range t.Result.Misses(d.Objectives) {
 		return fmt.Sprintf("%s is %.3g s", o, o.Of(t.Result.Of(o.Metric)))
@@ -131,8 +131,8 @@ func why(t *Trial, d Demand) string {
 // kneeStep is the relative width at which the search for a knee ends.
 const kneeStep = 0.01
 
-// Knee finds the highest rate that the setup's replicas hold the demand at, within 1 %. It returns the trials in
-// their order; a rate of 0 means that none is held, down to a thousandth of the traffic's. Each trial has as many
+// Knee finds the highest rate at which the setup's replicas meet the demand, within 1 %. It returns the trials in
+// their order; a rate of 0 means that none is met, down to a thousandth of the traffic's rate. Each trial has as many
 // requests as the traffic.
 func Knee(ctx context.Context, s Setup, d Demand) (float64, []Trial, error) {
 	var trials []Trial
@@ -176,15 +176,15 @@ func Knee(ctx context.Context, s Setup, d Demand) (float64, []Trial, error) {
 	return low, trials, nil
 }
 
-// sampled is how many replicas stand for all of a larger fleet in a curve.
+// sampled is how many replicas represent all replicas of a larger setup in a curve.
 const sampled = 4
 
-// curveSeconds is the traffic that a trial of a curve has, if the whole has as much: queues that grow by 2 % show in
-// it.
+// curveSeconds is the length of a trial's traffic in a curve, if the traffic is that long: a queue that grows by 2 %
+// shows in it.
 const curveSeconds = 60
 
-// Scaled gives a setup of at most 4 replicas with their share of the traffic, and by what to multiply its rates to
-// have the fleet's. A larger fleet evens requests out a little better.
+// Scaled returns a setup of at most 4 replicas with their share of the traffic, and the factor from its rates to those
+// of the whole setup. A larger setup distributes requests a little more evenly.
 func Scaled(s Setup) (Setup, float64) {
 	scale := float64(s.Replicas) / float64(min(s.Replicas, sampled))
 	s.Replicas = min(s.Replicas, sampled)
@@ -193,7 +193,7 @@ func Scaled(s Setup) (Setup, float64) {
 	return s, scale
 }
 
-// Curve simulates a setup at several rates, side by side.
+// Curve simulates a setup at several rates in parallel.
 func Curve(ctx context.Context, s Setup, rates []float64) ([]*Result, error) {
 	results := make([]*Result, len(rates))
 	g, ctx := errgroup.WithContext(ctx)

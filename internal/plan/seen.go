@@ -9,27 +9,27 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 )
 
-// Seen is one request as a client of the server saw it. Times are in seconds of one clock.
+// Seen is one request as a client of the server observed it. Times are in seconds of one clock.
 type Seen struct {
 	Begin, First, Last float64 // sent, first token, last token
-	Prompt             int     // tokens that were computed: those that a cache held are none
+	Prompt             int     // tokens that were computed: without those from a cache
 	Output             int     // tokens
 }
 
-// leastSeen is how many requests tell enough of a server: the fit has up to a dozen unknowns.
+// leastSeen is the least number of requests for a fit, which has up to a dozen unknowns.
 const leastSeen = 50
 
-// FitSeen makes the costs of a profile from what clients saw of a server with some replicas, each of which gets an
-// equal part of the requests. What clients see of a step is the time between two tokens of a request: over its answer
-// that is on average
+// FitSeen computes the costs of a profile from what clients observed of a server with some replicas, each of which
+// gets an equal part of the requests. Clients observe steps as the time between two tokens of a request. On average
+// over its answer, that time is
 //
 //	s = D(n) + c·context + d·prompt + e·prompt context
 //
-// where n is how many sequences of the replica decoded meanwhile, context the positions that they attended to
-// together, and prompt the tokens of others' prompts that were computed, a step. D is a line between powers of two.
-// All of it is one least-squares problem over the requests, each with the weight of its steps; a cost that would come
-// out below 0 is left out. What a request takes beside its steps is what remains of its time to the first token, for
-// requests that met an idle server. The error matches ErrProfile.
+// where n is how many sequences of the replica decoded meanwhile, context the number of positions that they attended
+// to together, and prompt the number of tokens of others' prompts that were computed, all per step. D is linear
+// between powers of two. All of this is one least-squares problem over the requests, each weighted by its number of
+// steps; a cost that would be below 0 is left out. The time that a request takes besides its steps is the rest of its
+// time to the first token, for requests that arrived at an idle server. The error matches ErrProfile.
 func (p *Profile) FitSeen(seen []Seen, replicas int) error {
 	seen = slices.DeleteFunc(slices.Clone(seen), func(s Seen) bool {
 		return !(s.First > s.Begin) || s.Last < s.First || s.Prompt < 1 || s.Output < 1
@@ -53,7 +53,7 @@ func (p *Profile) FitSeen(seen []Seen, replicas int) error {
 	perPrompt := cost[len(knots)+1]
 	last := len(knots) - 1
 	p.PerRow = 0
-	if last > 0 { // a sequence more costs its token, as one of a prompt does, and its row of logits
+	if last > 0 { // another sequence costs its token, like one of a prompt, and its row of logits
 		p.PerRow = max((cost[last]-cost[last-1])/(knots[last]-knots[last-1])-perPrompt, 0)
 	}
 	p.Points = p.Points[:0]
@@ -71,19 +71,19 @@ func (p *Profile) FitSeen(seen []Seen, replicas int) error {
 	return p.check()
 }
 
-// beyondKnots is how many tokens beyond the most sequences the last point lies: a chunk of a prompt.
+// beyondKnots is how many tokens the last point is beyond the maximum number of sequences: a chunk of a prompt.
 const beyondKnots = 512
 
-// load is what a replica did on average while a request got its tokens.
+// load is the average work of a replica while a request got its tokens.
 type load struct {
 	seconds       float64 // between two tokens
-	weight        float64 // steps
+	weight        float64 // number of steps
 	n, context    float64
-	prompt        float64 // tokens of others' prompts, a step
+	prompt        float64 // tokens of others' prompts per step
 	promptContext float64
 }
 
-// loadsOf gives the load under which each answer was made.
+// loadsOf returns the load during each answer.
 func loadsOf(seen []Seen, replicas float64) []load {
 	type change struct{ at, n, context float64 }
 	var changes []change
@@ -130,7 +130,7 @@ func loadsOf(seen []Seen, replicas float64) []load {
 		a, b := at(s.First), at(s.Last)
 		from, to := came(s.First), came(s.Last)
 		out = append(out, load{seconds: span / steps, weight: steps,
-			n:             1 + ((areaN[b]-areaN[a])/span-1)/replicas, // of the others a part is on the same replica
+			n:             1 + ((areaN[b]-areaN[a])/span-1)/replicas, // some of the others are on the same replica
 			context:       s.context() + ((areaC[b]-areaC[a])/span-s.context())/replicas,
 			prompt:        (prompts[to] - prompts[from]) / steps / replicas,
 			promptContext: (contexts[to] - contexts[from]) / steps / replicas})
@@ -150,8 +150,8 @@ func compare(a, b float64) int {
 	return 0
 }
 
-// knotsOf are the numbers of sequences between which the time of a step is a line: powers of two with some answers
-// between each two of them.
+// knotsOf returns the numbers of sequences between which the time of a step is linear: powers of two, with some
+// answers between each two of them.
 func knotsOf(rows []load) []float64 {
 	const least = 10
 	counts := slices.Sorted(func(yield func(float64) bool) {
@@ -161,7 +161,7 @@ func knotsOf(rows []load) []float64 {
 			}
 		}
 	})
-	most := counts[len(counts)-1-len(counts)/100] // one in a hundred may lie beyond
+	most := counts[len(counts)-1-len(counts)/100] // one in a hundred may be above it
 	knots := []float64{1}
 	for n := 2.; n < 2*most; n *= 2 {
 		from, _ := slices.BinarySearch(counts, knots[len(knots)-1])
@@ -173,8 +173,8 @@ func knotsOf(rows []load) []float64 {
 	return knots
 }
 
-// solve finds the costs: D at each knot, and those of a position in decoding, of a token of a prompt and of a position
-// in a prompt.
+// solve finds the costs: D at each knot, and the costs of a position in decoding, of a token of a prompt and of a
+// position in a prompt.
 func solve(rows []load, knots []float64) []float64 {
 	size := len(knots) + 3
 	used := make([]bool, size)
@@ -205,7 +205,7 @@ func (r *load) terms(knots []float64, into []float64) {
 	switch i = min(max(i, 1), len(knots)-1); {
 	case len(knots) == 1:
 		into[0] = 1
-	default: // beyond the ends the nearest line goes on
+	default: // the nearest line continues beyond the ends
 		f := (r.n - knots[i-1]) / (knots[i] - knots[i-1])
 		into[i-1], into[i] = 1-f, f
 	}
@@ -214,7 +214,7 @@ func (r *load) terms(knots []float64, into []float64) {
 }
 
 // leastSquares solves the normal equations by elimination. Each unknown is scaled to the size of its factors, and a
-// little is added to the diagonal, so that a factor that hardly varies does no harm.
+// little is added to the diagonal, so that a factor with little variation does no harm.
 func leastSquares(rows []load, knots []float64, used []bool) []float64 {
 	size := len(used)
 	scale, term := make([]float64, size), make([]float64, size)
@@ -259,7 +259,8 @@ func leastSquares(rows []load, knots []float64, used []bool) []float64 {
 	return out
 }
 
-// eliminate solves the equations of an augmented matrix by Gauss and Jordan, with the largest pivot of each column.
+// eliminate solves the equations of an augmented matrix by Gauss-Jordan elimination, with the largest pivot in each
+// column.
 func eliminate(a [][]float64) {
 	n := len(a)
 	for c := range n {
@@ -283,13 +284,13 @@ func eliminate(a [][]float64) {
 	}
 }
 
-// beside is what a request takes beside its steps: the median of what is left of the time to the first token where the
-// server was idle, or of the shortest tenth where it never was.
+// beside returns the time that a request takes besides its steps: the median of the rest of the time to the first
+// token for requests that found the server idle, or of the shortest tenth if it was never idle.
 func (p *Profile) beside(seen []Seen) float64 {
 	byBegin := slices.Clone(seen)
 	slices.SortFunc(byBegin, func(a, b Seen) int { return compare(a.Begin, b.Begin) })
 	var quiet, all []float64
-	busy := math.Inf(-1) // until when somebody is under way
+	busy := math.Inf(-1) // end of the last request so far
 	for i, s := range byBegin {
 		step, _ := p.Step(Step{Prompt: s.Prompt, Rows: 1, PromptContext: int64(s.Prompt) * int64(s.Prompt+1) / 2})
 		left := s.First - s.Begin - step

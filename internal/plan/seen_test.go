@@ -9,7 +9,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/slo"
 )
 
-// seenOf runs traffic on a server of known costs, as a certification does: one request after the other first, then an
+// seenOf runs traffic on a server with known costs as a certification does: first one request after another, then an
 // open loop.
 func seenOf(t *testing.T, cost *Profile, traffic Traffic, replicas int) []Seen {
 	t.Helper()
@@ -35,8 +35,8 @@ func seenOf(t *testing.T, cost *Profile, traffic Traffic, replicas int) []Seen {
 	return all
 }
 
-// TestAPlanFromWhatWasSeen: costs that are fitted to what clients saw at one rate predict latencies at others, for
-// servers whose steps cost quite different things.
+// TestAPlanFromWhatWasSeen: costs that were fitted to what clients observed at one rate predict latencies at others,
+// for servers with quite different costs.
 func TestAPlanFromWhatWasSeen(t *testing.T) {
 	lengths := func(n int, of ...int) (out []int) {
 		for i := range n {
@@ -56,7 +56,7 @@ func TestAPlanFromWhatWasSeen(t *testing.T) {
 		prompt     []int
 		output     []int
 		replicas   int
-		ttft, most float64 // what may be off at the rates
+		ttft, most float64 // relative errors that are allowed at the rates
 	}{
 		"a processor: each token costs": {points: []Point{{1, 0.01, 0, 0}, {512, 3, 0, 0}}, request: 0.002, rate: 1.5,
 			prompt: lengths(30, 20, 35, 60), output: lengths(30, 12, 30, 20, 40, 25), replicas: 1, ttft: 0.15,
@@ -101,7 +101,7 @@ func TestAPlanFromWhatWasSeen(t *testing.T) {
 	}
 }
 
-// TestTooLittleWasSeen: a fit says what it lacks.
+// TestTooLittleWasSeen: the error of a fit names what is missing.
 func TestTooLittleWasSeen(t *testing.T) {
 	p := Profile{SchemaVersion: profileVersion}
 	if err := p.FitSeen(nil, 1); !errors.Is(err, ErrProfile) {

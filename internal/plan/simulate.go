@@ -19,9 +19,9 @@ var ErrReplica = errors.New("invalid replica")
 type Replica struct {
 	Cost        Cost
 	MaxRunning  int   // sequences computed together
-	MaxWaiting  int   // requests queued beyond them; more are refused
-	Chunk       int   // most prompt tokens in a step
-	Context     int   // most tokens of a sequence
+	MaxWaiting  int   // requests in the queue; more are refused
+	Chunk       int   // maximum prompt tokens in a step
+	Context     int   // maximum tokens of a sequence
 	BlockTokens int   // positions in a KV block
 	Blocks      int   // KV blocks
 	BlockBytes  int64 // of memory in each
@@ -51,13 +51,13 @@ type Setup struct {
 	Replicas int
 	Policy   string // of route.Names
 	Traffic  Traffic
-	seen     func(Seen) // told of each request that was answered; nil: nobody
-	remember bool       // keep full KV blocks for others even where none can find one: for the test of that
-	// Warmup is the share of the requests, from the first, that no statistic counts: the queues are still empty.
+	seen     func(Seen) // called for each answered request; nil: not called
+	remember bool       // keep full KV blocks for others even if none can find one, to test exactly that
+	// Warmup is the share of the requests at the beginning that no statistic counts, since the queues are still empty.
 	Warmup float64
 }
 
-// server is a replica under simulation.
+// server is a simulated replica.
 type server struct {
 	r     *Replica
 	sched *schedule.Scheduler
@@ -65,7 +65,7 @@ type server struct {
 	plan  schedule.Decisions
 	step  Step
 	began float64
-	until float64 // when the step under way ends
+	until float64 // end of the step under way
 	busy  bool
 	took  usage
 }
@@ -73,7 +73,7 @@ type server struct {
 // flight is a request under way.
 type flight struct {
 	Call
-	first float64 // when its first token came
+	first float64 // time of its first token
 }
 
 // simulation is the state of a run.
@@ -87,16 +87,17 @@ type simulation struct {
 	source  *source
 	now     float64
 	ids     []int32 // a prompt's tokens
-	token   int32   // the last one made up
+	token   int32   // the last token that was invented
 	left    int     // calls to draw
-	more    bool    // not all calls have come
+	more    bool    // more calls will come
 	forget  bool    // no KV blocks are kept
 	out     *Result
 }
 
-// Simulate runs a setup to its end, or until ctx ends. To name KV blocks, so that they can be found again, is a third
-// of the work of a large simulation. Where prompts have nothing in common, only a sequence that had to give its blocks
-// away finds one: until then none is kept, and if that happens all begins anew.
+// Simulate runs a setup to its end, or until ctx ends. Naming KV blocks, so that they can be found again, is a third
+// of the work of a large simulation. If prompts have nothing in common, only a sequence that had to give its blocks
+// away can find one again. So no names are kept at first; if such a sequence appears, the simulation starts again and
+// keeps them.
 func Simulate(ctx context.Context, s Setup) (*Result, error) {
 	r, err := simulateOnce(ctx, s, s.Traffic.Shared == 0 && !s.remember)
 	if errors.Is(err, errRemember) {
@@ -105,7 +106,7 @@ func Simulate(ctx context.Context, s Setup) (*Result, error) {
 	return r, err
 }
 
-// simulateOnce is Simulate, whose KV blocks are forgotten or kept.
+// simulateOnce is Simulate with KV blocks that are either all forgotten or all kept.
 func simulateOnce(ctx context.Context, s Setup, forget bool) (*Result, error) {
 	if err := errors.Join(s.Traffic.check(), s.Replica.check()); err != nil {
 		return nil, err
@@ -134,7 +135,7 @@ func simulateOnce(ctx context.Context, s Setup, forget bool) (*Result, error) {
 	return m.out, nil
 }
 
-// errRemember ends a simulation that has kept no KV blocks, because a sequence has to give its own away and will look
+// errRemember ends a simulation that keeps no KV blocks, because a sequence has to give its blocks away and will look
 // for them again.
 var errRemember = errors.New("plan: KV blocks must be kept")
 
@@ -144,7 +145,7 @@ func newServer(r *Replica, forget bool) server {
 	return server{r: r, sched: schedule.New(l, kvcache.NewPool(r.Blocks)), pace: schedule.Pacer{Chunk: r.Chunk}}
 }
 
-// run takes events in the order of their time: an arrival, or the end of a step.
+// run handles events in the order of their time: an arrival, or the end of a step.
 func (m *simulation) run(ctx context.Context) error {
 	open := m.s.Traffic.RPS > 0
 	if !open {
@@ -192,7 +193,7 @@ func (m *simulation) draw() Call {
 	return c
 }
 
-// arrive routes a call and queues it there.
+// arrive routes a call to a server and adds it to the server's queue.
 func (m *simulation) arrive(c Call) error {
 	m.out.arrive(&c, m.now)
 	m.more = c.N+1 < m.s.Traffic.Requests
@@ -218,7 +219,7 @@ func (m *simulation) arrive(c Call) error {
 	return nil
 }
 
-// prompt makes up a call's tokens: the first ones are its group's, the others nobody else's.
+// prompt invents a call's tokens: the first ones are those of its group, the others occur in no other call.
 func (m *simulation) prompt(c Call) []int32 {
 	m.ids = m.ids[:0]
 	for k := range c.Shared {
@@ -262,7 +263,7 @@ func (m *simulation) start(i int) error {
 	return nil
 }
 
-// settle ends a server's step: its sequences have a token more, and some are done.
+// settle ends a server's step: its sequences have one more token, and some are done.
 func (m *simulation) settle(i int) error {
 	s := &m.servers[i]
 	ended := 0
@@ -271,7 +272,7 @@ func (m *simulation) settle(i int) error {
 		if sp.Logits > 0 {
 			m.token = (m.token + 1) & 0x7fffffff
 			done = s.sched.Push(sp.Seq, m.token)
-			// A flight is looked up twice and not for each token: a large simulation has hundreds of millions of them.
+			// A flight is looked up twice, not once per token: a large simulation has hundreds of millions of tokens.
 			if len(sp.Seq.Tokens) == sp.Seq.Prompt+1 {
 				m.flights[sp.Seq].first = m.now
 			}
@@ -291,7 +292,7 @@ func (m *simulation) settle(i int) error {
 		s.pace.Record(s.step.Decoding, s.step.Prompt, time.Duration((m.now-s.began)*1e9))
 	}
 	if m.s.Traffic.RPS == 0 {
-		s.busy = true // what arrives now waits for start below
+		s.busy = true // new arrivals wait for the start below
 		for range min(ended, m.left) {
 			if err := m.arrive(m.draw()); err != nil {
 				return err

@@ -11,7 +11,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/route"
 )
 
-// fixed is a cost that no step's size changes.
+// fixed is a cost that does not depend on the size of a step.
 type fixed struct{ step, request float64 }
 
 func (f fixed) Step(Step) (float64, Bound) { return f.step, Unknown }
@@ -43,7 +43,7 @@ func near(t *testing.T, what string, got, want, share float64) {
 
 func mean(v []float64) float64 { return slo.Objective{}.Of(v) }
 
-// TestOneRequest: the times of a request that nobody disturbs are sums of its steps.
+// TestOneRequest: the times of a single request are sums of its steps.
 func TestOneRequest(t *testing.T) {
 	r := simulate(t, Setup{Replica: replica(fixed{0.1, 0.02}, 4), Replicas: 1,
 		Traffic: Traffic{Requests: 1, Concurrency: 1, Prompt: []int{100}, Output: []int{5}}})
@@ -55,8 +55,8 @@ func TestOneRequest(t *testing.T) {
 	}
 }
 
-// TestQueueFormula: one sequence at a time whose service takes always as long is an M/D/1 queue, whose mean wait
-// Pollaczek and Khinchine give as ρs/(2(1−ρ)).
+// TestQueueFormula: one sequence at a time with a constant service time is an M/D/1 queue, whose mean wait is
+// ρs/(2(1−ρ)) by Pollaczek and Khinchine.
 func TestQueueFormula(t *testing.T) {
 	const service, rho = 0.1, 0.7
 	r := simulate(t, Setup{Replica: replica(fixed{service, 0}, 1), Replicas: 1, Warmup: 0.02,
@@ -66,14 +66,14 @@ func TestQueueFormula(t *testing.T) {
 	near(t, "throughput", r.Throughput, rho/service, 0.01)
 }
 
-// TestLittle: what is under way on average is the rate times the mean latency, here of a closed loop.
+// TestLittle: the mean number of requests under way is the rate times the mean latency, here in a closed loop.
 func TestLittle(t *testing.T) {
 	r := simulate(t, Setup{Replica: replica(fixed{0.05, 0}, 8), Replicas: 3, Warmup: 0.05,
 		Traffic: Traffic{Requests: 20_000, Concurrency: 20, Prompt: []int{10, 300}, Output: []int{1, 40}, Seed: 2}})
 	near(t, "requests under way", r.Throughput*mean(r.Latency), 20, 0.01)
 }
 
-// TestEverythingEnds: nothing is lost, and a seed gives the same run again.
+// TestEverythingEnds: no request is lost, and a seed gives the same run again.
 func TestEverythingEnds(t *testing.T) {
 	for _, policy := range route.Names {
 		small := replica(fixed{0.01, 0}, 6)
@@ -91,7 +91,7 @@ func TestEverythingEnds(t *testing.T) {
 	}
 }
 
-// TestPoliciesDiffer: requests that share long prefixes are computed less where they meet.
+// TestPoliciesDiffer: requests that share long prefixes need less computing if they go to the same replica.
 func TestPoliciesDiffer(t *testing.T) {
 	hits := map[string]int64{}
 	ttft := map[string]float64{}
@@ -105,7 +105,7 @@ func TestPoliciesDiffer(t *testing.T) {
 	}
 }
 
-// slow takes as long as it has tokens.
+// slow is a cost in proportion to the number of tokens.
 type slow struct{}
 
 func (*slow) Step(s Step) (float64, Bound) { return 1e-3 + 2e-4*float64(s.Tokens()), Compute }
@@ -142,7 +142,7 @@ func TestArrivals(t *testing.T) {
 }
 
 func TestReplicasAndKnee(t *testing.T) {
-	// Each replica serves 10 a second: one request at a time, 0.1 s each.
+	// Each replica serves 10 per second: one request at a time, 0.1 s each.
 	s := Setup{Replica: replica(fixed{0.1, 0}, 1), Policy: route.NameLeast, Warmup: 0.1,
 		Traffic: Traffic{Requests: 20_000, RPS: 75, Prompt: []int{10}, Output: []int{1}, Seed: 6}}
 	objectives, err := slo.Parse("latency:p99<1s")
@@ -198,8 +198,8 @@ func TestBadSetups(t *testing.T) {
 	}
 }
 
-// TestWhatNobodyFindsNeedNotBeKept: a simulation that keeps no KV blocks as long as none can be found has the same run
-// as one that keeps all, with room for all sequences and without.
+// TestWhatNobodyFindsNeedNotBeKept: a simulation that keeps no KV blocks while none can be found gives the same run as
+// one that keeps all, with and without room for all sequences.
 func TestWhatNobodyFindsNeedNotBeKept(t *testing.T) {
 	for _, blocks := range []int{10_000, 40} {
 		s := Setup{Replica: replica(&slow{}, 6), Replicas: 3, Policy: route.NameLeast, Traffic: Traffic{Requests: 4000,
@@ -221,7 +221,7 @@ func TestWhatNobodyFindsNeedNotBeKept(t *testing.T) {
 	}
 }
 
-// BenchmarkFleet is a million requests over a thousand replicas.
+// BenchmarkFleet simulates a million requests on a thousand replicas.
 func BenchmarkFleet(b *testing.B) {
 	h, err := NewHardware("h100", 1, Mixtral8x7B, 8)
 	if err != nil {

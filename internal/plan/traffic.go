@@ -11,21 +11,21 @@ import (
 // ErrTraffic is matched by errors about traffic; the message names the field.
 var ErrTraffic = errors.New("invalid traffic")
 
-// Traffic is what comes to a model: how often, how long, and what requests share.
+// Traffic describes the requests to a model: their rate, their lengths, and what they share.
 type Traffic struct {
 	Requests int // how many are simulated
-	// RPS is the mean rate of arrivals a second. 0 stands for a closed loop: Concurrency requests under way, the next
-	// one when one ends.
+	// RPS is the mean rate of arrivals per second. 0 means a closed loop: Concurrency requests are under way, and each
+	// that ends starts the next one.
 	RPS         float64
 	Concurrency int
-	// Burstiness is the shape of the gamma distribution of gaps: 1 is a Poisson process, less comes in bursts, more
-	// is more even, and +Inf is a constant gap. 0 stands for 1.
+	// Burstiness is the shape of the gamma distribution of the gaps between arrivals: 1 is a Poisson process, less
+	// gives bursts, more is more regular, and +Inf is a constant gap. 0 means 1.
 	Burstiness float64
-	// Prompt and Output are lengths in tokens that were seen or are expected; each request takes one pair of them.
-	// Both have the same number of entries, at least one.
+	// Prompt and Output are pairs of lengths in tokens, observed or expected; each request gets one pair. Both have
+	// the same number of entries, at least one.
 	Prompt, Output []int
-	// Shared is the share of each prompt's tokens, from its start, that it has in common with the other prompts of its
-	// group, such as a system prompt. Groups is how many groups there are; 0 stands for one.
+	// Shared is the share of each prompt's tokens, from its start, that is common to all prompts of its group, such as
+	// a system prompt. Groups is the number of groups; 0 means one.
 	Shared float64
 	Groups int
 	Seed   uint64
@@ -33,10 +33,10 @@ type Traffic struct {
 
 // Call is one request of the traffic.
 type Call struct {
-	N       int     // place in the order of arrivals, from 0
+	N       int     // index in the order of arrivals, from 0
 	Arrival float64 // seconds from the start; in a closed loop, when the one before it ended
 	Prompt  int     // tokens
-	Shared  int     // the first of them, which its group has in common
+	Shared  int     // how many of the first ones are common to its group
 	Group   int
 	Output  int // tokens
 }
@@ -71,7 +71,7 @@ func (t *Traffic) check() error {
 	return nil
 }
 
-// Calls draws all calls of an open loop: the same ones that a simulation of this traffic has.
+// Calls draws all calls of an open loop: the same calls that a simulation of this traffic has.
 func (t *Traffic) Calls() ([]Call, error) {
 	if err := t.check(); err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (t *Traffic) Calls() ([]Call, error) {
 	return calls, nil
 }
 
-// source draws the calls of traffic one after the other.
+// source draws the calls of traffic one after another.
 type source struct {
 	t   *Traffic
 	rng *rand.Rand
@@ -95,7 +95,7 @@ func (t *Traffic) source() *source {
 	return &source{t: t, rng: rand.New(rand.NewPCG(t.Seed, 0x706c616e))}
 }
 
-// next draws a call. Its arrival counts in the open loop alone.
+// next draws a call. Its arrival is used only in an open loop.
 func (s *source) next() Call {
 	t := s.t
 	if t.RPS > 0 {

@@ -9,10 +9,10 @@ import (
 	"os"
 )
 
-// ErrTooLarge is matched by errors about files that are beyond their bounds.
+// ErrTooLarge is matched by errors about files that exceed their bounds.
 var ErrTooLarge = errors.New("too large")
 
-// File reads a file of at most so many bytes. A device or a pipe that does not end is read no further.
+// File reads a file of at most so many bytes. It stops reading there, even at a device or a pipe without an end.
 func File(path string, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -29,8 +29,8 @@ func File(path string, most int64) ([]byte, error) {
 	return data, nil
 }
 
-// EachLine calls f for every line of a text that is not blank, with its number from 1. A line has at most so many
-// bytes; the error of one that has more, or that cannot be read, names it. What f returns ends the reading. line is
+// EachLine calls f for every line of a text that is not blank, with its number from 1. A line may have at most
+// mostBytes bytes; if one has more, or cannot be read, the error names it. An error of f ends the reading. line is
 // valid until f returns.
 func EachLine(r io.Reader, mostBytes int, f func(n int, line []byte) error) error {
 	lines := bufio.NewScanner(r)
@@ -51,8 +51,8 @@ func EachLine(r io.Reader, mostBytes int, f func(n int, line []byte) error) erro
 	return nil
 }
 
-// Bounds of YAML, whose parser takes memory and time by the square of depth and of the number of entries: 100,000
-// lists in each other, 200 KB, took it 24 GB, and 100,000 numbers a minute. At these bounds it takes seconds.
+// Bounds of YAML. The parser's memory and time grow with the square of the depth and of the number of entries: 100,000
+// nested lists, 200 KB, took 24 GB, and 100,000 numbers took a minute. At these bounds it takes seconds.
 const (
 	MostYAML    = 1 << 20 // bytes
 	mostEntries = 20_000  // lines, list entries, keys, anchors and tags together
@@ -60,7 +60,7 @@ const (
 	mostInALine = 100 // "- - - x" is three lists
 )
 
-// YAML says whether a text is within the bounds of an honest file.
+// YAML says whether a text is within the bounds of an ordinary file.
 func YAML(data []byte) error {
 	if len(data) > MostYAML {
 		return fmt.Errorf("%w: has more than %d bytes", ErrTooLarge, MostYAML)
@@ -98,7 +98,7 @@ func YAML(data []byte) error {
 	return nil
 }
 
-// begins counts the lists and keys that a line begins before anything else stands in it.
+// begins counts the lists and keys that a line begins before any other content.
 func begins(line []byte) (n int) {
 	for len(line) > 0 {
 		switch line[0] {
@@ -116,7 +116,7 @@ func begins(line []byte) (n int) {
 	return n
 }
 
-// JSON says whether a text is at most so deep, and has at most so many values: each may become a struct of hundreds of
+// JSON says whether a text has at most that depth and that many values: each value may become a struct of hundreds of
 // bytes, however short it is. It does not check the syntax.
 func JSON(data []byte, values, depth int) error {
 	n, deep := 0, 0

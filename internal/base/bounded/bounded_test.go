@@ -12,7 +12,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// TestYAML: a bomb of each shape is refused before a parser sees it; an honest file is not.
+// TestYAML: a bomb of each form is refused before a parser sees it, and an ordinary file is not.
 func TestYAML(t *testing.T) {
 	many := strings.Repeat
 	for name, text := range map[string]string{
@@ -40,7 +40,7 @@ func TestYAML(t *testing.T) {
 	}
 }
 
-// TestJSON counts as a decoder would, and not what stands in texts.
+// TestJSON counts values as a decoder would, without the content of texts.
 func TestJSON(t *testing.T) {
 	for text, ok := range map[string]bool{`{"a":[1,2,{"b":3}]}`: true, `[[[[1]]]]`: false, `"[[[[[[[["`: true,
 		`["\"[[[[[[[\\"]`: true, `[1,1,1,1,1,1,1,1,1]`: true, `[1,1,1,1,1,1,1,1,1,1,1]`: false, ``: true,
@@ -51,7 +51,7 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// TestFile: a file that is larger than it may be is not read.
+// TestFile: a file above the maximum size is not read.
 func TestFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	if err := os.WriteFile(path, []byte("12345"), 0o600); err != nil {
@@ -71,7 +71,7 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// FuzzYAML: what is within the bounds the parser survives.
+// FuzzYAML: the parser survives everything within the bounds.
 func FuzzYAML(f *testing.F) {
 	for _, s := range []string{"a: 1", "- - x", "a: [1, {b: c}]", "&a *a", "? x\n: y",
 		"%YAML 1.2\n--- |\n a", "!!x y"} {
@@ -84,7 +84,7 @@ func FuzzYAML(f *testing.F) {
 	})
 }
 
-// FuzzJSON: what a decoder takes and is within the bounds has no more values than they say.
+// FuzzJSON: a text that a decoder accepts within the bounds has no more values than they allow.
 func FuzzJSON(f *testing.F) {
 	for _, s := range []string{`{}`, `[1,"[",{"a":null}]`, `"\u005b"`, `[[[[]]]]`} {
 		f.Add([]byte(s))

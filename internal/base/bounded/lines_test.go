@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestEachLine: blank lines count and are passed over, and an error says which line it is of.
+// TestEachLine: blank lines are counted and skipped, and an error names its line.
 func TestEachLine(t *testing.T) {
 	var got []string
 	note := func(n int, line []byte) error {

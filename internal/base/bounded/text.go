@@ -6,14 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-// Short puts a text from elsewhere on one line of valid UTF-8 and of at most so many bytes; "…" ends what was cut.
+// Short makes one line of valid UTF-8 of a text from outside, with at most so many bytes; "…" marks what was cut off.
 func Short(s string, most int) string {
-	if len(s) > 4*most { // all of 20 MB need not be looked at
+	if len(s) > 4*most { // it is enough to look at the beginning of a large text
 		s = s[:4*most]
 	}
 	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "\ufffd")
 	if len(s) <= most {
-		return strings.Clone(s) // and not what it was a part of
+		return strings.Clone(s) // not the whole text that it was a part of
 	}
 	end := most - len("…")
 	for !utf8.RuneStart(s[end]) {
@@ -22,10 +22,10 @@ func Short(s string, most int) string {
 	return s[:end] + "…"
 }
 
-// mostLine is how much of a line of a file an error shows, in bytes.
+// mostLine is how many bytes of a line an error shows.
 const mostLine = 300
 
-// Lines cuts long lines of a text, such as those of a file that an error shows; "…" ends what was cut.
+// Lines shortens the long lines of a text, such as those of a file that an error shows; "…" marks what was cut off.
 func Lines(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
@@ -56,7 +56,7 @@ func Values(json []byte) int {
 	return n
 }
 
-// marks gives the characters of a JSON text that begin, divide and end its lists and objects.
+// marks yields the characters of a JSON text that begin, separate and end its values, lists and objects.
 func marks(json []byte) iter.Seq[byte] {
 	return func(yield func(byte) bool) {
 		inString := false

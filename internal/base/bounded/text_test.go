@@ -36,7 +36,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// TestValues: what decoding makes are no more than what was counted.
+// TestValues: decoding makes no more values than were counted.
 func TestValues(t *testing.T) {
 	var count func(v any) int
 	count = func(v any) int {

@@ -9,9 +9,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
 )
 
-// Of runs work and gives the most bytes that its objects took at once beyond what was there before, and the processor
-// time that the process used: other programs on the machine do not change it. Objects that are not collected yet
-// count, so that it is an upper bound; so does what other goroutines of the test take meanwhile.
+// Of runs work and returns the most memory that its objects took at once, and the processor time that the process
+// used; other programs on the machine do not change either. Objects that are not collected yet count too, and so does
+// what other goroutines of the test use meanwhile, so both are upper bounds.
 func Of(t testing.TB, work func()) (bytes int64, took time.Duration) {
 	t.Helper()
 	runtime.GC()
@@ -38,8 +38,8 @@ func Of(t testing.TB, work func()) (bytes int64, took time.Duration) {
 	return <-done - base, took
 }
 
-// Within fails a test whose work takes more than so many bytes or so much processor time. Bounds are to be several
-// times what the work takes: machines differ.
+// Within fails a test whose work takes more than so many bytes or so much processor time. Bounds should be several
+// times what the work takes, since machines differ.
 func Within(t testing.TB, mostBytes int64, longest time.Duration, work func()) {
 	t.Helper()
 	bytes, took := Of(t, work)

@@ -15,7 +15,7 @@ func TestOf(t *testing.T) {
 		for begun := host.CPUTime(); host.CPUTime() < begun+20*time.Millisecond; {
 			kept[0]++
 		}
-		time.Sleep(500 * time.Millisecond) // which is not work
+		time.Sleep(500 * time.Millisecond) // this is not work
 		kept = nil
 	})
 	if bytes < 64<<20 || bytes > 96<<20 || took < 20*time.Millisecond || took > 300*time.Millisecond {

@@ -1,4 +1,4 @@
-// Package cost measures the memory and the processor time of a piece of work, for tests that check a bound on it.
+// Package cost measures the memory and the processor time of a piece of work, for tests of bounds.
 //
 // cost.go is all of it.
 package cost

@@ -1,6 +1,7 @@
-// Package filelock lets one process at a time write a file: others wait for it, or say that it is being written.
+// Package filelock lets one process at a time write a file: others wait for it, or report that the file is being
+// written.
 //
-// filelock.go has the lock, open.go one on the written file itself, lock_*.go what the operating system gives for it.
-// The lock is a file of its own beside the one that is written. The system drops the lock when its holder ends,
-// however it ends; the next holder takes over what file was left.
+// filelock.go has the lock, open.go a lock on the written file itself, and lock_*.go the operating system's part. The
+// lock is a file of its own beside the one that is written. The system releases the lock when its holder ends, in
+// whatever way; the next holder takes over the file that was left.
 package filelock

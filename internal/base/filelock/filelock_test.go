@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestOneAtATime: many who want the lock get it one after the other, and no file is left.
+// TestOneAtATime: many that want the lock get it one after another, and no file is left.
 func TestOneAtATime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.lock")
 	var inside, most, waited atomic.Int32
@@ -55,7 +55,7 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
-// TestBusy: who does not want to wait is told, and a context ends the wait.
+// TestBusy: a caller that does not want to wait gets an error, and a context ends the wait.
 func TestBusy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.lock")
 	l, err := Try(path)
@@ -73,7 +73,7 @@ func TestBusy(t *testing.T) {
 	if err := l.Release(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, nil, 0o600); err != nil { // what a killed process leaves
+	if err := os.WriteFile(path, nil, 0o600); err != nil { // a killed process leaves this
 		t.Fatal(err)
 	}
 	l, err = Try(path)
@@ -108,7 +108,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// TestHold: whoever looks sees whether the writer of a file has it open, and keeps nobody from writing.
+// TestHold: Held shows whether the writer of a file has it open, and does not prevent anybody from writing.
 func TestHold(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x")
 	if Held(path) {
@@ -132,7 +132,7 @@ func TestHold(t *testing.T) {
 	if Held(path) {
 		t.Error("what was closed seems held")
 	}
-	other, err := os.Open(path) // somebody looks just now
+	other, err := os.Open(path) // another process checks it at this moment
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestHold(t *testing.T) {
 	}
 	defer f.Close()
 	began := time.Now()
-	if err = Hold(f); errors.Is(err, ErrBusy) && time.Since(began) >= time.Second { // the machine stood still
+	if err = Hold(f); errors.Is(err, ErrBusy) && time.Since(began) >= time.Second { // the machine was suspended
 		<-closed
 		err = Hold(f)
 	}

@@ -4,6 +4,6 @@ package filelock
 
 import "os"
 
-// flock and share do nothing: this system is not one that the program is released for.
+// flock and share do nothing: the program is not released for this system.
 func flock(*os.File) error { return nil }
 func share(*os.File) error { return nil }

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// flock locks an open file for this process alone, or gives ErrBusy.
+// flock locks an open file for this process alone, or returns ErrBusy.
 func flock(f *os.File) error { return lockAs(f, unix.LOCK_EX) }
 
-// share locks an open file beside others that share it, or gives ErrBusy.
+// share locks an open file together with others that share it, or returns ErrBusy.
 func share(f *os.File) error { return lockAs(f, unix.LOCK_SH) }
 
 func lockAs(f *os.File, how int) error {
@@ -23,7 +23,7 @@ func lockAs(f *os.File, how int) error {
 		case errors.Is(err, unix.EWOULDBLOCK):
 			return ErrBusy
 		case errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOSYS):
-			return nil // a file system without locks: as before there were any
+			return nil // a file system without locks
 		default:
 			return err
 		}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Hold locks an open file itself until it is closed, so that Held tells others that its writer lives. f must have been
-// made by its holder. Somebody who looks has the file for a moment, so it tries for a second.
+// Hold locks an open file itself until it is closed, so that Held tells others that its writer is still running. The
+// holder must have created f. It tries for a second, since Held also locks the file for a moment.
 func Hold(f *os.File) error {
 	for end := time.Now().Add(time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if err := flock(f); !errors.Is(err, ErrBusy) || time.Now().After(end) {
@@ -16,7 +16,7 @@ func Hold(f *os.File) error {
 	}
 }
 
-// Held says whether somebody holds the file at path. It is false where the file system knows no locks.
+// Held says whether a process holds the file at path. It is false on a file system without locks.
 func Held(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {

@@ -52,7 +52,7 @@ func TestBudget(t *testing.T) {
 	})
 }
 
-// TestBudgetForgives: clocks that step, and a machine that slept, stop nothing for long.
+// TestBudgetForgives: after a step of the clock, or a suspended machine, nothing waits for long.
 func TestBudgetForgives(t *testing.T) {
 	b := Budget{Cores: 2}
 	now := time.Unix(1000, 0)
@@ -67,7 +67,7 @@ func TestBudgetForgives(t *testing.T) {
 		{time.Second, 2*time.Second + 60*time.Millisecond, 30 * time.Millisecond},
 		{0, -time.Hour, 0},
 		{10 * time.Hour, 0, 0},
-		// what was saved is no more than the burst
+		// no more than the burst was saved
 		{20 * time.Millisecond, 78 * time.Millisecond, 9 * time.Millisecond},
 		{9 * time.Millisecond, 0, 0},
 		{2 * time.Millisecond, 40 * time.Millisecond, 2 * time.Millisecond}, // half of the time is for computing

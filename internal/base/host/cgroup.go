@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// noLimitV1 is what version 1 shows for "no limit": the largest multiple of a page; anything near it is none either.
+// noLimitV1 is how version 1 shows "no limit": the largest multiple of a page; values near it mean no limit too.
 const noLimitV1 = math.MaxInt64 >> 1
 
 // group is one control group of the process: a directory and where its hierarchy is mounted.
 type group struct {
-	mount string // mount point, which is as far up as limits can be seen
+	mount string // mount point: limits above it cannot be seen
 	dir   string
 	v2    bool
 }
 
-// groups finds the control group of each controller ("memory", "cpu") under root, which is "/" but for tests.
+// groups finds the control group of each controller ("memory", "cpu") under root, which is "/" except in tests.
 func groups(root string) map[string]group {
 	membership, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
 	if err != nil {
@@ -44,7 +44,7 @@ func groups(root string) map[string]group {
 			switch {
 			case m.v2 && parts[1] == "":
 				for _, c := range controllers(g) {
-					// version 1 wins where both are mounted: a controller is in one of them
+					// version 1 takes precedence if both are mounted: a controller is in one of them
 					if _, ok := found[c]; !ok {
 						found[c] = g
 					}
@@ -61,7 +61,7 @@ func groups(root string) map[string]group {
 	return found
 }
 
-// controllers lists those that a version 2 group has.
+// controllers lists the controllers of a version 2 group.
 func controllers(g group) []string {
 	data, err := os.ReadFile(filepath.Join(g.dir, "cgroup.controllers"))
 	if err != nil {
@@ -73,7 +73,7 @@ func controllers(g group) []string {
 // cgroupMount is a mounted hierarchy.
 type cgroupMount struct {
 	root, point string
-	options     []string // of the file system: version 1's controllers are among them
+	options     []string // of the file system: version 1 lists its controllers here
 	v2          bool
 }
 
@@ -98,7 +98,7 @@ func (m cgroupMount) has(controller string) bool {
 }
 
 // locate finds the directory of a group. In a container the mount may show only a part of the hierarchy, or the path
-// may be that of the world outside: then the mount point itself is the group.
+// may be one outside the container: then the mount point itself is the group.
 func (m cgroupMount) locate(root, path string) string {
 	if m.root != "/" {
 		path = strings.TrimPrefix(path, m.root)
@@ -110,7 +110,7 @@ func (m cgroupMount) locate(root, path string) string {
 	return dir
 }
 
-// up visits a group and those above it: each may have a lower limit than the one below.
+// up visits a group and those above it, since each may have a lower limit than the one below.
 func (g group) up(visit func(dir string)) {
 	for dir := g.dir; ; dir = filepath.Dir(dir) {
 		visit(dir)
@@ -120,7 +120,7 @@ func (g group) up(visit func(dir string)) {
 	}
 }
 
-// memoryLimit gives the lowest limit in bytes, 0 if there is none.
+// memoryLimit returns the lowest limit in bytes, 0 if there is none.
 func (g group) memoryLimit() (limit int64) {
 	name := "memory.limit_in_bytes"
 	if g.v2 {
@@ -139,7 +139,7 @@ func (g group) memoryLimit() (limit int64) {
 	return limit
 }
 
-// cpuQuota gives the lowest limit in cores, 0 if there is none.
+// cpuQuota returns the lowest limit in cores, 0 if there is none.
 func (g group) cpuQuota() (cores float64) {
 	g.up(func(dir string) {
 		var fields []string
@@ -169,7 +169,7 @@ func readFields(dir, name string) []string {
 	return strings.Fields(string(data))
 }
 
-// readGroup fills in what the control groups under root allow.
+// readGroup sets the limits of the control groups under root.
 func readGroup(root string, l *Limits) {
 	all := groups(root)
 	memory, hasMemory := all["memory"]

@@ -27,7 +27,7 @@ func readLimits(l *Limits) {
 // CPUTime is the processor time of the process so far, user and system. It costs a system call.
 func CPUTime() time.Duration {
 	var used unix.Rusage                                            // finer than the ticks of /proc/self/stat
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil { // only for arguments that are none
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil { // it fails only for invalid arguments
 		return 0
 	}
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
@@ -48,7 +48,7 @@ func Self() (Usage, error) {
 	}, nil
 }
 
-// DiskFree gives the bytes that the process can still write where path is.
+// DiskFree returns the bytes that the process can still write on the file system of path.
 func DiskFree(path string) (int64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(path, &s); err != nil {
@@ -57,7 +57,7 @@ func DiskFree(path string) (int64, error) {
 	return int64(s.Bavail) * int64(s.Bsize), nil
 }
 
-// OpenFiles gives the number of files and connections that the process may have open.
+// OpenFiles returns the number of files and connections that the process may have open.
 func OpenFiles() (uint64, error) {
 	var r unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
@@ -66,7 +66,7 @@ func OpenFiles() (uint64, error) {
 	return r.Cur, nil
 }
 
-// HugePages gives the mode of transparent huge pages: "always", "madvise" or "never".
+// HugePages returns the mode of transparent huge pages: "always", "madvise" or "never".
 func HugePages() (string, error) {
 	data, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
 	if err != nil {

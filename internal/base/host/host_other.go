@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// errUnknown says that this system is asked in another way, which nobody has written.
+// errUnknown says that nothing is implemented for this system.
 var errUnknown = errors.New("not known on " + runtime.GOOS)
 
 func readLimits(*Limits) {}
 
-// Self measures the process by what the Go runtime knows: memory got from the system, and the time that it accounts
-// to Go code and the collector. Mapped files and other threads are not among it.
+// Self measures the process with what the Go runtime knows: memory obtained from the system, and the time of Go code
+// and of the garbage collector. Mapped files and other threads are not included.
 func Self() (Usage, error) {
 	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(s)
@@ -23,19 +23,18 @@ func Self() (Usage, error) {
 	return Usage{RSS: held, Anon: held, CPU: CPUTime()}, nil
 }
 
-// CPUTime is the processor time that the Go runtime accounts to the process so far; it is brought up to date by the
-// garbage collector.
+// CPUTime is the processor time of the process as the Go runtime counts it; the garbage collector updates it.
 func CPUTime() time.Duration {
 	s := []metrics.Sample{{Name: "/cpu/classes/total:cpu-seconds"}, {Name: "/cpu/classes/idle:cpu-seconds"}}
 	metrics.Read(s)
 	return time.Duration((s[0].Value.Float64() - s[1].Value.Float64()) * float64(time.Second))
 }
 
-// DiskFree is not known here.
+// DiskFree is not implemented here.
 func DiskFree(string) (int64, error) { return 0, errUnknown }
 
-// OpenFiles is not known here.
+// OpenFiles is not implemented here.
 func OpenFiles() (uint64, error) { return 0, errUnknown }
 
-// HugePages is not known here.
+// HugePages is not implemented here.
 func HugePages() (string, error) { return "", errUnknown }

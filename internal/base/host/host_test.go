@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// tree writes files under a fresh root.
+// tree writes files under a new root.
 func tree(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -118,9 +118,9 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestSelf: memory that is used shows, and so does time.
+// TestSelf: memory that is used appears in the figures, and so does time.
 func TestSelf(t *testing.T) {
-	debug.FreeOSMemory() // pages of an earlier run would be used again, and show no growth
+	debug.FreeOSMemory() // otherwise pages of an earlier run are used again, and there is no growth
 	before, err := Self()
 	if err != nil {
 		t.Fatal(err)

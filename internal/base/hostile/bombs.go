@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Allocated gives the bytes that a function allocates in all, and the time that it takes.
+// Allocated returns the bytes that a function allocates in all, and the time that it takes.
 func Allocated(f func()) (bytes uint64, took time.Duration) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -19,18 +19,18 @@ func Allocated(f func()) (bytes uint64, took time.Duration) {
 	return after.TotalAlloc - before.TotalAlloc, took
 }
 
-// Most is what reading a file from elsewhere may allocate in all: a small multiple of an honest file of the largest
-// kind, or so many times the bomb's own size, whichever is more.
+// Most is how much reading a file from outside may allocate in all: a small multiple of an ordinary file of the
+// largest kind, or a multiple of the file's own size, whichever is more.
 type Most struct {
-	Bytes uint64 // whatever the file's size
-	Times uint64 // the file's size
+	Bytes uint64 // for a file of any size
+	Times uint64 // times the file's size
 }
 
 // Slow is longer than any bounded reader takes, also on a busy machine.
 const Slow = 20 * time.Second
 
-// Bombs reads each of the named texts. None may allocate more than most, or take long. Whether it is refused is the
-// reader's own matter.
+// Bombs reads each of the named texts. None may allocate more than most, or take long. The reader may accept or refuse
+// it.
 func Bombs(t *testing.T, bombs map[string]string, most Most, read func(data []byte) error) {
 	t.Helper()
 	for name, text := range bombs {
@@ -46,7 +46,7 @@ func Bombs(t *testing.T, bombs map[string]string, most Most, read func(data []by
 	}
 }
 
-// Texts are bombs of JSON of every shape, put in the place of %s in a text; size is about their bytes.
+// Texts returns bombs of JSON of every form, each in place of %s in a text; size is about their size in bytes.
 func Texts(in string, size int) map[string]string {
 	fill := func(unit string) string {
 		return strings.TrimSuffix(strings.Repeat(unit, size/len(unit)), ",")

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestJSON: there is a variant for each value and each key, and all are JSON but for numbers.
+// TestJSON: there is a variant for each value and each key, and all are JSON, except some with numbers.
 func TestJSON(t *testing.T) {
 	const honest = `{"a": [1, {"b":"x"}], "c" : null}`
 	seen, valid := map[string]bool{}, 0
@@ -43,7 +43,7 @@ func TestBinary(t *testing.T) {
 	}
 }
 
-// TestBombs: what a reader allocates is found. The wrong bound is one that the test would fail by.
+// TestBombs: the memory that a reader allocates is measured. The wrong bound is one that the test would fail at.
 func TestBombs(t *testing.T) {
 	var kept [][]byte
 	got, _ := Allocated(func() {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Kills is how often a test kills what it is about: MIXTRAL_KILLS times, or usual times.
+// Kills is how often a test kills the program: MIXTRAL_KILLS times, or usual times.
 func Kills(t testing.TB, usual int) int {
 	t.Helper()
 	text := os.Getenv("MIXTRAL_KILLS")
@@ -21,8 +21,8 @@ func Kills(t testing.TB, usual int) int {
 	return n
 }
 
-// Survived adds a row to the table that `make kills` prints: what was killed or taken away, how often, how often while
-// it was at work, and what was found afterwards. A test that has failed has no row.
+// Survived adds a row to the table that `make kills` prints: what was killed or taken away, how often, how often it
+// was at work then, and what was found afterwards. A test that has failed adds no row.
 func Survived(t testing.TB, what string, times, atWork int, found string, args ...any) {
 	t.Helper()
 	row := fmt.Sprintf("| %s | %d | %d | %s |", what, times, atWork, fmt.Sprintf(found, args...))

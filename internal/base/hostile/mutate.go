@@ -9,12 +9,12 @@ import (
 	"slices"
 )
 
-// values are what a number or a text of JSON is replaced by.
+// values replace the numbers and texts of JSON.
 var values = []string{`0`, `-1`, `1`, `9223372036854775807`, `-9223372036854775808`, `18446744073709551616`, `1e400`,
 	`0.5`, `null`, `true`, `""`, `"x"`, `"\u0000"`, `"\ud800"`, `[]`, `{}`, `[null]`, `{"":0}`, `[[[[[[[[]]]]]]]]`}
 
-// JSON gives variants of an honest JSON text: each of its values replaced by each of others, each key gone, and each
-// key there twice, with the same value and with another. The order is the same each time.
+// JSON returns variants of a valid JSON text: each of its values replaced by each of the others, each key removed, and
+// each key doubled, with the same value and with another. The order is always the same.
 func JSON(honest []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		for _, at := range places(honest) {
@@ -43,10 +43,10 @@ func splice(data []byte, from, to int, text string) []byte {
 	return slices.Concat(data[:from], []byte(text), data[to:])
 }
 
-// place is where a value stands in a text, and where the key before it begins; -1 without a key.
+// place is the position of a value in a text, and of the key before it; -1 without a key.
 type place struct{ key, from, to int }
 
-// places finds the values of a JSON text, those within others too.
+// places finds the values of a JSON text, including nested ones.
 func places(data []byte) (all []place) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	var value func(key int)
@@ -82,9 +82,9 @@ func places(data []byte) (all []place) {
 	return all
 }
 
-// Binary gives variants of an honest binary file: cut after every byte of its first part and at places behind it, each
-// byte of the first part replaced by others, each of its words of four and eight bytes by numbers at the ends of what
-// such words can say, and parts of it there twice.
+// Binary returns variants of a valid binary file: cut off after every byte of its first part and at places after it;
+// each byte of the first part replaced by others; each of its words of four and eight bytes replaced by the extreme
+// values of such words; and parts of it doubled.
 func Binary(honest []byte, first int) iter.Seq2[string, []byte] {
 	first = min(first, len(honest))
 	numbers := []uint64{0, 1, 1<<31 - 1, 1 << 31, 1<<32 - 1, 1 << 32, 1<<63 - 1, 1 << 63, 1<<64 - 1,

@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// Missing ends a test whose machine lacks something: it is skipped, and fails where the environment variable CI is
-// set.
+// Missing ends a test whose machine lacks something: it is skipped, or fails if the environment variable CI is set.
 func Missing(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") != "" {

@@ -7,7 +7,7 @@ type Number interface {
 	~int | ~int64 | ~float64
 }
 
-// For gives the noun that belongs to n.
+// For returns the noun that belongs to n.
 func For[N Number](n N, one, many string) string {
 	if n == 1 {
 		return one

@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// AppendChatChunk appends a chunk's JSON: the bytes that encoding/json gives without HTML escapes, and no allocation
-// where dst has room. A chunk goes out for each token, so this is the service's hottest encoder.
+// AppendChatChunk appends a chunk's JSON: the bytes that encoding/json writes without HTML escapes, and without an
+// allocation if dst has room. A chunk is sent for each token, so this is the service's most used encoder.
 func AppendChatChunk(dst []byte, c *ChatChunk) []byte {
 	dst = appendHead(dst, c.ID, c.Object, c.Created, c.Model)
 	for i := range c.Choices {
@@ -93,8 +93,8 @@ func appendFunctionCall(dst []byte, c *FunctionCall) []byte {
 	return append(AppendString(dst, c.Arguments), '}')
 }
 
-// AppendTextChunk does the same for a text completion's chunk. Its log-probabilities, which few ask for, go through
-// encoding/json.
+// AppendTextChunk does the same for a text completion's chunk. Its log-probabilities, which few clients ask for, go
+// through encoding/json.
 func AppendTextChunk(dst []byte, c *TextResponse) []byte {
 	dst = appendHead(dst, c.ID, c.Object, c.Created, c.Model)
 	for i := range c.Choices {
@@ -182,7 +182,7 @@ func appendTopLogprob(dst []byte, t *TopLogprob) []byte {
 	return t.Bytes.append(dst)
 }
 
-// appendTextLogprobs takes a copy: what encoding/json sees would otherwise be on the heap for every chunk.
+// appendTextLogprobs takes a copy: otherwise every chunk would be moved to the heap, since encoding/json uses it.
 func appendTextLogprobs(dst []byte, l *TextLogprobs) []byte {
 	if l == nil {
 		return append(dst, "null"...)
@@ -190,7 +190,7 @@ func appendTextLogprobs(dst []byte, l *TextLogprobs) []byte {
 	copied := *l
 	data, err := json.Marshal(&copied)
 	if err != nil {
-		panic("openai: " + err.Error()) // a log-probability that is not finite: the caller has replaced it
+		panic("openai: " + err.Error()) // a log-probability that is not finite: the caller replaces these
 	}
 	return append(dst, data...)
 }
@@ -202,7 +202,7 @@ func comma(dst []byte, i int) []byte {
 	return dst
 }
 
-// MarshalJSON gives an array of numbers.
+// MarshalJSON writes an array of numbers.
 func (b Bytes) MarshalJSON() ([]byte, error) { return b.append(nil), nil }
 
 func (b Bytes) append(dst []byte) []byte {
@@ -236,7 +236,7 @@ func (b *Bytes) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// appendFloat writes a finite number as encoding/json does; what is not finite becomes MinLogprob.
+// appendFloat writes a finite number as encoding/json does; any other becomes MinLogprob.
 func appendFloat(dst []byte, f float64) []byte {
 	if math.IsInf(f, 0) || math.IsNaN(f) {
 		return strconv.AppendInt(dst, MinLogprob, 10)
@@ -305,7 +305,7 @@ func AppendString(dst []byte, s string) []byte {
 	return append(append(dst, s[start:]...), '"')
 }
 
-// Marshal gives v's JSON, without HTML escapes. It is for our own types: what cannot be written is a panic.
+// Marshal returns v's JSON, without HTML escapes. It is for our own types: it panics if v cannot be encoded.
 func Marshal(v any) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// FuzzAppendString: what is written by hand reads back as what encoding/json makes of the same string.
+// FuzzAppendString: the hand-written encoder's output is read as the same string as that of encoding/json.
 func FuzzAppendString(f *testing.F) {
 	for _, s := range []string{"", "plain", "\"\\/\b\f\n\r\t\x00\x1f\x7f", "é😀日本\u2028\u2029", "\xff\xc3\xed\xa0\x80",
 		"\ufffd", "</script>&'"} {
@@ -20,7 +20,7 @@ func FuzzAppendString(f *testing.F) {
 	})
 }
 
-// FuzzBytes: any JSON is refused or reads as bytes that are written and read alike.
+// FuzzBytes: any JSON is refused, or is read as bytes that are written and read unchanged.
 func FuzzBytes(f *testing.F) {
 	for _, s := range []string{"null", "[]", "[1,255,0]", "[256]", "[-1]", "[1e1]", `"AA=="`, "[1,[2]]", "{}"} {
 		f.Add([]byte(s))

@@ -1,6 +1,6 @@
 package openai
 
-// Values of the "object" fields.
+// Values of the field "object".
 const (
 	ObjectChat      = "chat.completion"
 	ObjectChatChunk = "chat.completion.chunk"
@@ -9,8 +9,8 @@ const (
 	ObjectModel     = "model"
 )
 
-// Sampling holds what both kinds of request share. A nil or zero field is left out and means the server's default.
-// TopK, MinP, RepetitionPenalty and IgnoreEOS are vLLM's extensions.
+// Sampling holds the fields that both kinds of request share. A nil or zero field is left out and means the server's
+// default. TopK, MinP, RepetitionPenalty and IgnoreEOS are vLLM's extensions.
 type Sampling struct {
 	Model             string             `json:"model,omitempty"`
 	MaxTokens         int                `json:"max_tokens,omitempty"`
@@ -50,8 +50,8 @@ type Message struct {
 	Content string `json:"content"`
 }
 
-// Answer is the message that a model answers with. Content is null where there are only calls. FunctionCall is the
-// older form of ToolCalls, for requests with functions.
+// Answer is the message that a model answers with. Content is null if there are only calls. FunctionCall is the older
+// form of ToolCalls, for requests with functions.
 type Answer struct {
 	Role         string        `json:"role"`
 	Content      *string       `json:"content"`
@@ -59,7 +59,7 @@ type Answer struct {
 	FunctionCall *FunctionCall `json:"function_call,omitempty"`
 }
 
-// Text gives the content, empty where it is null.
+// Text returns the content, or an empty text if it is null.
 func (a *Answer) Text() string {
 	if a.Content == nil {
 		return ""
@@ -67,8 +67,8 @@ func (a *Answer) Text() string {
 	return *a.Content
 }
 
-// ToolCall is a call of a tool. Of a streamed call, only the first piece has an ID, a Type and a Name, and Index says
-// which call a piece belongs to.
+// ToolCall is a call of a tool. In a stream, only the first piece of a call has an ID, a Type and a Name, and Index
+// says which call a piece belongs to.
 type ToolCall struct {
 	Index    *int         `json:"index,omitempty"`
 	ID       string       `json:"id,omitempty"`
@@ -79,7 +79,7 @@ type ToolCall struct {
 // TypeFunction is the Type of a ToolCall.
 const TypeFunction = "function"
 
-// FunctionCall names a function. Arguments is a JSON object as text, or a piece of it.
+// FunctionCall names a function. Arguments is a JSON object in a string, or a piece of it.
 type FunctionCall struct {
 	Name      string `json:"name,omitempty"`
 	Arguments string `json:"arguments"`
@@ -97,7 +97,7 @@ type ChatResponse struct {
 	PromptLogprobs []map[string]PromptLogprob `json:"prompt_logprobs,omitempty"` // vLLM's
 }
 
-// PromptLogprob is a token that a prompt has, or could have, at a place.
+// PromptLogprob is a token that a prompt has, or could have, at a position.
 type PromptLogprob struct {
 	Logprob float64 `json:"logprob"`
 	Rank    int     `json:"rank"` // 1: the likeliest
@@ -110,7 +110,7 @@ type ChatChoice struct {
 	Message      Answer        `json:"message"`
 	Logprobs     *ChatLogprobs `json:"logprobs"`
 	FinishReason string        `json:"finish_reason"`
-	StopReason   string        `json:"stop_reason,omitempty"` // vLLM's: the stop string that ended the answer
+	StopReason   string        `json:"stop_reason,omitempty"` // vLLM's field: the stop string that ended the answer
 }
 
 // ChatChunk is one event of a streamed chat answer.
@@ -132,7 +132,7 @@ type ChatChunkChoice struct {
 	StopReason   string        `json:"stop_reason,omitempty"`
 }
 
-// Delta is a piece of a message. Role comes with the first.
+// Delta is a piece of a message. The first one has the Role.
 type Delta struct {
 	Role         string        `json:"role,omitempty"`
 	Content      *string       `json:"content,omitempty"`
@@ -140,7 +140,7 @@ type Delta struct {
 	FunctionCall *FunctionCall `json:"function_call,omitempty"`
 }
 
-// ChatLogprobs holds one entry for each token of the content, and for each token of the calls behind it.
+// ChatLogprobs has one entry for each token of the content, and for each token of the calls after it.
 type ChatLogprobs struct {
 	Content []TokenLogprob `json:"content"`
 }
@@ -159,13 +159,14 @@ type TopLogprob struct {
 	Bytes   Bytes   `json:"bytes"`
 }
 
-// Bytes are written as a JSON array of numbers, null when nil.
+// Bytes is written as a JSON array of numbers; null if it is nil.
 type Bytes []byte
 
-// MinLogprob stands for the log-probability of what cannot happen: JSON has no −Inf. OpenAI's servers use it so.
+// MinLogprob stands for the log-probability of an impossible token, since JSON has no −Inf. OpenAI's servers use it
+// too.
 const MinLogprob = -9999
 
-// TextResponse answers POST /v1/completions without streaming; its chunks have the same shape.
+// TextResponse answers POST /v1/completions without streaming; its chunks have the same form.
 type TextResponse struct {
 	ID      string       `json:"id"`
 	Object  string       `json:"object"`
@@ -183,11 +184,11 @@ type TextChoice struct {
 	FinishReason *string       `json:"finish_reason"`
 	StopReason   string        `json:"stop_reason,omitempty"`
 
-	// vLLM's, for each token of the prompt, null for the first, by token id
+	// vLLM's field: by token id, for each token of the prompt; null for the first
 	PromptLogprobs []map[string]PromptLogprob `json:"prompt_logprobs,omitempty"`
 }
 
-// TextLogprobs holds parallel lists with one entry for each token.
+// TextLogprobs has parallel lists with one entry for each token.
 type TextLogprobs struct {
 	Tokens        []string             `json:"tokens"`
 	TokenLogprobs []*float64           `json:"token_logprobs"` // null for the first token of an echoed prompt
@@ -211,7 +212,7 @@ type Usage struct {
 	PromptTokensDetails *PromptDetails `json:"prompt_tokens_details,omitempty"`
 }
 
-// PromptDetails says how much of the prompt needed no computing.
+// PromptDetails says how much of the prompt did not have to be computed.
 type PromptDetails struct {
 	CachedTokens int `json:"cached_tokens"`
 }
@@ -222,8 +223,7 @@ type ModelList struct {
 	Data   []Model `json:"data"`
 }
 
-// Model describes one model; MaxModelLen is vLLM's extension, and the fields behind it are what Mistral's own client
-// reads.
+// Model describes one model. MaxModelLen is vLLM's extension, and Mistral's own client reads the fields after it.
 type Model struct {
 	ID          string `json:"id"`
 	Object      string `json:"object"`
@@ -236,7 +236,7 @@ type Model struct {
 	Capabilities     *ModelCapabilities `json:"capabilities,omitempty"`
 }
 
-// ModelCapabilities says what a model can be asked for.
+// ModelCapabilities says which kinds of request a model supports.
 type ModelCapabilities struct {
 	CompletionChat  bool `json:"completion_chat"`
 	CompletionFIM   bool `json:"completion_fim"`
@@ -245,7 +245,7 @@ type ModelCapabilities struct {
 	Vision          bool `json:"vision"`
 }
 
-// TokenizeRequest is the body of POST /tokenize (vLLM's shape): exactly one of Prompt and Messages.
+// TokenizeRequest is the body of POST /tokenize in vLLM's form: exactly one of Prompt and Messages.
 type TokenizeRequest struct {
 	Model            string    `json:"model,omitempty"`
 	Prompt           *string   `json:"prompt,omitempty"`
@@ -265,7 +265,7 @@ type DetokenizeResponse struct {
 	Prompt string `json:"prompt"`
 }
 
-// ErrorResponse is the body of every answer that is not a success, and of an error event in a stream.
+// ErrorResponse is the body of every answer that is an error, and of an error event in a stream.
 type ErrorResponse struct {
 	Error Error `json:"error"`
 }

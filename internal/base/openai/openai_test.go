@@ -125,7 +125,7 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// TestReadsOthers: shapes that other servers send.
+// TestReadsOthers: forms that other servers send.
 func TestReadsOthers(t *testing.T) {
 	var c ChatChunk
 	llamaCpp := `{"choices":[{"finish_reason":null,"index":0,"delta":{"role":"assistant","content":null}}],"created":1,"id":"x","model":"m","object":"chat.completion.chunk","timings":{}}`

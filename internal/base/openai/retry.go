@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// RetryAfter reads the header of this name: seconds, or a date. 0 where it is neither, or over.
+// RetryAfter reads the Retry-After header: seconds, or a date. It is 0 for any other text, and for a date in the past.
 func RetryAfter(value string) time.Duration {
 	value = strings.TrimSpace(value)
 	if s, err := strconv.ParseFloat(value, 64); err == nil && s > 0 && s < 1e6 {

@@ -15,7 +15,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 	began := time.Now()
 	got := RetryAfter(began.Add(time.Hour).UTC().Format(http.TimeFormat))
-	// HTTP's dates have whole seconds
+	// dates in HTTP have whole seconds
 	if got > time.Hour || got < time.Hour-time.Second-time.Since(began) {
 		t.Errorf("in an hour: %s", got)
 	}

@@ -11,13 +11,14 @@ import (
 // Done is the data of the event that ends a stream.
 const Done = "[DONE]"
 
-// DefaultMaxEvent bounds an event's bytes: a chunk with 20 alternatives for each of hundreds of tokens is far smaller.
+// DefaultMaxEvent bounds an event in bytes: a chunk with 20 alternatives for each of hundreds of tokens is far
+// smaller.
 const DefaultMaxEvent = 4 << 20
 
 // ErrEventTooLong is matched when an event is longer than the reader allows.
 var ErrEventTooLong = errors.New("server-sent event too long")
 
-// AppendEvent appends an event with one line of data. JSON as this package writes it has no line ends.
+// AppendEvent appends an event with one line of data. JSON as this package writes it contains no newline.
 func AppendEvent(dst, data []byte) []byte {
 	dst = append(dst, "data: "...)
 	dst = append(dst, data...)
@@ -30,11 +31,11 @@ type Event struct {
 	Data []byte
 }
 
-// Done tells whether the event is the stream's regular end.
+// Done says whether the event is the regular end of the stream.
 func (e Event) Done() bool { return string(bytes.TrimSpace(e.Data)) == Done }
 
-// Reader reads a stream of events as the WHATWG HTML specification (section 9.2) parses one: lines end with CR, LF or
-// both, comments and unknown fields are skipped, several data lines are joined by LF, an event without data is none.
+// Reader reads a stream of events by the WHATWG HTML specification (section 9.2): lines end with CR, LF or both,
+// comments and unknown fields are skipped, several data lines are joined by LF, and an event without data is ignored.
 type Reader struct {
 	r       *bufio.Reader
 	max     int
@@ -42,7 +43,7 @@ type Reader struct {
 	data    []byte
 	hasData bool
 	typ     string
-	skipLF  bool // the last line ended with CR: an LF right after it is the same line end
+	skipLF  bool // the last line ended with CR: an LF right after it belongs to the same line end
 	started bool
 }
 
@@ -54,8 +55,9 @@ func NewReader(r io.Reader, maxEvent int) *Reader {
 	return &Reader{r: bufio.NewReader(r), max: maxEvent}
 }
 
-// Next gives the next event. At the end it gives io.EOF, or io.ErrUnexpectedEOF if the stream stops within a line; an
-// event of whole lines at the very end counts even without the empty line after it, as some servers end like that.
+// Next returns the next event. At the end it returns io.EOF, or io.ErrUnexpectedEOF if the stream stops within a line.
+// Some servers omit the empty line after the last event; an event of complete lines at the end is returned all the
+// same.
 func (r *Reader) Next() (Event, error) {
 	r.data, r.hasData, r.typ = r.data[:0], false, ""
 	for {
@@ -79,7 +81,7 @@ func (r *Reader) Next() (Event, error) {
 	}
 }
 
-// field takes in one line that is not empty.
+// field reads one line that is not empty.
 func (r *Reader) field(line []byte) error {
 	name, value, _ := bytes.Cut(line, []byte{':'})
 	value = bytes.TrimPrefix(value, []byte{' '})
@@ -99,11 +101,11 @@ func (r *Reader) field(line []byte) error {
 	return nil
 }
 
-// readLine gives the next line without its end, valid until the next call.
+// readLine returns the next line without its line end, valid until the next call.
 func (r *Reader) readLine() ([]byte, error) {
 	r.line = r.line[:0]
 	for {
-		// Fill the buffer if it is empty, then look at all it holds.
+		// Fill the buffer if it is empty, then search all of it.
 		if _, err := r.r.Peek(1); err != nil {
 			if err == io.EOF && len(r.line) > 0 {
 				return nil, io.ErrUnexpectedEOF

@@ -16,7 +16,7 @@ import (
 
 type event struct{ Type, Data string }
 
-// readAll reads to the end; io.EOF counts as no error.
+// readAll reads to the end; io.EOF is not an error.
 func readAll(r io.Reader, maxEvent int) (all []event, err error) {
 	reader := NewReader(r, maxEvent)
 	for {
@@ -94,7 +94,7 @@ func TestDone(t *testing.T) {
 	}
 }
 
-// TestRoundTrip: what AppendEvent writes, Reader reads, however the bytes arrive.
+// TestRoundTrip: Reader reads what AppendEvent writes, however the bytes arrive.
 func TestRoundTrip(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		var stream []byte

@@ -12,23 +12,22 @@ import (
 )
 
 const (
-	// Search is the environment variable that makes tests look for new cases, as long as it says.
+	// Search is the environment variable that makes each test look for new cases, for as long as its value says.
 	Search = "MIXTRAL_SEARCH"
 
-	// FailVersion begins the data of a file that a failure leaves. Rapid passes over files of any other version.
+	// FailVersion begins the data of a file that a failure leaves. Rapid ignores files of any other version.
 	FailVersion = "v0.4.8"
 )
 
-// Rapid reads these before the go command notes what a test reads, so a result from the cache would not depend on
-// them.
+// Rapid reads these before the go command records what a test reads, so a cached result would not depend on them.
 var untracked = []string{"RAPID_CHECKS", "RAPID_STEPS", "RAPID_FAILFILE", "RAPID_NOFAILFILE", "RAPID_SEED"}
 
 var setUp sync.Once
 
-// search gives how long tests look for new cases; 0 means that they do not.
+// search returns how long tests look for new cases; 0 means that they do not.
 func search(t rapid.TB) time.Duration {
 	t.Helper()
-	text := os.Getenv(Search) // in each test, so that the go command notes it for its cache
+	text := os.Getenv(Search) // in each test, so that the go command records it for its cache
 	if text == "" {
 		return 0
 	}
@@ -39,8 +38,8 @@ func search(t rapid.TB) time.Duration {
 	return lasts
 }
 
-// Seed gives the seed of a test that draws by itself: 1, in a search another one each time, or what the environment
-// variable named override says. The test's log has it.
+// Seed returns the seed of a test that draws its own random numbers: 1, another one each time in a search, or the
+// value of the environment variable named override. It is in the test's log.
 func Seed(t rapid.TB, override string) uint64 {
 	t.Helper()
 	seed := uint64(1)
@@ -58,8 +57,8 @@ func Seed(t rapid.TB, override string) uint64 {
 	return seed
 }
 
-// Check tests that prop holds for what it draws. The flags -rapid.checks, -rapid.seed and -rapid.failfile work as
-// usual.
+// Check tests that prop holds for the values that it draws. The flags -rapid.checks, -rapid.seed and -rapid.failfile
+// work as usual.
 func Check(t rapid.TB, prop func(*rapid.T)) {
 	t.Helper()
 	for _, name := range untracked {
@@ -81,7 +80,7 @@ func Check(t rapid.TB, prop func(*rapid.T)) {
 	}
 }
 
-// fix makes rapid's cases the same each time. A failure needs no file then: it comes again by itself.
+// fix makes rapid's cases the same each time. A failure then needs no file: it happens again in the next run.
 func fix() {
 	set := func(name, value string) {
 		given := false

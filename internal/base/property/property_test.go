@@ -14,7 +14,7 @@ import (
 
 const childLimit = "PROPERTY_TEST_LIMIT"
 
-// TestChild is a property test as others have them. The tests below run it in processes of its own.
+// TestChild is a property test like any other. The tests below run it in separate processes.
 func TestChild(t *testing.T) {
 	limit := os.Getenv(childLimit)
 	if limit == "" {
@@ -29,7 +29,7 @@ func TestChild(t *testing.T) {
 	})
 }
 
-// child runs TestChild in dir and gives what it printed of the cases, everything, and whether it passed.
+// child runs TestChild in dir and returns the cases that it printed, its whole output, and whether it passed.
 func child(t *testing.T, dir string, env []string, flags ...string) (drawn []string, out string, passed bool) {
 	t.Helper()
 	exe, err := os.Executable()
@@ -47,14 +47,14 @@ func child(t *testing.T, dir string, env []string, flags ...string) (drawn []str
 	return drawn, string(b), err == nil
 }
 
-// TestFixed: without a search each process has the same hundred cases, unless a seed is given by hand.
+// TestFixed: without a search each process has the same hundred cases, unless a seed is given.
 func TestFixed(t *testing.T) {
 	a, out, ok := child(t, t.TempDir(), nil)
 	b, _, _ := child(t, t.TempDir(), nil)
 	if !ok || len(a) != 100 || strings.Join(a, " ") != strings.Join(b, " ") {
 		t.Fatalf("first %v\nthen %v\n%s", a, b, out)
 	}
-	// The same on every machine and of every version of Go: else seeds are of no use to anybody else.
+	// The cases are the same on every machine and with every version of Go: otherwise nobody else could use a seed.
 	if want := "23140 4 11 "; !strings.HasPrefix(strings.Join(a, " "), want) {
 		t.Errorf("the cases begin with %v, want %s", a[:3], want)
 	}
@@ -63,7 +63,7 @@ func TestFixed(t *testing.T) {
 	}
 }
 
-// TestSearch: a search has other cases each time, lasts as long as it says, and what it finds is tested first by
+// TestSearch: a search has other cases each time and takes as long as it is told. What it finds is tested first by
 // everybody who has its file.
 func TestSearch(t *testing.T) {
 	a, out, ok := child(t, t.TempDir(), []string{Search + "=50ms"})
@@ -72,7 +72,7 @@ func TestSearch(t *testing.T) {
 		t.Fatalf("%d cases, first %v\nthen %v\n%s", len(a), a, b, out)
 	}
 	took := regexp.MustCompile(`(?m)^--- PASS: TestChild \((.*)s\)`).FindStringSubmatch(out)
-	if took == nil || took[1] < "0.05" { // how many cases fit is up to the machine
+	if took == nil || took[1] < "0.05" { // the number of cases depends on the machine
 		t.Errorf("a search of 50ms took %q", took)
 	}
 	dir := t.TempDir()

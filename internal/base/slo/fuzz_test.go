@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// FuzzParse: a list is refused as ErrSyntax, or gives objectives that are written and read again as the same.
+// FuzzParse: a list is refused with ErrSyntax, or its objectives stay the same when they are written and read again.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"ttft:p99<2s", "latency:mean<=200ms, itl:P99.9<1m", "tpot:avg<1ns", "", ",", "ttft:p<s",
 		"ttft:p1e1<9223372036s", "itl:p99.999<0.1us"} {

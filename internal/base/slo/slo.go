@@ -15,7 +15,7 @@ import (
 // ErrSyntax is matched by every error of Parse.
 var ErrSyntax = errors.New("invalid objective")
 
-// Metric is what is measured of a request, in seconds.
+// Metric is a property of a request that is measured, in seconds.
 type Metric string
 
 // The metrics of a streamed answer, by the definitions of the field: TTFT is the time to the first token, TPOT the
@@ -30,7 +30,7 @@ const (
 // Metrics lists them in the order in which reports show them.
 var Metrics = []Metric{TTFT, TPOT, ITL, Latency}
 
-// Objective is one bound: the statistic of the metric must lie below the limit.
+// Objective is one bound: the statistic of the metric must be below the limit.
 type Objective struct {
 	Metric Metric
 	// Percentile is the share of requests that must be below Limit, between 0 and 1; 0 stands for the mean.
@@ -39,7 +39,7 @@ type Objective struct {
 	Limit float64
 }
 
-// Parse reads objectives that commas separate: METRIC:STATISTIC<LIMIT. The metric is ttft, tpot, itl or latency; the
+// Parse reads objectives separated by commas: METRIC:STATISTIC<LIMIT. The metric is ttft, tpot, itl or latency; the
 // statistic is mean or a percentile from p1 to p99.999; the limit is a duration such as 200ms or 2s. Errors match
 // ErrSyntax and name the objective.
 func Parse(list string) ([]Objective, error) {
@@ -92,10 +92,10 @@ func parseStatistic(s string) (float64, error) {
 	if err != nil || !strings.HasPrefix(s, "p") || !(p >= 1 && p <= 99.999) {
 		return 0, fmt.Errorf("the statistic %q is neither mean nor a percentile from p1 to p99.999", s)
 	}
-	return math.Round(p*1e5) / 1e7, nil // 99.9 is 0.999 and not 0.9990000000000001
+	return math.Round(p*1e5) / 1e7, nil // 99.9 becomes 0.999 and not 0.9990000000000001
 }
 
-// Statistic names the statistic: "mean" or "p99".
+// Statistic returns the name of the statistic: "mean" or "p99".
 func (o Objective) Statistic() string {
 	if o.Percentile == 0 {
 		return "mean"
@@ -103,13 +103,13 @@ func (o Objective) Statistic() string {
 	return "p" + strconv.FormatFloat(math.Round(o.Percentile*1e7)/1e5, 'f', -1, 64)
 }
 
-// String writes an objective as Parse reads it.
+// String writes an objective in the form that Parse reads.
 func (o Objective) String() string {
 	limit := time.Duration(math.Round(o.Limit * float64(time.Second)))
 	return fmt.Sprintf("%s:%s<%s", o.Metric, o.Statistic(), limit)
 }
 
-// Of gives the statistic of values, which must be sorted; NaN where there are none.
+// Of returns the statistic of values, which must be sorted; NaN if there are none.
 func (o Objective) Of(sorted []float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()

@@ -1,10 +1,10 @@
 package spell
 
-// mostLetters bounds the words that are compared: no name is longer, and the time grows with the square of it.
+// mostLetters bounds the words that are compared: no name is longer, and the time grows with the square of the length.
 const mostLetters = 64
 
-// Nearest gives the word that a misspelt one most likely means, or nothing where none is close: a third of its letters
-// may be wrong, missing, too many or swapped with their neighbour.
+// Nearest returns the word that a misspelt one most likely means, or nothing if none is close: up to a third of its
+// letters may be wrong, missing, superfluous or swapped with a neighbour.
 func Nearest(word string, words []string) (near string) {
 	least := len(word)/3 + 1
 	for _, w := range words {
@@ -18,8 +18,8 @@ func Nearest(word string, words []string) (near string) {
 	return near
 }
 
-// Distance counts the letters to insert, delete, replace or swap with a neighbour to make b of a (optimal string
-// alignment: Damerau 1964, each letter edited once). Words that are too long are as far apart as they are long.
+// Distance counts the letters to insert, delete, replace or swap with a neighbour to turn a into b (optimal string
+// alignment: Damerau 1964, each letter edited once). For words that are too long it is their length.
 func Distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	if len(x) > mostLetters || len(y) > mostLetters {

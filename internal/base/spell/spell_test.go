@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestNearest: one slip in three letters, and no more.
+// TestNearest: one wrong letter in three is accepted, and no more.
 func TestNearest(t *testing.T) {
 	words := []string{"host", "port", "model_path", "temperature", "memory_limit_gb"}
 	for word, want := range map[string]string{"prot": "port", "ports": "port", "modelpath": "model_path",
@@ -18,7 +18,7 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// TestDistance: a metric's laws on seeded random words, and a swap counts once.
+// TestDistance: the distance is a metric on seeded random words, and a swap counts once.
 func TestDistance(t *testing.T) {
 	if d := Distance("pull", "plul"); d != 1 {
 		t.Errorf("a swap counts %d", d)
@@ -47,7 +47,7 @@ func TestDistance(t *testing.T) {
 	}
 }
 
-// TestLongWords: a word that no name can be costs nothing.
+// TestLongWords: a word that is longer than any name costs nothing.
 func TestLongWords(t *testing.T) {
 	long := strings.Repeat("port", 1<<18)
 	if near := Nearest(long, []string{"port", long}); near != "" || Distance(long, "port") != len(long) {

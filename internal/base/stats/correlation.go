@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// fewestCorrelated is the shortest series whose correlation can be told at all.
+// fewestCorrelated is the length of the shortest series whose correlation can be estimated.
 const fewestCorrelated = 16
 
-// mostProducts bounds what CorrelationTime computes, to seconds. A series that it cuts short is correlated over all of
-// its length, or has millions of samples and a correlation over thousands.
+// mostProducts bounds the work of CorrelationTime to seconds. A series that reaches it is correlated over its whole
+// length, or has millions of samples and a correlation over thousands.
 const mostProducts = 5_000_000_000
 
-// CorrelationTime is the integrated autocorrelation time of a series, 1 + 2 Σρₖ, in samples: how many of them are
-// worth one. It is taken of the ranks, which Mann-Whitney sees, without their linear trend, which is what the test
-// looks for; the sum ends where its window is five times the time itself (Sokal 1997).
+// CorrelationTime is the integrated autocorrelation time of a series, 1 + 2 Σρₖ, in samples: so many of them are worth
+// one independent sample. It is computed from the ranks, which Mann-Whitney uses, without their linear trend, which is
+// what the test looks for. The sum ends where its window is five times the time itself (Sokal 1997).
 func CorrelationTime(x []float64) float64 {
 	n := len(x)
 	if n < fewestCorrelated {
@@ -34,7 +34,7 @@ func CorrelationTime(x []float64) float64 {
 		r[i] -= mean + cross/square*(float64(i)-mid)
 		c0 += r[i] * r[i]
 	}
-	if c0 <= 1e-9*float64(n) { // ranks are whole or half: what is left of a constant is rounding
+	if c0 <= 1e-9*float64(n) { // ranks are whole or half: what is left of a constant series is rounding
 		return 1
 	}
 	times, most := 1.0, min(n/4, mostProducts/n)
@@ -48,10 +48,10 @@ func CorrelationTime(x []float64) float64 {
 	return math.Max(times, 1)
 }
 
-// lags is how many sums of products are computed at once: one alone waits for each of its additions.
+// lags is how many sums of products are computed together: a single sum would wait for each of its additions.
 const lags = 4
 
-// products gives Σ r[i]·r[i−k−j] for j from 0 to lags−1, each summed in the order of i. r must be longer than k+lags.
+// products returns Σ r[i]·r[i−k−j] for j from 0 to lags−1, each summed in the order of i. r must be longer than k+lags.
 func products(r []float64, k int) (sums [lags]float64) {
 	for j := range sums { // until all have begun
 		for i := k + j; i < k+lags-1; i++ {
@@ -69,7 +69,7 @@ func products(r []float64, k int) (sums [lags]float64) {
 	return [lags]float64{a, b, c, d}
 }
 
-// ranksOf gives each value its rank; ties share their mean.
+// ranksOf returns the rank of each value; equal values share their mean rank.
 func ranksOf(x []float64) []float64 {
 	n := len(x)
 	order := make([]int, n)

@@ -24,8 +24,8 @@ func TestCorrelationTime(t *testing.T) {
 	}
 }
 
-// TestProductsAreSummedInOrder: four sums at once are each the same to the last bit as one alone, since reports that
-// were written before are derived again.
+// TestProductsAreSummedInOrder: each of four sums that are computed together is bit for bit the same as one alone,
+// since earlier reports are derived again.
 func TestProductsAreSummedInOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for n := fewestCorrelated; n < 80; n++ {

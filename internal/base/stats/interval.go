@@ -11,24 +11,23 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// resamples of the bootstrap. The 0.5 % quantile of 4,000 rests on 20 of them: its own error is about a tenth of the
-// half-width, at a cost of milliseconds.
+// resamples is the number of resamples of the bootstrap. Of 4,000, 20 are below the 0.5 % quantile: its own error is
+// about a tenth of the half-width, at a cost of milliseconds.
 const resamples = 4000
 
 // MeanInterval returns the mean of a series in its order of time, with an interval at confidence conf from a
-// moving-block bootstrap: latencies under queueing are autocorrelated, and blocks keep that. The series is joined end
-// to start, so that every sample is drawn equally often; the length of blocks follows Politis and White (2004). Few
-// blocks make bootstrap intervals too narrow, so the interval is stretched about the mean by Student's t over the
-// normal quantile, as Hesterberg (2015) advises. The same series and seed give the same interval.
-// An empty series gives NaN thrice; one sample gives an interval without bounds (±Inf).
+// moving-block bootstrap: latencies under queueing are autocorrelated, and blocks preserve that. The end of the series
+// is joined to its start, so that every sample is drawn equally often; the length of blocks follows Politis and White
+// (2004). Few blocks make bootstrap intervals too narrow, so the interval is widened about the mean by Student's t
+// over the normal quantile, as Hesterberg (2015) advises. The same series and seed give the same interval. An empty
+// series gives NaN for all three; one sample gives an interval without bounds (±Inf).
 func MeanInterval(x []float64, conf float64, seed uint64) (mean, lo, hi float64) {
 	return blockInterval(x, conf, seed, false)
 }
 
-// SeriesInterval is MeanInterval without the bias of blocks: they cut what lies further apart than their length, so
-// the spread of the resamples is too small for a correlated series. Where the long-run variance, estimated with a
-// flat-top window (Politis and Romano 1995), says that it is, the interval is stretched as much, at most to twice its
-// width.
+// SeriesInterval is MeanInterval without the bias of blocks: a block loses the correlation beyond its length, so the
+// resamples of a correlated series vary too little. If the long-run variance, estimated with a flat-top window
+// (Politis and Romano 1995), is larger, the interval is widened accordingly, to at most twice its width.
 func SeriesInterval(x []float64, conf float64, seed uint64) (mean, lo, hi float64) {
 	return blockInterval(x, conf, seed, true)
 }
@@ -64,7 +63,7 @@ func blockInterval(x []float64, conf float64, seed uint64, unbiased bool) (mean,
 	return mean, lo, hi
 }
 
-// blockMeans draws resamples of x in blocks of b and returns each one's mean less the mean of x.
+// blockMeans draws resamples of x in blocks of b, and returns the mean of each minus the mean of x.
 func blockMeans(x []float64, mean float64, b int, source *rand.PCG) []float64 {
 	n := len(x)
 	sums := make([]float64, 2*n+1) // prefix sums over the series twice: any block is one difference
@@ -90,8 +89,8 @@ func blockMeans(x []float64, mean float64, b int, source *rand.PCG) []float64 {
 	return out
 }
 
-// intN draws as rand.New(source).IntN(n) does, without the calls through an interface: most of a judge's time goes
-// into these draws.
+// intN draws like rand.New(source).IntN(n), without calls through an interface: most of a judge's time is spent on
+// these draws.
 func intN(source *rand.PCG, n int) int {
 	bound := uint64(n)
 	if bound&(bound-1) == 0 {
@@ -111,7 +110,7 @@ func intN(source *rand.PCG, n int) int {
 func blockLength(x []float64) (length int, longRun float64) {
 	n := len(x)
 	fn := float64(n)
-	// Up to m lags matter: the first run of kn autocorrelations inside the noise band ends the search.
+	// Up to m lags matter: the search ends at the first run of kn autocorrelations inside the noise band.
 	kn := max(5, int(math.Ceil(math.Sqrt(math.Log10(fn)))))
 	most := min(int(math.Ceil(math.Sqrt(fn)))+kn, n-1, 500) // 500 lags bound the cost for long series
 	rho, r0 := autocorrelations(x, most)
@@ -128,7 +127,7 @@ func blockLength(x []float64) (length int, longRun float64) {
 		}
 	}
 	if m == 0 {
-		return 1, r0 // no correlation to keep
+		return 1, r0 // no correlation to preserve
 	}
 	window := min(2*m, most)
 	g, spectrum := 0.0, 1.0
@@ -157,7 +156,7 @@ func autocorrelations(x []float64, most int) (rho []float64, variance float64) {
 	}
 	rho = make([]float64, most+1)
 	rho[0] = 1
-	if c0 <= float64(len(x))*scale*scale*1e-28 { // a constant series: what is left is rounding
+	if c0 <= float64(len(x))*scale*scale*1e-28 { // a constant series: the rest is rounding
 		return rho, 0
 	}
 	for k := 1; k <= most; k++ {
@@ -170,10 +169,11 @@ func autocorrelations(x []float64, most int) (rho []float64, variance float64) {
 	return rho, c0 / float64(len(x))
 }
 
-// EffectiveN is how many independent samples a series in its order of time is worth: n(1−ρ₁)/(1+ρ₁), between 1 and n.
+// EffectiveN is the number of independent samples that a series in its order of time is worth: n(1−ρ₁)/(1+ρ₁), between
+// 1 and n.
 func EffectiveN(x []float64) float64 { return EffectiveSeq(len(x), slices.Values(x)) }
 
-// EffectiveSeq is EffectiveN of a series that need not be in memory: it goes through its n values twice.
+// EffectiveSeq is EffectiveN for a series that need not be in memory: it iterates over its n values twice.
 func EffectiveSeq(count int, x iter.Seq[float64]) float64 {
 	n := float64(count)
 	if n < 3 {
@@ -185,25 +185,25 @@ func EffectiveSeq(count int, x iter.Seq[float64]) float64 {
 		if i++; i == 1 {
 			first = v
 		}
-		sum += v - first // about the first value, to keep precision
+		sum += v - first // relative to the first value, for precision
 	}
 	mean := first + sum/n
 	for v := range x {
 		d := v - mean
 		c0 += d * d
-		c1 += d * last // of the first, whose last is 0, nothing
+		c1 += d * last // for the first value last is 0
 		scale = math.Max(scale, math.Abs(v))
 		last = d
 	}
-	if c0 <= n*scale*scale*1e-28 { // a constant series: what is left is rounding
+	if c0 <= n*scale*scale*1e-28 { // a constant series: the rest is rounding
 		return n
 	}
 	rho := c1 / c0
 	return math.Min(math.Max(n*(1-rho)/(1+rho), 1), n)
 }
 
-// RateInterval returns count/seconds, in 1/s, with its exact interval for a Poisson count (Garwood 1936).
-// It gives NaN if seconds is not positive, count is negative or conf is not inside (0, 1).
+// RateInterval returns count/seconds, in 1/s, with its exact interval for a Poisson count (Garwood 1936). It returns
+// NaN if seconds is not positive, count is negative or conf is not inside (0, 1).
 func RateInterval(count int, seconds, conf float64) (rate, lo, hi float64) {
 	if count < 0 || !(seconds > 0) || !(conf > 0 && conf < 1) {
 		return math.NaN(), math.NaN(), math.NaN()
@@ -216,7 +216,7 @@ func RateInterval(count int, seconds, conf float64) (rate, lo, hi float64) {
 	return k / seconds, lo, hi
 }
 
-// Wilson returns the score interval of a share k/n. Without trials nothing is known: 0 to 1.
+// Wilson returns the score interval of a share k/n; without trials it is 0 to 1.
 func Wilson(k, n int, conf float64) (lo, hi float64) {
 	if n <= 0 || k < 0 || k > n || !(conf > 0 && conf < 1) {
 		return 0, 1
@@ -236,7 +236,7 @@ func Wilson(k, n int, conf float64) (lo, hi float64) {
 	return lo, hi
 }
 
-// meanOf is the mean of a sample that is not empty, summed about its first value to keep precision.
+// meanOf returns the mean of a non-empty sample, summed relative to its first value for precision.
 func meanOf(x []float64) float64 {
 	var s float64
 	for _, v := range x {

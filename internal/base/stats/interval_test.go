@@ -83,8 +83,8 @@ func TestEffectiveN(t *testing.T) {
 	}
 }
 
-// TestMeanIntervalCovers draws many series with a known mean: the 95 % interval must hold it about as often as it
-// says, with correlation, with skew and with few samples.
+// TestMeanIntervalCovers draws many series with a known mean: the 95 % interval must contain it about that often, with
+// correlation, with skew and with few samples.
 func TestMeanIntervalCovers(t *testing.T) {
 	exponential := func(rng *rand.Rand, n int) []float64 {
 		x := make([]float64, n)
@@ -170,7 +170,7 @@ func BenchmarkMeanInterval(b *testing.B) {
 	}
 }
 
-// TestDrawsAreThoseOfTheStandardLibrary: an interval depends on its seed alone, in reports of any age.
+// TestDrawsAreThoseOfTheStandardLibrary: an interval depends only on its seed, in reports of any version.
 func TestDrawsAreThoseOfTheStandardLibrary(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 7, 64, 1000, 5003, 1 << 20, 3 << 29, math.MaxInt32 - 1, math.MaxInt32, 1 << 32,
 		5 << 40} {

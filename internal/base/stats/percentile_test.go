@@ -22,7 +22,7 @@ func TestPercentileIsAnOrderStatistic(t *testing.T) {
 		want   float64
 	}{
 		{hundred, 0.50, 50}, {hundred, 0.90, 90}, {hundred, 0.95, 95}, {hundred, 0.99, 99}, {hundred, 0.999, 100},
-		{hundred, 0.07, 7}, {hundred, 0.29, 29}, // their products with 100 are above the whole number in binary
+		{hundred, 0.07, 7}, {hundred, 0.29, 29}, // in binary, their products with 100 are above the integer
 		{hundred, 0, 1}, {hundred, 1, 100}, {hundred, 0.001, 1}, {hundred, -1, 1}, {hundred, 2, 100},
 		{[]float64{5}, 0.99, 5}, {[]float64{1, 2, 3}, 0.5, 2}, {[]float64{1, 2, 3, 4}, 0.5, 2},
 		{[]float64{1, 2, 3, 4}, 0.51, 3},
@@ -58,8 +58,7 @@ func TestPercentileHoldsItsShare(t *testing.T) {
 	})
 }
 
-// The samples needed for 0, 1, 2, 5, 10, 20, 50, 100 and 200 over the limit at 99 % confidence, as MLPerf's formula
-// gives them.
+// The samples needed for 0, 1, 2, 5, 10, 20, 50, 100 and 200 above the limit at 99 % confidence, by MLPerf's formula.
 var golden = map[float64][9]int{
 	0.50:  {7, 11, 14, 22, 35, 59, 128, 237, 451},
 	0.90:  {44, 64, 81, 127, 197, 325, 681, 1246, 2337},
@@ -112,7 +111,7 @@ func TestEarlyStoppingOddInput(t *testing.T) {
 	}
 }
 
-// TestMedian: the middle one, or the mean of two, and the sample keeps its order.
+// TestMedian: the median is the middle value or the mean of two, and the sample keeps its order.
 func TestMedian(t *testing.T) {
 	sample := []float64{3, 1, 2}
 	if got := Median(sample); got != 2 || !slices.Equal(sample, []float64{3, 1, 2}) {

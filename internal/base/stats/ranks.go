@@ -7,7 +7,7 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// exactPairs bounds the products of sample sizes up to which Mann-Whitney's p is counted exactly.
+// exactPairs is the largest product of sample sizes for which Mann-Whitney's p is computed exactly.
 const exactPairs = 400
 
 // MannWhitney tests whether b tends to be larger than a (z > 0) or smaller (z < 0); p is two-sided. z is the normal
@@ -68,7 +68,7 @@ func rankSum(a, b []float64) (u, ties float64) {
 		below += ofA
 		t := float64(j - i)
 		ties += t*t*t - t
-		i = max(j, i+1) // NaN equals nothing, itself included
+		i = max(j, i+1) // NaN is not equal to itself
 	}
 	return u, ties
 }
@@ -98,8 +98,8 @@ func exactU(n, m, u int) float64 {
 	return math.Min(1, 2*low/total)
 }
 
-// HodgesLehmann estimates by how much b is shifted against a: the median of all b_j − a_i. It is exact at any size:
-// the median is found by bisection over the numbers themselves, each step counting pairs in linear time. An empty
+// HodgesLehmann estimates how much b is shifted against a: the median of all b_j − a_i. It is exact at any size: a
+// bisection over the floating-point numbers finds the median, and each step counts pairs in linear time. An empty
 // sample gives NaN.
 func HodgesLehmann(a, b []float64) float64 {
 	if len(a) == 0 || len(b) == 0 {
@@ -114,7 +114,7 @@ func HodgesLehmann(a, b []float64) float64 {
 	return mid + (kthDifference(a, b, pairs/2+1)-mid)/2
 }
 
-// kthDifference is the k-th smallest b_j − a_i of sorted samples, from 1.
+// kthDifference is the k-th smallest b_j − a_i of sorted samples, counted from 1.
 func kthDifference(a, b []float64, k int) float64 {
 	lo, hi := ordered(b[0]-a[len(a)-1]), ordered(b[len(b)-1]-a[0])
 	for lo < hi {
@@ -128,10 +128,10 @@ func kthDifference(a, b []float64, k int) float64 {
 	return unordered(lo)
 }
 
-// countDifferences counts b_j − a_i ≤ v. Rounding keeps order, so the count is monotone in i and j.
+// countDifferences counts b_j − a_i ≤ v. Rounding preserves order, so the count is monotone in i and j.
 func countDifferences(a, b []float64, v float64) int {
 	n, j := 0, 0
-	for _, x := range a { // a larger x admits more of b
+	for _, x := range a { // a larger x allows more of b
 		for j < len(b) && b[j]-x <= v {
 			j++
 		}
@@ -140,7 +140,8 @@ func countDifferences(a, b []float64, v float64) int {
 	return n
 }
 
-// ordered maps numbers to integers of the same order, so that bisection ends at an exact number after ≤ 64 steps.
+// ordered maps numbers to integers of the same order, so that bisection ends at an exact number after at most 64
+// steps.
 func ordered(v float64) uint64 {
 	bits := math.Float64bits(v + 0) // −0 becomes 0
 	if bits>>63 != 0 {

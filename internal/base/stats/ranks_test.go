@@ -56,11 +56,11 @@ func TestMannWhitneyProperties(t *testing.T) {
 	}
 }
 
-// TestMannWhitneyFalseAlarms: equal distributions are called different about as often as the level says.
+// TestMannWhitneyFalseAlarms: equal distributions are called different about as often as the level allows.
 func TestMannWhitneyFalseAlarms(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	const runs = 2000
-	for _, n := range []int{8, 60} { // counted and approximated
+	for _, n := range []int{8, 60} { // exact and approximated
 		alarms := 0
 		for range runs {
 			if _, p := MannWhitney(ar1(rng, n, 0, 0), ar1(rng, n, 0, 0)); p < 0.05 {

@@ -7,12 +7,12 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// trendPoints bounds the points of TheilSen: 2,000 make two million slopes, a tenth of a second of work.
+// trendPoints is the maximum number of points of TheilSen: 2,000 make two million slopes, a tenth of a second of work.
 const trendPoints = 2000
 
 // TheilSen fits a slope robustly: the median of the slopes of all pairs of points, with Sen's interval (1968) at
 // confidence conf, which assumes independent errors. Longer series are thinned evenly to 2,000 points. Without two
-// different x there is no slope: NaN thrice; two points have one, without bounds.
+// different x all three results are NaN; two points have a slope without bounds.
 func TheilSen(x, y []float64, conf float64) (slope, lo, hi float64) {
 	if len(x) != len(y) || !(conf > 0 && conf < 1) {
 		return math.NaN(), math.NaN(), math.NaN()
@@ -108,12 +108,12 @@ func thin(s []float64, limit int) []float64 {
 // steadyBatch is the batch size of MSER-5.
 const steadyBatch = 5
 
-// FewestSteady is the length from which SteadyFrom can tell: ten batches.
+// FewestSteady is the least length that SteadyFrom needs: ten batches.
 const FewestSteady = 10 * steadyBatch
 
-// SteadyFrom finds where a series has left its start-up behind, by MSER-5 (White 1997): the cut that makes the
-// standard error of the mean of what follows smallest, over means of batches of five. ok is false if there are fewer
-// than FewestSteady, or if the best cut lies in the second half: then the series has not settled.
+// SteadyFrom finds the end of a series' start-up by MSER-5 (White 1997): the cut that minimises the standard error of
+// the mean of the rest, computed over means of batches of five. ok is false if there are fewer than FewestSteady
+// samples, or if the best cut is in the second half: then the series has not settled.
 func SteadyFrom(x []float64) (from int, ok bool) {
 	if len(x) < FewestSteady {
 		return 0, false
@@ -123,8 +123,8 @@ func SteadyFrom(x []float64) (from int, ok bool) {
 	for i := range means {
 		means[i] = meanOf(x[i*steadyBatch : (i+1)*steadyBatch])
 	}
-	// Suffixes from the end, by Welford's update; the last batches alone would always look steady, so stop five
-	// before.
+	// Go through the suffixes from the end, by Welford's update. The last batches alone would always look steady, so
+	// stop five before the end.
 	best, at := math.Inf(1), 0
 	var n, mean, ss float64
 	for i := k - 1; i >= 0; i-- {
@@ -135,14 +135,14 @@ func SteadyFrom(x []float64) (from int, ok bool) {
 		if n < 5 {
 			continue
 		}
-		if score := ss / (n * n); score <= best { // of equals the earliest cut
+		if score := ss / (n * n); score <= best { // among equals the earliest cut
 			best, at = score, i
 		}
 	}
 	return at * steadyBatch, 2*at <= k
 }
 
-// LittleError is how far a measurement is from Little's law L = λW, as a share of L: l requests in flight on average,
+// LittleError is the relative deviation of a measurement from Little's law L = λW: l requests in flight on average,
 // lambda arrivals a second, w seconds each.
 func LittleError(l, lambda, w float64) float64 {
 	d := math.Abs(l - lambda*w)

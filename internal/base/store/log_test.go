@@ -79,6 +79,30 @@ func TestQueueLosesOnlyWhatItCounts(t *testing.T) {
 	})
 }
 
+// TestQueueGivesMemoryBack: what waited through an outage leaves no large buffer behind, and a small one stays.
+func TestQueueGivesMemoryBack(t *testing.T) {
+	for _, test := range []struct {
+		waited int
+		kept   bool
+	}{{100, true}, {10_000, false}} {
+		q := queue{limit: 10_000, maxBytes: 64 << 20}
+		for range test.waited {
+			q.add(Request{})
+		}
+		q.giveBack(q.take(50))
+		for q.len() > 0 {
+			q.take(50)
+		}
+		if kept := cap(q.items) > 0; kept != test.kept || cap(q.items) > roomy {
+			t.Errorf("after %d requests the queue keeps room for %d", test.waited, cap(q.items))
+		}
+		q.add(Request{ID: "later"})
+		if batch := q.take(2); len(batch) != 1 || batch[0].ID != "later" {
+			t.Errorf("after %d requests: %v", test.waited, batch)
+		}
+	}
+}
+
 func TestFixedIsTheSizeOfARequest(t *testing.T) {
 	if got := int(reflect.TypeFor[Request]().Size()); got > fixed || got < fixed-64 {
 		t.Errorf("a Request has %d bytes, fixed says %d", got, fixed)

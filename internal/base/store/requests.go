@@ -11,7 +11,7 @@ import (
 
 // Request is a line of the service's request log. It has no prompt text unless the operator asked for it.
 type Request struct {
-	// its own name, which Log gives it: a line that is sent twice is stored once. Empty: it has none
+	// the id that Log gives it, so that a line that is sent twice is stored once; empty: it has none
 	Line         string
 	ID           string // as in the answer's X-Request-Id
 	Completion   string // the answer's own id, or empty
@@ -20,9 +20,9 @@ type Request struct {
 	Model        string
 	Key          string // the API key's name, never the key
 	Status       int    // HTTP
-	Finish       string // stop, length, abort, error; empty where the request was refused
+	Finish       string // stop, length, abort, error; empty if the request was refused
 	Streamed     bool
-	Gone         bool // the client went away before its answer's end
+	Gone         bool // the client left before the end of the answer
 	PromptTokens int
 	OutputTokens int
 	CachedTokens int
@@ -32,7 +32,7 @@ type Request struct {
 	Prompt       *string
 }
 
-// size is about the memory that a request takes, in bytes.
+// size estimates the memory that a request takes, in bytes.
 func (r *Request) size() int64 {
 	n := fixed + len(r.Line) + len(r.ID) + len(r.Completion) + len(r.Endpoint) + len(r.Model) + len(r.Key) +
 		len(r.Finish)
@@ -49,8 +49,8 @@ var requestColumns = []string{"id", "completion_id", "received_us", "endpoint", 
 	"finish", "streamed", "client_gone",
 	"prompt_tokens", "completion_tokens", "cached_tokens", "queue_us", "first_us", "total_us", "prompt", "line"}
 
-// AddRequests appends to the request log, all or nothing; lines that it has already are left out. ErrRefused is
-// matched if the database does not take one of them.
+// AddRequests appends to the request log: all lines or none. Lines that are stored already are left out. Errors match
+// ErrRefused if the database does not accept one of them.
 func (d *DB) AddRequests(ctx context.Context, list []Request) error {
 	if len(list) == 0 {
 		return nil
@@ -61,7 +61,7 @@ func (d *DB) AddRequests(ctx context.Context, list []Request) error {
 			text := clean(*r.Prompt)
 			r.Prompt = &text
 		}
-		var line *string // two without a name are two
+		var line *string // two lines without an id are different lines
 		if r.Line != "" {
 			line = &r.Line
 		}
@@ -76,10 +76,10 @@ func (d *DB) AddRequests(ctx context.Context, list []Request) error {
 	return nil
 }
 
-// count keeps a number of tokens, which another server may have made up, within the columns' 32 bits.
+// count limits a number of tokens, which another server may have invented, to the columns' 32 bits.
 func count(n int) int { return max(0, min(n, math.MaxInt32)) }
 
-// Requests gives the newest requests received at or after since.
+// Requests returns the newest requests received at or after since.
 func (d *DB) Requests(ctx context.Context, since time.Time, limit int) ([]Request, error) {
 	rows, err := d.sql.QueryContext(ctx, "SELECT "+strings.Join(requestColumns, ", ")+` FROM requests WHERE received_us >= $1
 		ORDER BY received_us DESC, id DESC LIMIT $2`, micros(since), limit)
@@ -113,7 +113,7 @@ func scanRequest(rows *sql.Rows) (Request, error) {
 	return r, err
 }
 
-// Forget deletes requests received, and responses made, before a moment. It says how many requests.
+// Forget deletes requests received, and responses made, before a time. It returns the number of requests.
 func (d *DB) Forget(ctx context.Context, before time.Time) (int64, error) {
 	if _, err := d.sql.ExecContext(ctx, "DELETE FROM responses WHERE created_us < $1", micros(before)); err != nil {
 		return 0, fmt.Errorf("forget responses: %w", err)

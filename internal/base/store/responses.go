@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// PutResponse keeps an answer that later requests may go on from, as JSON. owner is the name of the API key that asked
-// for it, empty where none is needed.
+// PutResponse stores an answer that later requests may continue, as JSON. owner is the name of the API key of the
+// request; empty if no key was needed.
 func (d *DB) PutResponse(ctx context.Context, owner, id string, created time.Time, body []byte) error {
 	_, err := d.sql.ExecContext(ctx, insertText("responses", []string{"owner", "id", "created_us", "body"}),
 		clean(owner), clean(id), micros(created), clean(string(body)))
@@ -19,7 +19,7 @@ func (d *DB) PutResponse(ctx context.Context, owner, id string, created time.Tim
 	return nil
 }
 
-// Response gives an answer that was kept for an owner. ErrNotFound is matched if there is none.
+// Response returns a stored answer of an owner. Errors match ErrNotFound if there is none.
 func (d *DB) Response(ctx context.Context, owner, id string) (body []byte, err error) {
 	err = d.sql.QueryRowContext(ctx, "SELECT body FROM responses WHERE owner = $1 AND id = $2", clean(owner),
 		clean(id)).Scan(&body)
@@ -32,7 +32,7 @@ func (d *DB) Response(ctx context.Context, owner, id string) (body []byte, err e
 	return body, nil
 }
 
-// DeleteResponse forgets an answer that was kept for an owner. ErrNotFound is matched if there is none.
+// DeleteResponse deletes a stored answer of an owner. Errors match ErrNotFound if there is none.
 func (d *DB) DeleteResponse(ctx context.Context, owner, id string) error {
 	res, err := d.sql.ExecContext(ctx, "DELETE FROM responses WHERE owner = $1 AND id = $2", clean(owner), clean(id))
 	if err != nil {

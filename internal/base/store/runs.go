@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Run is one certification, with what people search for beside the whole report.
+// Run is one certification: the whole report, and the fields that people search for.
 type Run struct {
 	ID        string // unique, hexadecimal: see RunID
 	TestCase  string
@@ -47,8 +47,8 @@ type Phase struct {
 	LatencyMS                    *float64
 }
 
-// SaveRun stores a run with its checks and phases, all or nothing. A run with the same ID is replaced: saving twice is
-// harmless.
+// SaveRun stores a run with its checks and phases: all or nothing. A run with the same ID is replaced, so saving twice
+// does no harm.
 func (d *DB) SaveRun(ctx context.Context, r *Run) error {
 	err := d.inTx(ctx, func(tx *sql.Tx) error {
 		for _, table := range []string{"checks", "phases"} {
@@ -105,17 +105,17 @@ func scanRun(row interface{ Scan(...any) error }, r *Run, more ...any) error {
 	return err
 }
 
-// RunID names a run by what it recorded: the beginning of the SHA-256 of its events. Two runs on two machines that
-// start in the same second differ in it, and a report that is saved again, or was judged again, has the same.
+// RunID derives a run's id from its record: the beginning of the SHA-256 of its events. It differs for two runs that
+// start in the same second on two machines, and stays the same if a report is saved or judged again.
 func RunID(eventsSHA256 string) string { return eventsSHA256[:min(16, len(eventsSHA256))] }
 
-// Filter chooses runs; empty fields choose all.
+// Filter selects runs; empty fields select all.
 type Filter struct {
 	TestCase string // the whole id
 	Status   string // PASS, FAIL or INVALID
 	Target   string // a part of the target's URL
 	Profile  string // the whole name
-	// a part of the case's id, the profile, the target, the model, the version or the run's id, whatever its case
+	// part of the case's id, the profile, the target, the model, the version or the run's id, in upper or lower case
 	Text  string
 	Since time.Time // runs that started then or later
 	Until time.Time // runs that started earlier
@@ -153,7 +153,7 @@ func (d *DB) Runs(ctx context.Context, f Filter) ([]Run, error) {
 	return out, rows.Err()
 }
 
-// Cases lists the ids of the test cases that there are runs of, sorted.
+// Cases lists the ids of the test cases that have runs, sorted.
 func (d *DB) Cases(ctx context.Context) ([]string, error) {
 	rows, err := d.sql.QueryContext(ctx, "SELECT DISTINCT test_case FROM runs ORDER BY test_case LIMIT 1000")
 	if err != nil {
@@ -173,8 +173,8 @@ func (d *DB) Cases(ctx context.Context) ([]string, error) {
 
 var likeEscape = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
-// Find gives the id of the one run whose id begins with prefix. ErrNotFound is matched if there is none, and
-// ErrAmbiguous if there are more.
+// Find returns the id of the only run whose id begins with prefix. Errors match ErrNotFound if there is none, and
+// ErrAmbiguous if there are several.
 func (d *DB) Find(ctx context.Context, prefix string) (string, error) {
 	rows, err := d.sql.QueryContext(ctx, "SELECT id FROM runs WHERE id LIKE $1 ESCAPE '!' LIMIT 2",
 		likeEscape.Replace(prefix)+"%")
@@ -201,7 +201,7 @@ func (d *DB) Find(ctx context.Context, prefix string) (string, error) {
 	return ids[0], nil
 }
 
-// Run loads one run whole. ErrNotFound is matched if it is not there.
+// Run loads a whole run. Errors match ErrNotFound if it does not exist.
 func (d *DB) Run(ctx context.Context, id string) (*Run, error) {
 	r := &Run{}
 	var text string

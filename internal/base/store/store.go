@@ -14,27 +14,28 @@ import (
 )
 
 var (
-	// ErrNotFound is matched when there is no such run.
+	// ErrNotFound is matched when the database does not have what was asked for.
 	ErrNotFound = errors.New("not in the database")
 	// ErrUnavailable is matched when the database cannot be reached, or refuses the credentials.
 	ErrUnavailable = errors.New("database unavailable")
-	// ErrRefused is matched when the database works and does not take a row: it would not take it another time.
+	// ErrRefused is matched when the database works and does not accept a row: it would not accept it another time
+	// either.
 	ErrRefused = errors.New("refused by the database")
-	// ErrAmbiguous is matched when an abbreviated id fits several runs.
+	// ErrAmbiguous is matched when an abbreviated id belongs to several runs.
 	ErrAmbiguous = errors.New("more than one run begins so")
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Dialects that the schema is written for.
+// Dialects of SQL that the schema is written for.
 const (
 	Postgres = goose.DialectPostgres
 	SQLite   = goose.DialectSQLite3
 )
 
-// Bulk inserts rows of a table the fastest way a driver has. It is atomic. A row whose value in the column unique is
-// there already is left out.
+// Bulk inserts rows of a table in the driver's fastest way. It is atomic. A row whose value in the column unique
+// exists already is left out.
 type Bulk func(ctx context.Context, table, unique string, columns []string, rows [][]any) error
 
 // DB is an open database whose schema is current. It is safe for concurrent use.
@@ -53,7 +54,7 @@ func New(ctx context.Context, db *sql.DB, dialect goose.Dialect, bulk Bulk) (*DB
 	if err != nil {
 		return nil, err
 	}
-	// Not verbose: goose's own lines would stand between a command's results.
+	// Not verbose: goose's lines would appear between a command's results.
 	p, err := goose.NewProvider(dialect, db, dir)
 	if err != nil {
 		return nil, fmt.Errorf("schema: %w", err)
@@ -68,8 +69,8 @@ func New(ctx context.Context, db *sql.DB, dialect goose.Dialect, bulk Bulk) (*DB
 	return d, nil
 }
 
-// migrate brings the schema up to date. Each step is a transaction, so of several programs that open a new database
-// at the same moment one makes it, and the others fail and find it made when they look again.
+// migrate brings the schema up to date. Each step is a transaction. If several programs open a new database at the
+// same moment, one of them makes the schema; the others fail, and find it when they look again.
 func migrate(ctx context.Context, p *goose.Provider) (err error) {
 	for try := range 5 {
 		if _, err = p.Up(ctx); err == nil || ctx.Err() != nil {
@@ -83,7 +84,7 @@ func migrate(ctx context.Context, p *goose.Provider) (err error) {
 	return err
 }
 
-// Close closes the connections; a second Close is harmless.
+// Close closes the connections; a second Close does nothing.
 func (d *DB) Close() error { return d.sql.Close() }
 
 // inTx runs f in a transaction.
@@ -98,7 +99,7 @@ func (d *DB) inTx(ctx context.Context, f func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// insertEach is the Bulk of drivers that have none.
+// insertEach is the Bulk for drivers that have none.
 func (d *DB) insertEach(ctx context.Context, table, unique string, columns []string, rows [][]any) error {
 	return d.inTx(ctx, func(tx *sql.Tx) error {
 		s, err := tx.PrepareContext(ctx, insertText(table, columns)+" ON CONFLICT ("+unique+") DO NOTHING")
@@ -131,8 +132,8 @@ func micros(t time.Time) int64 { return t.UnixMicro() }
 
 func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
 
-// clean makes a text that every database takes: PostgreSQL refuses NUL and what is not UTF-8, and either may stand in
-// a name that a client sent.
+// clean makes a text that every database accepts: PostgreSQL refuses NUL and invalid UTF-8, and a name from a client
+// may contain either.
 func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
 }

@@ -2,10 +2,10 @@ package telemetry
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// descs are the metrics of a collector that reads them when it is scraped.
+// descs are the descriptions of the metrics of a collector that reads them at each scrape.
 type descs []*prometheus.Desc
 
-// descsOf describes metrics of the table that have these labels.
+// descsOf returns the descriptions of metrics of the table, with these labels.
 func descsOf(labels []string, names ...string) (d descs) {
 	for _, name := range names {
 		d = append(d, prometheus.NewDesc(name, mustLookup(name).Help, labels, nil))
@@ -13,7 +13,7 @@ func descsOf(labels []string, names ...string) (d descs) {
 	return d
 }
 
-// Describe is that of a prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (d descs) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range d {
 		ch <- desc

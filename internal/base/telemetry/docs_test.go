@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "write the table into docs/METRICS.md")
 
-// markdown is Table as docs/METRICS.md has it.
+// markdown returns Table in the form of docs/METRICS.md.
 func markdown() (table, buckets, reasons string) {
 	var t, b, r strings.Builder
 	t.WriteString("| metric | type | labels | meaning | as vLLM's |\n|---|---|---|---|---|\n")
@@ -48,7 +48,7 @@ func markdown() (table, buckets, reasons string) {
 	return t.String(), b.String(), r.String()
 }
 
-// TestDocs: docs/METRICS.md holds the table, word for word. -update writes it.
+// TestDocs: docs/METRICS.md contains the table, word for word. -update writes it.
 func TestDocs(t *testing.T) {
 	const path = "../../../docs/METRICS.md"
 	data, err := os.ReadFile(path)
@@ -78,8 +78,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// TestRouterGauges: what inference routers read is there from the start, with the meaning that their protocol gives
-// it.
+// TestRouterGauges: the gauges that inference routers read exist from the start, with the meaning of their protocol.
 func TestRouterGauges(t *testing.T) {
 	m := NewMetrics("v1")
 	m.SetLoad(func() Load { return Load{Running: 3, Waiting: 4, KVUsage: 0.25} })
@@ -103,7 +102,7 @@ func TestRouterGauges(t *testing.T) {
 	}
 }
 
-// TestHistogramsAreNativeAndClassic: old servers of Prometheus read buckets, new ones may ask for the native form.
+// TestHistogramsAreNativeAndClassic: older Prometheus servers read buckets, newer ones may ask for the native form.
 func TestHistogramsAreNativeAndClassic(t *testing.T) {
 	m := NewMetrics("v1")
 	c := m.Begin(t0)

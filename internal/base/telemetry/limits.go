@@ -6,17 +6,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Limits are the limits that the service keeps. Those that are 0 are not shown: the limits of upstream servers are not
-// known.
+// Limits are the limits of the service. A limit of 0 is not exported: those of upstream servers are not known.
 type Limits struct {
 	Running, Waiting int
 	Memory           int64 // bytes
 }
 
-// SetLimits says what the service keeps to.
+// SetLimits sets the limits of the service.
 func (m *Metrics) SetLimits(l Limits) { m.limits.Store(&l) }
 
-// SetConnections says where the number of open connections comes from, and how many there may be.
+// SetConnections sets the function that counts the open connections, and their maximum.
 func (m *Metrics) SetConnections(open func() int, most int) {
 	m.connections.Store(&connections{open, most})
 }
@@ -26,10 +25,10 @@ type connections struct {
 	most int
 }
 
-// SetExpiry says where the time comes from at which the TLS certificate expires.
+// SetExpiry sets the function that returns the expiry time of the TLS certificate.
 func (m *Metrics) SetExpiry(expiry func() time.Time) { m.expiry.Store(&expiry) }
 
-// limitCollector shows those limits that are known.
+// limitCollector exports the limits that are known.
 type limitCollector struct {
 	descs
 	m *Metrics
@@ -50,7 +49,7 @@ func (l *limitCollector) Collect(ch chan<- prometheus.Metric) {
 	var conns connections
 	if p := l.m.connections.Load(); p != nil {
 		conns = *p
-		// 0 says something, too
+		// 0 is a meaningful value here
 		ch <- prometheus.MustNewConstMetric(limitDescs[5], prometheus.GaugeValue, float64(conns.open()))
 	}
 	for i, v := range []float64{float64(most.Running), float64(most.Waiting), float64(most.Memory), at,

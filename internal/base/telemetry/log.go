@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// LogLevels and LogFormats are what NewLogger accepts.
+// LogLevels and LogFormats are the values that NewLogger accepts.
 var (
 	LogLevels  = []string{"debug", "info", "warn", "error", "off"}
 	LogFormats = []string{"text", "json"}
@@ -40,7 +40,7 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(w, opts)), nil
 }
 
-// seconds gives durations their unit, which JSON would leave out: "took_seconds": 0.25.
+// seconds writes durations with their unit, which JSON would leave out: "took_seconds": 0.25.
 func seconds(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		return slog.Float64(a.Key+"_seconds", a.Value.Duration().Seconds())
@@ -48,8 +48,8 @@ func seconds(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// WithTraceIDs gives a logger whose records name the trace and span of their context, under the keys that collectors
-// of logs look for.
+// WithTraceIDs returns a logger whose records contain the trace and span ids of their context, under the keys that log
+// collectors look for.
 func WithTraceIDs(log *slog.Logger) *slog.Logger { return slog.New(tracing{log.Handler()}) }
 
 type tracing struct{ slog.Handler }

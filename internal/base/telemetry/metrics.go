@@ -14,7 +14,7 @@ const (
 	Histogram Kind = "histogram"
 )
 
-// Names of the metrics. Each means what the vLLM metric beside it in Table means.
+// Names of the metrics. Each has the meaning of the vLLM metric beside it in Table.
 const (
 	Requests          = "mixtral_requests_total"
 	PromptTokens      = "mixtral_prompt_tokens_total"
@@ -68,7 +68,7 @@ const (
 	LabelVersion      = "version"
 	LabelKVType       = "kv_type" // f16, q8_0
 	LabelReason       = "reason"  // one of Reasons
-	LabelReplica      = "replica" // host:port, as the configuration has it; the URL where two have the same
+	LabelReplica      = "replica" // host:port, as in the configuration; the URL where two have the same
 	LabelState        = "state"   // one of ReplicaStates
 )
 
@@ -79,11 +79,11 @@ type Definition struct {
 	Help    string
 	Label   string    // the one label, or none
 	Buckets []float64 // upper bounds in seconds
-	VLLM    string    // vLLM's metric of the same meaning, if there is one
+	VLLM    string    // vLLM's metric with the same meaning, if there is one
 }
 
-// Buckets reach from the fastest small model on one core to the slowest answer worth waiting for. 2 s is a bound
-// because it is the latency target of TC-L1-COMP-MIXTRAL-003.
+// Buckets reach from the fastest small model on one core to the slowest answer worth waiting for. One bound is 2 s
+// because that is the latency target of TC-L1-COMP-MIXTRAL-003.
 var (
 	latencyBuckets = []float64{.005, .01, .025, .05, .1, .2, .3, .5, .8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 60, 120,
 		240}
@@ -93,10 +93,10 @@ var (
 		.75, 1, 2.5, 5}
 )
 
-// FirstByteBuckets are those of mixtral_upstream_first_byte_seconds: fewer, for each replica has them.
+// FirstByteBuckets are the buckets of mixtral_upstream_first_byte_seconds: fewer, because each replica has them.
 var FirstByteBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 30, 60}
 
-// Table is every metric of the service, beside those of the process and the Go runtime (process_*, go_*).
+// Table describes every metric of the service, except those of the process and the Go runtime (process_*, go_*).
 var Table = []Definition{
 	{Name: Requests, Kind: Counter, Label: LabelFinishReason, VLLM: "vllm:request_success_total",
 		Help: "Completions that ended, by reason. Each of a request's n choices counts. Refused requests do not " +
@@ -224,7 +224,7 @@ const nativeFactor = 1.1
 func (d Definition) histogram() prometheus.Histogram {
 	return prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: d.Name, Help: d.Help, Buckets: d.Buckets,
-		// Prometheus' own default bound
+		// Prometheus' own default maximum
 		NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: 160,
 	})
 }

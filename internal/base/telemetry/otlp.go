@@ -24,8 +24,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/wait"
 )
 
-// exporter sends spans by OTLP over HTTP, as protobuf. The SDK's own exporter would link gRPC, whose services its
-// message types register, and make the program 5 MB larger for nothing that is called.
+// exporter sends spans by OTLP over HTTP, as protobuf. The SDK's own exporter would also link gRPC, because its
+// message types register gRPC services, and would make the program 5 MB larger for code that is never called.
 //
 // The SDK's batch processor calls ExportSpans from one goroutine of its own. Requests never wait for it: when its
 // queue of 2048 spans is full, spans are dropped.
@@ -34,24 +34,24 @@ type exporter struct {
 	header http.Header
 	zip    bool
 	client *http.Client
-	limit  time.Duration // of one try
+	limit  time.Duration // of one attempt
 	log    *slog.Logger
 	pause  func(ctx context.Context, d time.Duration) error
 
 	ctx    context.Context // ends with abort
 	abort  context.CancelFunc
-	closed chan struct{} // the processor sends no more
+	closed chan struct{} // the processor will send no more
 	once   sync.Once
 	buf    []byte
-	lost   int  // spans since the collector last took some
-	failed bool // the last batch was lost, and the log says so
+	lost   int  // spans lost since the collector last accepted some
+	failed bool // the last batch was lost, and the log already says so
 }
 
 const (
-	defaultSend = 10 * time.Second // as the specification has it
+	defaultSend = 10 * time.Second // as in the specification
 	firstPause  = time.Second
-	longestPlea = 30 * time.Second // a collector that wants to be left alone for longer is not obeyed
-	maxReply    = 64 << 10         // bytes read of an answer
+	longestPlea = 30 * time.Second // the longest pause that a collector may ask for
+	maxReply    = 64 << 10         // bytes that are read of an answer
 )
 
 func newExporter(u *url.URL, env environment, log *slog.Logger) (*exporter, error) {
@@ -91,7 +91,7 @@ func newExporter(u *url.URL, env environment, log *slog.Logger) (*exporter, erro
 	return e, nil
 }
 
-// headers sets those of every request.
+// headers sets the headers of every request.
 func (e *exporter) headers(env environment) error {
 	list, variable := env.get("HEADERS")
 	given, err := pairs(list)
@@ -112,7 +112,7 @@ func (e *exporter) headers(env environment) error {
 	return nil
 }
 
-// clientTLS reads the certificates that the environment names; nil means the system's.
+// clientTLS reads the certificates that the environment names; nil means those of the system.
 func clientTLS(env environment) (*tls.Config, error) {
 	config := &tls.Config{}
 	ca, caName := env.get("CERTIFICATE")
@@ -141,8 +141,8 @@ func clientTLS(env environment) (*tls.Config, error) {
 	return config, nil
 }
 
-// ExportSpans sends one batch, and tries again while the collector says that it may and ctx lasts. Its own log tells
-// of losses, once for each time that the collector is away: there is nothing that the SDK could do about them.
+// ExportSpans sends one batch, and tries again as long as the collector allows it and ctx has not ended. It logs
+// losses itself, once for each time that the collector is unreachable, since the SDK could do nothing about them.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	if len(spans) == 0 {
 		return nil
@@ -167,12 +167,12 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpa
 	return nil
 }
 
-// deliver tries until it has worked or it makes no sense to go on.
+// deliver tries until the batch is accepted or another attempt makes no sense.
 func (e *exporter) deliver(ctx context.Context, body []byte) error {
 	if e.zip {
 		var packed bytes.Buffer
 		w := gzip.NewWriter(&packed)
-		w.Write(body) // to memory: never fails
+		w.Write(body) // writing to memory never fails
 		w.Close()
 		body = packed.Bytes()
 	}
@@ -181,14 +181,14 @@ func (e *exporter) deliver(ctx context.Context, body []byte) error {
 		if err == nil || !again {
 			return err
 		}
-		// A random half, so that many services do not come back together.
+		// Half of the wait is random, so that many services do not come back at the same time.
 		if plea = min(max(plea, wait/2+rand.N(wait/2)), longestPlea); e.pause(ctx, plea) != nil {
 			return err
 		}
 	}
 }
 
-// try sends a body once. again says that it may work later; plea is how long the collector wants to be left alone.
+// try sends a body once. again says that another attempt may succeed; plea is the pause that the collector asks for.
 func (e *exporter) try(ctx context.Context, body []byte) (again bool, plea time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, e.limit)
 	defer cancel()
@@ -201,12 +201,12 @@ func (e *exporter) try(ctx context.Context, body []byte) (again bool, plea time.
 	if err != nil {
 		var u *url.Error
 		if errors.As(err, &u) {
-			err = u.Err // without the address, which may hold a password
+			err = u.Err // without the address, which may contain a password
 		}
 		return true, 0, err
 	}
 	defer resp.Body.Close()
-	io.Copy(io.Discard, io.LimitReader(resp.Body, maxReply)) // so that the connection is used again
+	io.Copy(io.Discard, io.LimitReader(resp.Body, maxReply)) // so that the connection can be used again
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
@@ -219,7 +219,7 @@ func (e *exporter) try(ctx context.Context, body []byte) (again bool, plea time.
 	return false, 0, nil
 }
 
-// Shutdown is called when the last batch was sent or lost.
+// Shutdown is called after the last batch was sent or lost.
 func (e *exporter) Shutdown(context.Context) error {
 	e.once.Do(func() {
 		e.client.CloseIdleConnections()

@@ -12,9 +12,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// The messages of opentelemetry/proto/collector/trace/v1, trace/v1, common/v1 and resource/v1, as far as a span of
-// ours fills them. Numbers of fields are those of the .proto files; a test in test/otel reads what is written here
-// with the published types.
+// The messages of opentelemetry/proto/collector/trace/v1, trace/v1, common/v1 and resource/v1, as far as our spans use
+// them. The field numbers are those of the .proto files; a test in test/otel reads the result with the published
+// types.
 
 // appendSpans appends an ExportTraceServiceRequest. All spans of a provider have one resource and one scope.
 func appendSpans(b []byte, spans []sdktrace.ReadOnlySpan) []byte {
@@ -37,8 +37,8 @@ func appendResource(b []byte, r *resource.Resource) []byte {
 	return b
 }
 
-// Bits of Span.flags beside the W3C's own: whether it is known that the parent is in another process, and whether it
-// is.
+// Bits of Span.flags besides those of the W3C: whether it is known that the parent is in another process, and whether
+// it is.
 const (
 	flagHasRemote = 1 << 8
 	flagRemote    = 1 << 9
@@ -78,7 +78,7 @@ func appendSpan(b []byte, s sdktrace.ReadOnlySpan) []byte {
 	return binary.LittleEndian.AppendUint32(tag(b, 16, wireFixed32), flags)
 }
 
-// wireKind gives a kind's number on the wire; the API's own begin elsewhere.
+// wireKind returns a kind's number in the protocol; the API numbers them differently.
 func wireKind(k trace.SpanKind) uint64 {
 	switch k {
 	case trace.SpanKindServer:
@@ -95,7 +95,7 @@ func appendAttribute(b []byte, a attribute.KeyValue) []byte {
 	return message(b, 2, func(b []byte) []byte { return appendValue(b, a.Value) })
 }
 
-// appendValue appends an AnyValue. Types that no attribute of ours has are written as text.
+// appendValue appends an AnyValue. Types that our attributes do not use are written as text.
 func appendValue(b []byte, v attribute.Value) []byte {
 	switch v.Type() {
 	case attribute.BOOL:
@@ -153,10 +153,10 @@ func text(b []byte, field uint64, v string) []byte {
 	return append(varint(tag(b, field, wireBytes), uint64(len(v))), v...)
 }
 
-// message appends what fill appends, behind its length. The length is known only afterwards: it gets five bytes,
-// which a reader takes like fewer, so that nothing has to be moved.
+// message appends its length and what fill appends. The length is known only afterwards: it gets five bytes, which
+// readers accept like fewer, so that nothing has to be moved.
 func message(b []byte, field uint64, fill func([]byte) []byte) []byte {
-	const room = 5 // of a varint up to 2³⁵
+	const room = 5 // bytes of a varint up to 2³⁵
 	b = append(tag(b, field, wireBytes), make([]byte, room)...)
 	at := len(b)
 	b = fill(b)

@@ -1,22 +1,22 @@
 package telemetry
 
-// Reasons why requests are refused. All but three are the code in the answer's error. ReasonInvalid stands for an
-// error without a code, whose message names a field. A service that is not ready names its phase. ReasonUpstream is a
-// refusal that came from an upstream server, in its own words.
+// Reasons for refusing requests. All but three are the code in the answer's error: ReasonInvalid stands for an error
+// without a code, whose message names a field; a service that is not ready uses the name of its state; ReasonUpstream
+// is a refusal by an upstream server.
 const (
 	ReasonInvalid  = "invalid_request"
 	ReasonUpstream = "upstream"
-	ReasonOther    = "other" // none of the others: a mistake of ours
+	ReasonOther    = "other" // none of the others: an error in this program
 )
 
 // Reason describes one value of the label.
 type Reason struct {
 	Name    string
 	Status  int    // of the answer; 0: the upstream's
-	Meaning string // and what to do
+	Meaning string // and what to do about it
 }
 
-// Reasons are all values of Refused's label. They are there from the start, at 0.
+// Reasons are all values of Refused's label. Each is exported from the start, with 0.
 var Reasons = []Reason{
 	{"queue_full", 429, "`max_concurrent_requests` run and `max_queued_requests` wait, or too many large bodies are " +
 		"being read. Add replicas, or raise the queue's limit and accept longer waits."},
@@ -53,7 +53,8 @@ var Reasons = []Reason{
 	{ReasonOther, 0, "None of the above: a defect of the service."},
 }
 
-// Refused counts a request that was refused. A reason that is not among Reasons counts as ReasonOther: it is a label.
+// Refused counts a request that was refused. A reason that is not among Reasons counts as ReasonOther, because it is a
+// label.
 func (m *Metrics) Refused(reason string) {
 	c := m.refused[reason]
 	if c == nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Load is what gauges show at the moment of a scrape.
+// Load holds the values of gauges at the moment of a scrape.
 type Load struct {
 	Running, Waiting int
 	KVUsage          float64 // 0 to 1
@@ -19,7 +19,7 @@ type Load struct {
 	Ready            bool
 }
 
-// Metrics counts. All methods are safe for concurrent use.
+// Metrics counts and observes. All methods are safe for concurrent use.
 type Metrics struct {
 	registry                *prometheus.Registry
 	requests                *prometheus.CounterVec
@@ -31,7 +31,7 @@ type Metrics struct {
 	refused                 map[string]prometheus.Counter // by reason
 	first, latency, gap, qt prometheus.Histogram
 	load                    atomic.Pointer[func() Load]
-	resident                atomic.Pointer[func() int64] // of the KV cache; nil: there is none
+	resident                atomic.Pointer[func() int64] // bytes of the KV cache in use; nil: there is none
 	log                     atomic.Pointer[func() RequestLog]
 	limits                  atomic.Pointer[Limits]
 	connections             atomic.Pointer[connections]
@@ -39,7 +39,7 @@ type Metrics struct {
 	fleet                   atomic.Pointer[func() Fleet]
 }
 
-// NewMetrics makes a registry with every metric of Table, and those of the process and the Go runtime.
+// NewMetrics makes a registry with every metric of Table, and with those of the process and the Go runtime.
 func NewMetrics(version string) *Metrics {
 	vec := func(name string) *prometheus.CounterVec {
 		d := mustLookup(name)
@@ -64,7 +64,7 @@ func NewMetrics(version string) *Metrics {
 	m.kvBytes = gauges(KVCacheBytes)
 	info.WithLabelValues(version).Set(1)
 	for _, reason := range []string{"stop", "length", "abort", "error"} {
-		m.requests.WithLabelValues(reason) // a series that starts at 0 has no first step to miss
+		m.requests.WithLabelValues(reason) // a series that starts at 0 shows its first increase
 	}
 	refused := vec(Refused)
 	m.refused = map[string]prometheus.Counter{}
@@ -79,31 +79,30 @@ func NewMetrics(version string) *Metrics {
 	return m
 }
 
-// SetLoad says where the gauges come from. Until then they are 0.
+// SetLoad sets the function that returns the gauges. Until then they are 0.
 func (m *Metrics) SetLoad(load func() Load) { m.load.Store(&load) }
 
-// SetKVCache says how much memory the KV cache has, and how it is kept; resident tells how much of it is in use so
-// far.
+// SetKVCache sets the size and the format of the KV cache; resident returns how much of it is in use so far.
 func (m *Metrics) SetKVCache(kvType string, bytes int64, resident func() int64) {
 	m.kvBytes.WithLabelValues(kvType).Set(float64(bytes))
 	m.resident.Store(&resident)
 }
 
-// Registry is where the metrics live, for further collectors and tests.
+// Registry returns the registry, for further collectors and for tests.
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 
-// Handler serves the metrics. A scrape is cheap, but a few at once are enough.
+// Handler serves the metrics. A scrape is cheap, but only a few run at the same time.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 8, Timeout: 10 * time.Second,
 		EnableOpenMetrics: true})
 }
 
-// HTTP counts a request. The route must come from a fixed set: it is a label.
+// HTTP counts a request. The route must come from a fixed set, because it is a label.
 func (m *Metrics) HTTP(route string, code int) {
 	m.http.WithLabelValues(route, strconv.Itoa(code)).Inc()
 }
 
-// Panic counts a panic that was caught.
+// Panic counts a recovered panic.
 func (m *Metrics) Panic() { m.panics.Inc() }
 
 // ConnectionEvicted counts an idle connection that was closed for a new one.
@@ -112,29 +111,29 @@ func (m *Metrics) ConnectionEvicted() { m.evicted.Inc() }
 // NonFinite counts a completion that ended because the model's output was NaN or infinite.
 func (m *Metrics) NonFinite() { m.nonFinite.Inc() }
 
-// Prompt counts the tokens of a request's prompt, once however many choices were asked for.
+// Prompt counts the tokens of a request's prompt, once for any number of choices.
 func (m *Metrics) Prompt(tokens, cached int) {
 	m.prompt.Add(float64(tokens))
 	m.cached.Add(float64(cached))
 }
 
-// Completion observes one completion. It has no clock: each call says when it happened. It is for one goroutine.
+// Completion observes one completion. It has no clock: each call passes the time. It is for one goroutine.
 type Completion struct {
 	m      *Metrics
 	start  time.Time
-	last   time.Time // of the latest token
+	last   time.Time // of the last token
 	tokens int
 	ended  bool
-	trace  string // id of the trace that shows it; empty: none
+	trace  string // id of the trace of the request; empty: none
 }
 
 // Begin starts to observe a completion of a request that arrived at start.
 func (m *Metrics) Begin(start time.Time) Completion { return Completion{m: m, start: start} }
 
-// Trace links what is observed from now on to a trace, by exemplars; an empty id to none.
+// Trace links the following observations to a trace by exemplars; an empty id ends that.
 func (c *Completion) Trace(id string) { c.trace = id }
 
-// observe adds to a histogram, and leaves the trace as an example of the bucket.
+// observe adds to a histogram, with the trace as the exemplar of the bucket.
 func (c *Completion) observe(h prometheus.Histogram, d time.Duration) {
 	if c.trace == "" {
 		h.Observe(d.Seconds())
@@ -143,7 +142,7 @@ func (c *Completion) observe(h prometheus.Histogram, d time.Duration) {
 	h.(prometheus.ExemplarObserver).ObserveWithExemplar(d.Seconds(), prometheus.Labels{"trace_id": c.trace})
 }
 
-// Tokens counts n tokens that came together.
+// Tokens counts n tokens that arrived together.
 func (c *Completion) Tokens(now time.Time, n int) {
 	if n <= 0 {
 		return
@@ -176,7 +175,7 @@ func (c *Completion) End(now time.Time, reason string, queued time.Duration) {
 	}
 }
 
-// loadCollector reads the load once for all gauges of a scrape, so that they agree.
+// loadCollector reads the load once for all gauges of a scrape, so that they are consistent.
 type loadCollector struct {
 	descs
 	m *Metrics
@@ -199,7 +198,7 @@ func (l *loadCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// one is how Prometheus writes true.
+// one returns the number that Prometheus uses for true or false.
 func one(b bool) float64 {
 	if b {
 		return 1

@@ -2,19 +2,19 @@ package telemetry
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Fleet is what is known of the upstream servers.
+// Fleet describes the upstream servers.
 type Fleet struct {
 	Replicas []Replica
 	Retries  int64 // requests that were tried again, since start
-	Denied   int64 // retries that the budget had no room for
-	Missing  int   // models that no replica may be asked for now
+	Denied   int64 // retries that the budget did not allow
+	Missing  int   // models without a replica that may be used now
 }
 
-// Replica is what is known of one upstream server.
+// Replica describes one upstream server.
 type Replica struct {
 	Name        string // unique
 	Up          bool
-	State       string // of ReplicaStates
+	State       string // one of ReplicaStates
 	Outstanding int
 	Weight      float64
 	Requests    int64 // sent, since it was added
@@ -29,13 +29,13 @@ type Times struct {
 	Buckets map[float64]uint64 // by upper bound in seconds, cumulated
 }
 
-// ReplicaStates are the states that a replica may be in, which the gateway's routing defines.
+// ReplicaStates are the possible states of a replica; the gateway's routing defines them.
 var ReplicaStates = []string{"up", "starting", "trial", "paused", "ejected", "down", "draining"}
 
-// SetFleet says where the upstream servers' metrics come from. Without one there are none.
+// SetFleet sets the function that returns the upstream servers. Without it their metrics are not exported.
 func (m *Metrics) SetFleet(read func() Fleet) { m.fleet.Store(&read) }
 
-// fleetCollector reads all replicas once for a scrape.
+// fleetCollector reads all replicas once per scrape.
 type fleetCollector struct{ m *Metrics }
 
 var (
@@ -45,14 +45,14 @@ var (
 	fleetDescs = descsOf(nil, UpstreamRetries, UpstreamRetriesDenied, UpstreamModelsMissing)
 )
 
-// Describe is that of a prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []descs{replicaDescs, stateDescs, fleetDescs} {
 		d.Describe(ch)
 	}
 }
 
-// Collect is that of a prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	read := c.m.fleet.Load()
 	if read == nil {

@@ -2,16 +2,16 @@ package telemetry
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// RequestLog is what the request log says of itself; see the metrics of these names in Table.
+// RequestLog holds the counts of the request log; see the metrics of these names in Table.
 type RequestLog struct {
 	Written, Dropped, Failures int64 // since start
 	Pending                    int
 }
 
-// SetRequestLog says where the request log's metrics come from. Without one they are 0.
+// SetRequestLog sets the function that returns the request log's counts. Without it they are 0.
 func (m *Metrics) SetRequestLog(read func() RequestLog) { m.log.Store(&read) }
 
-// logCollector reads the request log once for all its metrics of a scrape.
+// logCollector reads the request log's counts once per scrape.
 type logCollector struct {
 	descs
 	m *Metrics

@@ -20,21 +20,21 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// ErrTracing is matched by errors about where and how to send traces; the message names the key or variable.
+// ErrTracing is matched by errors in the configuration of traces; the message names the key or variable.
 var ErrTracing = errors.New("invalid tracing configuration")
 
-// tracesPath is where a collector takes traces, below its base URL.
+// tracesPath is the path of a collector for traces, below its base URL.
 const tracesPath = "/v1/traces"
 
-// TracingURL gives the collector that the standard variables of OpenTelemetry name: where its traces go, complete
-// with the path; empty where they name none or turn tracing off. set is false where they say nothing at all.
+// TracingURL returns the collector that OpenTelemetry's standard variables name, with the path for traces. It is empty
+// if they name none or turn tracing off. set is false if none of them is set.
 func TracingURL(getenv func(string) string) (address string, set bool) {
 	if strings.EqualFold(strings.TrimSpace(getenv("OTEL_SDK_DISABLED")), "true") ||
 		strings.TrimSpace(getenv("OTEL_TRACES_EXPORTER")) == "none" {
 		return "", true
 	}
 	if u := getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"); u != "" {
-		return u, true // as it stands
+		return u, true // unchanged
 	}
 	if u := getenv("OTEL_EXPORTER_OTLP_ENDPOINT"); u != "" {
 		return strings.TrimRight(u, "/") + tracesPath, true
@@ -42,20 +42,20 @@ func TracingURL(getenv func(string) string) (address string, set bool) {
 	return "", false
 }
 
-// TracerConfig says where traces go. The URL of a collector without a path means its standard one. Everything else
-// that OpenTelemetry has variables for is taken from them: OTEL_EXPORTER_OTLP_HEADERS, _TIMEOUT, _COMPRESSION,
-// _CERTIFICATE, _CLIENT_CERTIFICATE and _CLIENT_KEY (each also with _TRACES_), OTEL_TRACES_SAMPLER and its _ARG,
-// OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and OTEL_BSP_*.
+// TracerConfig says where to send traces. The URL of a collector without a path means its standard path. All other
+// settings are read from OpenTelemetry's variables: OTEL_EXPORTER_OTLP_HEADERS, _TIMEOUT, _COMPRESSION, _CERTIFICATE,
+// _CLIENT_CERTIFICATE and _CLIENT_KEY (each also with _TRACES_), OTEL_TRACES_SAMPLER and its _ARG, OTEL_SERVICE_NAME,
+// OTEL_RESOURCE_ATTRIBUTES and OTEL_BSP_*.
 type TracerConfig struct {
 	URL     string
-	Service string // service.name, where the environment says none
+	Service string // service.name, if the environment sets none
 	Version string
-	Logger  *slog.Logger // told of spans that are lost; nil: nobody is
+	Logger  *slog.Logger // logs lost spans; nil: no logs
 	Getenv  func(string) string
 }
 
-// NewTracer makes a tracer, or nil where the URL is empty. Nobody need listen there yet. Shutdown must be called.
-// Errors match ErrTracing.
+// NewTracer makes a tracer, or returns nil if the URL is empty. The collector need not be available yet. Shutdown must
+// be called. Errors match ErrTracing.
 func NewTracer(c TracerConfig) (*Tracer, error) {
 	if c.URL == "" {
 		return nil, nil
@@ -88,7 +88,7 @@ func NewTracer(c TracerConfig) (*Tracer, error) {
 	return &Tracer{provider: p, tracer: p.Tracer(scope), sampler: sampler, exporter: e}, nil
 }
 
-// resourceAttributes says who sends the spans. What the environment says wins.
+// resourceAttributes describes the sender of the spans. The environment takes precedence.
 func resourceAttributes(c TracerConfig) ([]attribute.KeyValue, error) {
 	instance := make([]byte, 8)
 	crand.Read(instance) // never fails
@@ -111,7 +111,7 @@ func resourceAttributes(c TracerConfig) ([]attribute.KeyValue, error) {
 	return all, nil
 }
 
-// pairs reads "name=value,name=value" with values in percent encoding. They may be secrets: no error shows one.
+// pairs reads "name=value,name=value" with percent-encoded values. They may be secrets, so no error shows one.
 func pairs(list string) (all [][2]string, err error) {
 	for pair := range strings.SplitSeq(list, ",") {
 		if strings.TrimSpace(pair) == "" {
@@ -127,22 +127,23 @@ func pairs(list string) (all [][2]string, err error) {
 	return all, nil
 }
 
-// Shutdown sends what is left until ctx ends; what is not sent then is lost. No goroutine remains.
+// Shutdown sends the remaining spans until ctx ends; what is not sent by then is lost. No goroutine remains.
 func (t *Tracer) Shutdown(ctx context.Context) error {
 	if t == nil {
 		return nil
 	}
 	err := t.provider.Shutdown(ctx)
-	t.exporter.abort() // whoever still sends fails at once, also where that took until ctx's end
+	t.exporter.abort() // what is still being sent fails at once, even if ctx has ended
 	<-t.exporter.closed
 	return err
 }
 
-// Samplers that OTEL_TRACES_SAMPLER may name.
+// Samplers are the values of OTEL_TRACES_SAMPLER.
 var Samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",
 	"parentbased_traceidratio"}
 
-// newSampler makes the sampler that the environment names; the default follows the caller, and begins traces always.
+// newSampler makes the sampler that the environment names. The default follows the caller's decision, and samples
+// every new trace.
 func newSampler(name, arg string) (sdktrace.Sampler, error) {
 	if name == "" {
 		name = "parentbased_always_on"
@@ -174,7 +175,7 @@ func newSampler(name, arg string) (sdktrace.Sampler, error) {
 	return s, nil
 }
 
-// randomIDs draws ids that are not zero, as the W3C wants.
+// randomIDs draws ids that are not zero, as the W3C requires.
 func randomIDs() (t trace.TraceID, s trace.SpanID) {
 	for !t.IsValid() || !s.IsValid() {
 		binary.BigEndian.PutUint64(t[:8], rand.Uint64())
@@ -184,7 +185,7 @@ func randomIDs() (t trace.TraceID, s trace.SpanID) {
 	return t, s
 }
 
-// environment reads the variables of the OTLP exporter, each of which may be given for traces alone.
+// environment reads the variables of the OTLP exporter, each of which may also be set for traces alone.
 type environment struct{ getenv func(string) string }
 
 func (e environment) get(name string) (value, variable string) {

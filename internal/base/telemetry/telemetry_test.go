@@ -23,7 +23,7 @@ var t0 = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func at(seconds float64) time.Time { return t0.Add(time.Duration(seconds * float64(time.Second))) }
 
-// scrape reads the metrics as a server of Prometheus would; a name's values are summed over its labels.
+// scrape reads the metrics as a Prometheus server would; the values of a name are summed over its labels.
 func scrape(t interface {
 	Helper()
 	Fatal(...any)
@@ -65,13 +65,13 @@ func TestLint(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range problems {
-		if !strings.HasPrefix(p.Metric, "go_") { // the runtime's own names are not ours to choose
+		if !strings.HasPrefix(p.Metric, "go_") { // the runtime chooses its own names
 			t.Errorf("%s: %s", p.Metric, p.Text)
 		}
 	}
 }
 
-// TestTable: the table and the registry hold the same metrics.
+// TestTable: the table and the registry have the same metrics.
 func TestTable(t *testing.T) {
 	m := NewMetrics("v1")
 	m.HTTP("/v1/models", 200)
@@ -111,7 +111,7 @@ func TestCompletion(t *testing.T) {
 	c := m.Begin(t0)
 	c.Tokens(at(0.5), 1)
 	c.Tokens(at(0.6), 1)
-	c.Tokens(at(0.6), 0) // nothing came
+	c.Tokens(at(0.6), 0) // no token came
 	c.Tokens(at(1.0), 2)
 	c.Tokens(at(1.1), 1)
 	c.End(at(1.2), "stop", 200*time.Millisecond)
@@ -132,7 +132,7 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// TestCompletionsAddUp: over any trace, the counts of the histograms follow from those of the counters.
+// TestCompletionsAddUp: for any trace, the counts of the histograms follow from those of the counters.
 func TestCompletionsAddUp(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		m := NewMetrics("v1")
@@ -206,7 +206,7 @@ func TestLogger(t *testing.T) {
 		log.Info("b")
 		log.Error("c", "took", 250*time.Millisecond)
 		got := out.String()
-		for line := range strings.Lines(out.String()) { // the time is not ours to know
+		for line := range strings.Lines(out.String()) { // the time varies
 			if i := strings.Index(line, " level="); i >= 0 {
 				got = strings.Replace(got, line[:i+1], "", 1)
 			}

@@ -13,8 +13,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Names of spans' attributes. Those of OpenTelemetry's conventions for HTTP and for generative AI are as they stand
-// there; the ones of our own begin with "mixtral.". No attribute holds a prompt, an answer or a key.
+// Names of spans' attributes. Those of OpenTelemetry's conventions for HTTP and for generative AI are used unchanged;
+// our own begin with "mixtral.". No attribute contains a prompt, an answer or a key.
 const (
 	AttrMethod    = "http.request.method"
 	AttrRoute     = "http.route"
@@ -44,13 +44,13 @@ const (
 	AttrCachedTokens     = "gen_ai.usage.cache_read.input_tokens"
 
 	AttrRequestID = "mixtral.request_id" // X-Request-Id, as in the logs
-	AttrSteps     = "mixtral.steps"      // of the model, that a phase took
-	AttrPreempted = "mixtral.preempted"  // KV cache given up at least once and computed again
+	AttrSteps     = "mixtral.steps"      // of the model, in a phase
+	AttrPreempted = "mixtral.preempted"  // the KV cache was given up at least once and computed again
 	AttrPhase     = "mixtral.phase"      // of a test case
 	AttrPrompt    = "mixtral.prompt"     // the key of a test case's prompt, not its text
 )
 
-// Operations and the provider, as values of attributes.
+// Values of attributes: operations and the provider.
 const (
 	OperationChat       = "chat"
 	OperationText       = "text_completion"
@@ -58,7 +58,7 @@ const (
 	Provider            = "mixtral"
 )
 
-// SpanKind is a span's place between caller and called.
+// SpanKind says on which side of a call a span is.
 type SpanKind int
 
 // Kinds of span.
@@ -71,10 +71,10 @@ const (
 // scope names this instrumentation in every span.
 const scope = "github.com/hxp-enterprise/mixtral"
 
-// Span is a piece of a trace. The zero Span belongs to none: its methods do nothing and cost nothing.
+// Span is a span of a trace. The zero Span records nothing: its methods do nothing and cost nothing.
 type Span struct{ s trace.Span }
 
-// SpanFrom gives the span that ctx carries, if it is recorded.
+// SpanFrom returns the span in ctx, if it is recorded.
 func SpanFrom(ctx context.Context) Span {
 	if s := trace.SpanFromContext(ctx); s.IsRecording() {
 		return Span{s}
@@ -82,8 +82,8 @@ func SpanFrom(ctx context.Context) Span {
 	return Span{}
 }
 
-// Start begins a span below the one that ctx carries, at the given time, or now where that is zero. Where ctx carries
-// no span that is recorded, there is none either.
+// Start begins a span below the one in ctx, at the given time, or now if that is zero. If ctx has no recorded span,
+// the new span is the zero Span.
 func Start(ctx context.Context, name string, kind SpanKind, at time.Time) (context.Context, Span) {
 	parent := SpanFrom(ctx)
 	if !parent.On() {
@@ -99,12 +99,12 @@ func begin(ctx context.Context, t trace.Tracer, name string, kind SpanKind, at t
 	}
 	ctx, s := t.Start(ctx, name, options...)
 	if !s.IsRecording() {
-		return ctx, Span{} // sampled out: ctx still tells those who are called
+		return ctx, Span{} // not sampled: ctx still passes the decision on
 	}
 	return ctx, Span{s}
 }
 
-// On says that the span is recorded, so that it is worth to find out what it should say.
+// On says that the span is recorded, so that computing its attributes is worth the effort.
 func (s Span) On() bool { return s.s != nil }
 
 // Text sets an attribute.
@@ -114,35 +114,35 @@ func (s Span) Text(name, value string) {
 	}
 }
 
-// Texts sets one that is a list.
+// Texts sets an attribute that is a list.
 func (s Span) Texts(name string, values ...string) {
 	if s.s != nil {
 		s.s.SetAttributes(attribute.StringSlice(name, values))
 	}
 }
 
-// Int sets one that is a whole number.
+// Int sets an attribute that is an integer.
 func (s Span) Int(name string, value int) {
 	if s.s != nil {
 		s.s.SetAttributes(attribute.Int(name, value))
 	}
 }
 
-// Float sets one that is a number.
+// Float sets an attribute that is a number.
 func (s Span) Float(name string, value float64) {
 	if s.s != nil {
 		s.s.SetAttributes(attribute.Float64(name, value))
 	}
 }
 
-// Bool sets one that is true or false.
+// Bool sets an attribute that is true or false.
 func (s Span) Bool(name string, value bool) {
 	if s.s != nil {
 		s.s.SetAttributes(attribute.Bool(name, value))
 	}
 }
 
-// Fail makes the span one that went wrong. The type is from a small set: a status code, "timeout", "aborted".
+// Fail marks the span as failed. The type is one of a few: a status code, "timeout", "aborted".
 func (s Span) Fail(errorType string) {
 	if s.s != nil {
 		s.s.SetAttributes(attribute.String(AttrErrorType, errorType))
@@ -164,7 +164,7 @@ func (s Span) EndAt(at time.Time) {
 	}
 }
 
-// TraceID gives the id of the trace in hexadecimal; empty for the zero Span.
+// TraceID returns the id of the trace in hexadecimal; empty for the zero Span.
 func (s Span) TraceID() string {
 	if s.s == nil {
 		return ""
@@ -174,7 +174,7 @@ func (s Span) TraceID() string {
 
 var w3c = propagation.TraceContext{}
 
-// Inject writes the W3C trace context of ctx to a request's header. Without one the header stays as it is.
+// Inject writes the W3C trace context of ctx to a request's header. If ctx has none, the header stays unchanged.
 func Inject(ctx context.Context, h http.Header) { w3c.Inject(ctx, propagation.HeaderCarrier(h)) }
 
 // Tracer begins traces and sends their spans to a collector. A nil Tracer begins none.
@@ -185,7 +185,7 @@ type Tracer struct {
 	exporter *exporter
 }
 
-// Serve begins the span of a request that came in, in the trace that its header names or else a new one.
+// Serve begins the span of an incoming request, in the trace that its header names or in a new one.
 func (t *Tracer) Serve(ctx context.Context, h http.Header, name string) (context.Context, Span) {
 	if t == nil {
 		return ctx, Span{}
@@ -193,7 +193,7 @@ func (t *Tracer) Serve(ctx context.Context, h http.Header, name string) (context
 	return begin(w3c.Extract(ctx, propagation.HeaderCarrier(h)), t.tracer, name, Server, time.Time{})
 }
 
-// Reserved is a root span whose ids are known before it begins. The zero value stands for none.
+// Reserved is a root span whose ids are known before it begins. The zero value records nothing.
 type Reserved struct {
 	ids     *reservedIDs
 	sampled bool
@@ -204,8 +204,8 @@ type reservedIDs struct {
 	span  trace.SpanID
 }
 
-// Reserve draws the ids of a trace and its first span: a client that measures prepares its requests before it sends
-// them, and has no time to spare then.
+// Reserve draws the ids of a trace and its first span. A client that measures prepares its requests before it sends
+// them, since it has no time to spare later.
 func (t *Tracer) Reserve() Reserved {
 	if t == nil {
 		return Reserved{}
@@ -216,10 +216,10 @@ func (t *Tracer) Reserve() Reserved {
 	return Reserved{&r, d.Decision == sdktrace.RecordAndSample}
 }
 
-// On says that Record will record it.
+// On says whether Record will record it.
 func (r Reserved) On() bool { return r.sampled }
 
-// AppendHeader appends the line of the header that tells a server of the span, if there is one.
+// AppendHeader appends the header line that tells a server about the span, if there is one.
 func (r Reserved) AppendHeader(b []byte) []byte {
 	if r.ids == nil {
 		return b
@@ -244,7 +244,7 @@ func (t *Tracer) Record(r Reserved, name string, start time.Time) Span {
 	return s
 }
 
-// ids draws random ids, or takes those that were reserved.
+// ids draws random ids, or uses reserved ones.
 type ids struct{}
 
 func (ids) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
@@ -259,8 +259,8 @@ func (ids) NewSpanID(context.Context, trace.TraceID) trace.SpanID {
 	return span
 }
 
-// EndHTTP ends a span with what HTTP's conventions say of a status: an error is what is the fault of the side that the
-// span is on, so a 4xx is one for a client only.
+// EndHTTP ends a span with a status by HTTP's conventions: only an error of the span's own side counts as one, so a
+// 4xx is an error for a client only.
 func (s Span) EndHTTP(status int, kind SpanKind) {
 	if s.s == nil {
 		return

@@ -20,13 +20,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-// collector is the other end of the exporter: it keeps bodies and answers as it is told.
+// collector receives the exporter's requests: it keeps their bodies and answers with the given statuses.
 type collector struct {
 	*httptest.Server
 	mu      sync.Mutex
 	bodies  [][]byte
 	headers []http.Header
-	answers []int // statuses, in turn; the last one stays
+	answers []int // statuses in turn; the last one stays
 	plea    string
 }
 
@@ -93,7 +93,7 @@ func parent(value string) http.Header {
 	return h
 }
 
-// TestTraceGoesOn: a span is in the caller's trace, its child below it, and who is called learns of both.
+// TestTraceGoesOn: a span is in the caller's trace, its child is below it, and a called server gets the ids.
 func TestTraceGoesOn(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	c := newCollector(t, 200)
@@ -122,7 +122,8 @@ func TestTraceGoesOn(t *testing.T) {
 	}
 }
 
-// TestUnsampledCaller: a caller that does not record its trace gets none here, and the called are told so.
+// TestUnsampledCaller: a caller that does not record its trace gets no span here, and called servers are told not to
+// record.
 func TestUnsampledCaller(t *testing.T) {
 	c := newCollector(t, 200)
 	tr := newTracer(t, c.URL)
@@ -145,7 +146,7 @@ func TestUnsampledCaller(t *testing.T) {
 	}
 }
 
-// TestOff: without a tracer nothing happens, and nothing is allocated on a request's way.
+// TestOff: without a tracer nothing happens, and a request allocates nothing for it.
 func TestOff(t *testing.T) {
 	tr, err := NewTracer(TracerConfig{})
 	if tr != nil || err != nil {
@@ -166,7 +167,7 @@ func TestOff(t *testing.T) {
 	}
 }
 
-// offPath is all that a request does about its trace.
+// offPath is everything that a request does for its trace.
 func offPath(ctx context.Context, tr *Tracer, h http.Header) {
 	ctx, server := tr.Serve(ctx, h, "POST /v1/chat/completions")
 	ctx, s := Start(ctx, "chat", Internal, t0)
@@ -207,10 +208,10 @@ func BenchmarkOn(b *testing.B) {
 	b.StopTimer()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
-	_ = tr.Shutdown(ctx) // nobody listens
+	_ = tr.Shutdown(ctx) // there is no listener
 }
 
-// TestReserved: a span has the ids that its request was sent with, and is sampled as its header said.
+// TestReserved: a span has the ids that were sent with its request, and is sampled as its header said.
 func TestReserved(t *testing.T) {
 	c := newCollector(t, 200)
 	tr := newTracer(t, c.URL, "OTEL_TRACES_SAMPLER", "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG", "0.5")
@@ -249,7 +250,7 @@ func TestReserved(t *testing.T) {
 	}
 }
 
-// TestSend: what the environment asks for, and trying again when the collector is busy.
+// TestSend: settings of the environment, and another attempt when the collector is busy.
 func TestSend(t *testing.T) {
 	c := newCollector(t, 503, 429, 200)
 	c.plea = "2"
@@ -282,8 +283,8 @@ func TestSend(t *testing.T) {
 	}
 }
 
-// TestLost: a collector that refuses, or is not there, costs spans and nothing else; the log says so once, and says
-// when it is over.
+// TestLost: a collector that refuses, or is unreachable, costs only spans; the log says so once, and again when it is
+// over.
 func TestLost(t *testing.T) {
 	c := newCollector(t, 400, 400, 200)
 	var out bytes.Buffer
@@ -307,7 +308,8 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// TestShutdownIsBounded: a collector that takes the connection and never answers delays neither requests nor the end.
+// TestShutdownIsBounded: a collector that accepts the connection and never answers delays neither requests nor the
+// end.
 func TestShutdownIsBounded(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	release := make(chan struct{})
@@ -380,7 +382,7 @@ func TestTracerConfig(t *testing.T) {
 	}
 }
 
-// TestLogsNameTheTrace: records of a context with a span carry its ids, others stay as they were.
+// TestLogsNameTheTrace: records with a span in their context have its ids, and other records are unchanged.
 func TestLogsNameTheTrace(t *testing.T) {
 	tr := newTracer(t, "http://127.0.0.1:1", "OTEL_TRACES_SAMPLER", "always_off")
 	defer shutdown(t, tr)
@@ -395,7 +397,7 @@ func TestLogsNameTheTrace(t *testing.T) {
 	}
 }
 
-// TestExemplars: OpenMetrics shows a trace for each latency histogram that saw one.
+// TestExemplars: OpenMetrics shows a trace for each latency histogram with a traced request.
 func TestExemplars(t *testing.T) {
 	m := NewMetrics("v1")
 	for _, id := range []string{"", remoteTrace} {

@@ -12,7 +12,7 @@ const (
 	roleAssistant = "assistant"
 )
 
-// What can go wrong with a chat, for errors.Is.
+// Errors of a chat, for errors.Is.
 var (
 	ErrRoles = errors.New("bad order of roles") // see RoleError
 )
@@ -25,19 +25,19 @@ type Message struct {
 
 // RoleError is an ErrRoles that names the message.
 type RoleError struct {
-	Index  int    // of the message; the number of messages where one is missing at the end
+	Index  int    // of the message; the number of messages if one is missing at the end
 	Reason string // "must be user, got assistant"
 }
 
-// Error gives "messages[1].role: must be assistant, got user".
+// Error returns "messages[1].role: must be assistant, got user".
 func (e *RoleError) Error() string { return fmt.Sprintf("messages[%d].role: %s", e.Index, e.Reason) }
 
-// Is makes every RoleError an ErrRoles.
+// Is makes every RoleError match ErrRoles.
 func (e *RoleError) Is(target error) bool { return target == ErrRoles }
 
-// chatFormat is how a vocabulary marks instructions.
+// chatFormat describes how a vocabulary marks instructions.
 type chatFormat struct {
-	begin, end int32 // control pieces [INST] and [/INST] of newer vocabularies; −1 where they are spelled out as text
+	begin, end int32 // control pieces [INST] and [/INST] of newer vocabularies; −1 if they are written as text
 }
 
 const (
@@ -65,7 +65,7 @@ func (t *Tokenizer) newChatFormat() chatFormat {
 	return f
 }
 
-// Chat gives the ids of a conversation that the model is to answer. They are those of Mistral's own encoder
+// Chat returns the ids of a conversation that the model is to answer. They are those of Mistral's own encoder
 // (mistral-common, tokens/tokenizers/instruct.py). For Mixtral-8x7B-Instruct-v0.1 that is InstructTokenizerV1:
 //
 //	BOS "[INST] user [/INST]" "answer" EOS "[INST] user [/INST]" …
@@ -120,7 +120,7 @@ func (t *Tokenizer) appendInstruction(ids []int32, content string) []int32 {
 	return append(ids, t.chat.end)
 }
 
-// checkRoles wants an optional system message, then user and assistant in turn.
+// checkRoles requires an optional system message, then user and assistant in turn.
 func checkRoles(messages []Message) error {
 	want := roleUser
 	for i, m := range messages {

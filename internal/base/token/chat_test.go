@@ -11,7 +11,7 @@ func chatSpec() Spec {
 	return base("▁", "[", "]", "/", "I", "N", "S", "T", "IN", "ST", "INST", "▁[", "a", "b", "s", "[/")
 }
 
-// TestChatV1 compares with what Mistral's InstructTokenizerV1 does: each quoted run encoded by itself.
+// TestChatV1 compares with Mistral's InstructTokenizerV1: each quoted run is encoded by itself.
 func TestChatV1(t *testing.T) {
 	tok := mustNew(t, chatSpec())
 	runs := func(parts ...any) []int32 {
@@ -59,8 +59,8 @@ func TestChatV1(t *testing.T) {
 	}
 }
 
-// TestChatGrowsByTurns: the ids of a conversation are a prefix of the same one continued, so cached keys and values
-// serve the next turn.
+// TestChatGrowsByTurns: the ids of a conversation are a prefix of those of its continuation, so cached keys and values
+// can be used in the next turn.
 func TestChatGrowsByTurns(t *testing.T) {
 	tok := mustNew(t, Synthetic(600, 1))
 	messages := []Message{{"system", "you are here"}, {"user", "what is it?"}}
@@ -79,7 +79,7 @@ func TestChatGrowsByTurns(t *testing.T) {
 	}
 }
 
-// TestChatV3: vocabularies with [INST] as a control piece put it around the bare content.
+// TestChatV3: with a vocabulary that has [INST] as a control piece, it is put around the bare content.
 func TestChatV3(t *testing.T) {
 	spec := chatSpec()
 	for _, piece := range []string{"[INST]", "[/INST]"} {

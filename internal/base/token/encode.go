@@ -4,9 +4,9 @@ import (
 	"unicode/utf8"
 )
 
-// Encode gives the ids of text. User-defined pieces are found first, the longest at each place; what is between them
-// is merged. With addBOS they start with BOS, unless the vocabulary says that prompts have none. Any bytes are fine:
-// what is not UTF-8 falls back to byte pieces. Time is O(n log n) in the length of the longest word.
+// Encode returns the ids of text. User-defined pieces are found first, the longest at each position; the text between
+// them is merged. With addBOS they start with BOS, unless prompts of the vocabulary have none. Any bytes are allowed:
+// invalid UTF-8 is encoded as byte pieces. Time is O(n log n) in the length of the longest word.
 func (t *Tokenizer) Encode(text string, addBOS bool) []int32 {
 	var ids []int32
 	if addBOS && t.spec.AddBOS && t.spec.BOS >= 0 {
@@ -15,17 +15,17 @@ func (t *Tokenizer) Encode(text string, addBOS bool) []int32 {
 	return t.appendParts(ids, []Part{{text, true}})
 }
 
-// EncodeInside gives the ids of text that stands behind other text: as it is, without a space prefix.
+// EncodeInside returns the ids of text that follows other text: unchanged, without a space prefix.
 func (t *Tokenizer) EncodeInside(text string) []int32 {
 	return (&merger{t: t}).encodeParts([]Part{{text, true}}, noSpace)
 }
 
-// AtLeast gives a number of tokens that a text of so many bytes has at least, in no time: for texts that are too long
-// to be worth encoding.
+// AtLeast returns a lower bound of the number of tokens of a text with so many bytes, at once, for texts that are too
+// long to be worth encoding.
 func (t *Tokenizer) AtLeast(bytes int) int { return bytes / t.maxText }
 
-// appendText encodes a run of raw text: the start of a sequence or what follows a special token, so with a space
-// prefix where the vocabulary wants one. Empty text has no ids.
+// appendText encodes a run of raw text: the start of a sequence, or what follows a special token. It therefore has a
+// space prefix if the vocabulary uses one. Empty text has no ids.
 func (t *Tokenizer) appendText(ids []int32, text string) []int32 {
 	before := noSpace
 	if t.spec.AddSpacePrefix {
@@ -34,7 +34,7 @@ func (t *Tokenizer) appendText(ids []int32, text string) []int32 {
 	return (&merger{t: t, ids: ids}).encodeParts([]Part{{text, true}}, before)
 }
 
-// prefix is what goes before a run of text.
+// prefix is what is added before a run of text.
 type prefix int
 
 const (
@@ -43,7 +43,7 @@ const (
 	oneSpace        // one, if the run does not begin with one
 )
 
-// prefix says what the vocabulary puts before a run of text. first says that the text as a whole begins with it.
+// prefix returns what the vocabulary adds before a run of text. first says that the whole text begins with it.
 func (t *Tokenizer) prefix(first bool) prefix {
 	switch {
 	case !t.spec.AddSpacePrefix, t.spec.Metaspace == MetaspaceFirst && !first:
@@ -57,7 +57,7 @@ func (t *Tokenizer) prefix(first bool) prefix {
 // run appends the ids of a text without added pieces.
 func (m *merger) run(text string) {
 	t := m.t
-	afterSpace := true // a word begins at a space that follows something else
+	afterSpace := true // a word begins at a space that follows another character
 	for len(text) > 0 {
 		if id, n := t.user.at(text); n > 0 { // nothing merges across it
 			m.flush()
@@ -73,7 +73,7 @@ func (m *merger) run(text string) {
 			}
 			m.add(Space)
 		case r == '▁':
-			// Byte by byte, so that it stays apart from a space: no piece is part of a character.
+			// Byte by byte, so that it stays separate from a space: no piece is part of a character.
 			for i := range size {
 				m.add(text[i : i+1])
 			}
@@ -86,7 +86,7 @@ func (m *merger) run(text string) {
 	m.flush()
 }
 
-// symbol is a stretch of the merger's text; they form a doubly linked list. One that was merged into its left
+// symbol is a part of the merger's text; symbols form a doubly linked list. One that was merged into its left
 // neighbour has size 0.
 type symbol struct {
 	start, size int32 // bytes
@@ -97,7 +97,7 @@ type symbol struct {
 type pair struct {
 	score       float32
 	left, right int32 // symbols
-	size        int32 // bytes of both when the pair was found: it is stale if they no longer add up
+	size        int32 // bytes of both when the pair was found: the pair is stale if they differ now
 }
 
 // before orders merges: the higher score, then the leftmost.
@@ -105,18 +105,18 @@ func (p pair) before(q pair) bool {
 	return p.score > q.score || p.score == q.score && p.left < q.left
 }
 
-// merger encodes one word after the other. Its buffers are reused.
+// merger encodes one word after another. Its buffers are reused.
 type merger struct {
 	t       *Tokenizer
 	ids     []int32 // the result
 	text    []byte
 	symbols []symbol
 	heap    []pair
-	unused  map[int32]int32 // unused piece → size of the left half it was merged from
+	unused  map[int32]int32 // unused piece → size of the left half that it was merged from
 }
 
-// maxWord bounds the buffers (about 1 GB at worst) and keeps offsets within int32; a longer word is cut, which only
-// forgoes merges across the cut.
+// maxWord bounds the buffers (about 1 GB at worst) and keeps offsets within int32. A longer word is split, which only
+// loses merges across the split.
 const maxWord = 1 << 24
 
 // add appends one character, or one byte that belongs to none.
@@ -181,8 +181,7 @@ func (m *merger) propose(left, right int32) {
 	}
 }
 
-// emit appends the ids of one final symbol. An unused piece only serves as a step towards longer ones, so it is taken
-// apart again.
+// emit appends the ids of one final symbol. An unused piece is only a step towards longer ones, so it is split again.
 func (m *merger) emit(s []byte) {
 	id, ok := m.t.ids[string(s)]
 	if !ok {
@@ -203,7 +202,7 @@ func (m *merger) emit(s []byte) {
 	m.ids = append(m.ids, id)
 }
 
-// push and pop keep a binary heap, best pair first. They are spelled out because container/heap would box every pair.
+// push and pop implement a binary heap with the best pair first. container/heap would allocate for every pair.
 func (m *merger) push(p pair) {
 	h := append(m.heap, p)
 	i := len(h) - 1

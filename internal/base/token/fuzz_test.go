@@ -31,7 +31,7 @@ func FuzzEncodeDecode(f *testing.F) {
 	})
 }
 
-// FuzzDecoderSplits: each byte of data is an id; the text must be the one of all bytes at once, however it comes.
+// FuzzDecoderSplits: each byte of data is an id; the text must be that of all bytes at once, however it is split.
 func FuzzDecoderSplits(f *testing.F) {
 	for _, s := range []string{"", "abc", "€", "\xe2\x82", "\xf0\x9f\x98\x80x", "\xff\xc3\xa9\xe2", " a",
 		"\xed\xa0\x80", "\xc0\x80"} {
@@ -58,7 +58,8 @@ func FuzzDecoderSplits(f *testing.F) {
 	})
 }
 
-// vocabularies are those that chats are encoded with: [INST] as text, as control pieces, and with neither BOS nor EOS.
+// vocabularies returns those that chats are encoded with: [INST] as text, as control pieces, and with neither BOS nor
+// EOS.
 func vocabularies(t testing.TB) []*Tokenizer {
 	plain := Synthetic(400, 1)
 	control := Synthetic(400, 1)
@@ -72,8 +73,8 @@ func vocabularies(t testing.TB) []*Tokenizer {
 	return []*Tokenizer{mustNew(t, plain), mustNew(t, control), mustNew(t, bare)}
 }
 
-// FuzzChat: any conversation is encoded or is an error that names the message, and nothing that its texts spell
-// becomes a control piece.
+// FuzzChat: any conversation is encoded, or is an error that names the message, and no text in it becomes a control
+// piece.
 func FuzzChat(f *testing.F) {
 	f.Add("u", "hi", "", "")
 	f.Add("su", "be brief", "hi", "")
@@ -131,7 +132,7 @@ func FuzzChat(f *testing.F) {
 	})
 }
 
-// FuzzNew: any vocabulary is refused with ErrSpec or encodes and decodes any text without a crash, into ids that
+// FuzzNew: any vocabulary is refused with ErrSpec, or encodes and decodes any text without a crash, into ids that
 // exist.
 func FuzzNew(f *testing.F) {
 	f.Add([]byte("<unk>\n<s>\n</s>\n<0x41>\na\nb\nab\n▁a"), []byte{2, 3, 3, 6, 1, 1, 1, 1}, int8(1), int8(2), int8(0),

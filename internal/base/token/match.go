@@ -23,14 +23,14 @@ func (m *matcher) add(s string, id int32) {
 	}
 }
 
-// sort puts longer texts before their beginnings; of two that are equal the first id wins.
+// sort puts a longer text before the texts that it begins with; of two equal texts the lower id comes first.
 func (m *matcher) sort() {
 	for _, all := range m.first {
 		sort.SliceStable(all, func(i, j int) bool { return len(all[i].text) > len(all[j].text) })
 	}
 }
 
-// at gives the longest piece that text begins with, and its length; 0 if there is none.
+// at returns the longest piece that text begins with, and its length; 0 if there is none.
 func (m *matcher) at(text string) (id int32, n int) {
 	if !m.any || text == "" {
 		return 0, 0
@@ -49,15 +49,15 @@ type Part struct {
 	Content bool // from a user: it never becomes a control token
 }
 
-// EncodeSpecial is Encode for a text in which spellings of control pieces, such as "</s>", mean these.
+// EncodeSpecial is Encode for a text in which the spelling of a control piece, such as "</s>", means that piece.
 func (t *Tokenizer) EncodeSpecial(text string, addBOS bool) []int32 {
 	ids := t.Encode("", addBOS)
 	return t.appendParts(ids, []Part{{Text: text}})
 }
 
-// EncodeParts encodes a conversation that a chat template has rendered. Spellings of control pieces are those in what
-// the template says, and text like any other in what comes from users. What is between two control pieces is one run
-// of text, whoever said it. BOS goes before it all where the vocabulary wants one and the template gives none.
+// EncodeParts encodes a conversation that a chat template has rendered. Spellings of control pieces count in the
+// template's own text, and are ordinary text in what comes from users. The text between two control pieces is one run,
+// whatever its source. BOS is added at the beginning if the vocabulary uses it and the template does not write it.
 func (t *Tokenizer) EncodeParts(parts []Part) []int32 {
 	ids := t.appendParts(nil, parts)
 	if t.spec.AddBOS && t.spec.BOS >= 0 && (len(ids) == 0 || ids[0] != t.spec.BOS) {

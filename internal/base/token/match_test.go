@@ -55,8 +55,8 @@ func special(t testing.TB) *Tokenizer {
 	return mustNew(t, s)
 }
 
-// TestEncodeParts: what the template spells becomes control pieces, the longest first; what users write never does,
-// not even together with the template's text.
+// TestEncodeParts: spellings in the template become control pieces, the longest first; text from users never does, not
+// even together with the template's text.
 func TestEncodeParts(t *testing.T) {
 	tok := special(t)
 	start, end, long, mine := int32(400), int32(401), int32(402), int32(403)
@@ -92,7 +92,7 @@ func TestEncodeParts(t *testing.T) {
 	}
 }
 
-// TestContentStaysContent: whatever users write, the control pieces of a conversation are the template's.
+// TestContentStaysContent: for any text from users, the control pieces of a conversation are those of the template.
 func TestContentStaysContent(t *testing.T) {
 	tok := special(t)
 	property.Check(t, func(r *rapid.T) {
@@ -108,7 +108,7 @@ func TestContentStaysContent(t *testing.T) {
 	})
 }
 
-// TestEnds: EOS and the ends of turn end an answer, other ids do not.
+// TestEnds: EOS and the ends of turn end an answer, and other ids do not.
 func TestEnds(t *testing.T) {
 	s := Synthetic(400, 1)
 	s.Ends = []int32{7}

@@ -11,7 +11,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
-// naive encodes as the definition reads: look at all neighbours, merge the best, start again; O(n²) and worse.
+// naive encodes by the definition: look at all neighbours, merge the best, start again; O(n²) and worse.
 func naive(tok *Tokenizer, text string) []int32 {
 	if text == "" {
 		return nil
@@ -97,7 +97,8 @@ func TestEncodeMatchesNaive(t *testing.T) {
 	})
 }
 
-// TestAtLeast: the bound is one, for any text and vocabulary, and close to the truth for the longest pieces.
+// TestAtLeast: the result is a lower bound for any text and vocabulary, and close to the real number for the longest
+// pieces.
 func TestAtLeast(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		tok, err := New(genSpec(t))
@@ -137,7 +138,7 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// TestRoundTripBytes: of any bytes at all, Piece gives every one back.
+// TestRoundTripBytes: for any bytes, Piece returns every one of them.
 func TestRoundTripBytes(t *testing.T) {
 	tok := mustNew(t, Synthetic(1000, 7))
 	property.Check(t, func(t *rapid.T) {
@@ -152,7 +153,7 @@ func TestRoundTripBytes(t *testing.T) {
 	})
 }
 
-// TestWordsEncodeAlone: cutting the text into words first changes nothing.
+// TestWordsEncodeAlone: splitting the text into words first changes nothing.
 func TestWordsEncodeAlone(t *testing.T) {
 	tok := mustNew(t, Synthetic(2000, 3))
 	if !tok.perWord {

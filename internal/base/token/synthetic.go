@@ -6,17 +6,18 @@ import (
 	"strings"
 )
 
-// MinSynthetic is the least number of pieces Synthetic makes: 3 special, 256 bytes and the commonest characters.
+// MinSynthetic is the least number of pieces that Synthetic makes: 3 special ones, 256 bytes and the commonest
+// characters.
 const MinSynthetic = 300
 
-// SyntheticTemplate renders the format of Chat for other engines that read the file.
+// SyntheticTemplate renders the format of Chat, for other engines that read the file.
 const SyntheticTemplate = `{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %} {{ m.content }}{{ eos_token }}` +
 	`{% else %}[INST] {{ m.content }} [/INST]{% endif %}{% endfor %}`
 
 // Synthetic makes a working vocabulary of n pieces (at least MinSynthetic): <unk> <s> </s>, the 256 bytes, "▁" and
-// printable ASCII, then syllables, English words and invented words. All are distinct, and each of several characters
-// is the concatenation of two earlier, higher-scored pieces that text really reaches: encoding the piece's own text
-// gives the piece. The same n and seed give the same vocabulary.
+// printable ASCII, then syllables, English words and invented words. All are distinct. Each piece of several
+// characters is the concatenation of two earlier pieces with higher scores, and encoding the piece's own text gives
+// the piece. The same n and seed give the same vocabulary.
 func Synthetic(n int, seed uint64) Spec {
 	g := newSynthesis(max(n, MinSynthetic), seed)
 	g.special("<unk>", TypeUnknown)
@@ -25,7 +26,7 @@ func Synthetic(n int, seed uint64) Spec {
 	for b := range 256 {
 		g.special(fmt.Sprintf("<0x%02X>", b), TypeByte)
 	}
-	// Letters by frequency first: the smallest vocabularies have no room for all of ASCII.
+	// By frequency: the smallest vocabularies have no room for all of ASCII.
 	const common = "etaoinshrdlcumwfgypbvkjxqz.,'?!-0123456789ETAOINSHRDLCUMWFGYPBVKJXQZ"
 	for _, c := range Space + common + "\"#$%&()*+/:;<=>@[\\]^_`{|}~" {
 		g.piece(string(c))
@@ -52,7 +53,7 @@ func Synthetic(n int, seed uint64) Spec {
 	return g.spec
 }
 
-// synthesis grows a vocabulary. It keeps the pieces so far indexed as a Tokenizer does.
+// synthesis builds a vocabulary. It indexes the pieces so far as a Tokenizer does.
 type synthesis struct {
 	spec Spec
 	n    int
@@ -90,8 +91,8 @@ func (g *synthesis) piece(s string) {
 	g.tok.spec = g.spec
 }
 
-// word adds pieces until w is one. Each joins the two first symbols that the vocabulary so far leaves of w. Merging
-// takes higher scores first, so pieces added later never keep w from being reached.
+// word adds pieces until w is one. Each joins the first two symbols into which the vocabulary so far splits w. Merging
+// prefers higher scores, so pieces that are added later never prevent w.
 func (g *synthesis) word(w string) {
 	for !g.full() {
 		m := merger{t: &g.tok}
@@ -106,7 +107,7 @@ func (g *synthesis) word(w string) {
 	}
 }
 
-// invent gives a pronounceable word of two to four syllables.
+// invent returns a pronounceable word of two to four syllables.
 func (g *synthesis) invent() string {
 	onsets := strings.Fields("b c d f g h l m n p r s t v w br ch cl cr dr fl gr pl pr sh sl sp st th tr")
 	vowels := strings.Fields("a e i o u ai ea ee io ou")

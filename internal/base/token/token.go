@@ -19,38 +19,38 @@ const (
 	TypeByte        int32 = 6
 )
 
-// ErrSpec is wrapped by every error about a vocabulary.
+// ErrSpec is matched by every error about a vocabulary.
 var ErrSpec = errors.New("bad tokenizer")
 
-// Space is what a piece spells for ' ' (U+2581).
+// Space is how a piece writes ' ' (U+2581).
 const Space = "▁"
 
-// unknownText is what the unknown piece decodes to: SentencePiece's default unk_surface.
+// unknownText is the text of the unknown piece: SentencePiece's default unk_surface.
 const unknownText = " ⁇ "
 
-// Schemes of Metaspace in tokenizer.json, under which no space comes before one that is there already. Where there are
-// control pieces in a text, SentencePiece and MetaspaceAlways put a space before each run of text between them, and
-// MetaspaceFirst only before a run with which the text begins.
+// Schemes of Metaspace in tokenizer.json, which add no space before a run that begins with one. If a text contains
+// control pieces, SentencePiece and MetaspaceAlways add a space before each run of text between them, and
+// MetaspaceFirst only before a run at the beginning of the text.
 const (
 	MetaspaceAlways = "always"
 	MetaspaceFirst  = "first"
 	MetaspaceNever  = "never" // it puts no space anywhere; normalized pieces with spaces are found all the same
 )
 
-// MetaspaceKey is the key of Spec.Metaspace in a GGUF file that was converted here. GGUF itself has none for it.
+// MetaspaceKey is the key of Spec.Metaspace in a GGUF file that was converted here. GGUF itself has no key for it.
 const MetaspaceKey = "mixtral.tokenizer.metaspace"
 
-// AddedScore is the score of user-defined pieces that were added to a vocabulary after its training, or less. Those of
-// SentencePiece itself have 0. llama.cpp's converter writes the same.
+// AddedScore is the highest score of user-defined pieces that were added to a vocabulary after its training. Those of
+// SentencePiece itself have 0. llama.cpp's converter does the same.
 const AddedScore = -1000
 
 // Marks says whether a piece looks like a mark between the parts of a conversation, such as <|im_start|>. Some files
-// do not call them control pieces; as a user's piece, the text of a message could become one.
+// do not declare these as control pieces; if they were user-defined pieces, the text of a message could turn into one.
 func Marks(piece string) bool {
 	return strings.HasPrefix(piece, "<|") && strings.HasSuffix(piece, "|>") && len(piece) > len("<||>")
 }
 
-// Spec is a vocabulary as a model file holds it. Index i of Pieces, Scores and Types describes id i.
+// Spec is a vocabulary as in a model file. Index i of Pieces, Scores and Types describes id i.
 type Spec struct {
 	Pieces         []string
 	Scores         []float32       // higher merges first
@@ -68,13 +68,13 @@ type Spec struct {
 // Tokenizer encodes and decodes. It is immutable and safe for concurrent use.
 type Tokenizer struct {
 	spec     Spec
-	ids      map[string]int32 // pieces that text may become: normal, user-defined, unused
-	bytes    [256]int32       // byte piece of each byte, −1 where there is none
+	ids      map[string]int32 // pieces that text can become: normal, user-defined, unused
+	bytes    [256]int32       // byte piece of each byte, −1 if there is none
 	text     [][]byte         // what each id adds to a text
 	maxPiece int              // bytes of the longest piece in ids
-	maxText  int              // bytes of text that a token stands for at most
-	perWord  bool             // no piece has "▁" after another character: words encode independently
-	user     matcher          // SentencePiece's user-defined pieces: text is cut there before anything is merged
+	maxText  int              // most bytes of text that a token stands for
+	perWord  bool             // no piece has "▁" after another character: words are encoded independently
+	user     matcher          // SentencePiece's user-defined pieces: text is split there before merging
 	added    matcher          // user-defined pieces that were added later
 	// normalized pieces of these are looked for after all others, see Flags
 	normalized matcher
@@ -138,7 +138,7 @@ func New(s Spec) (*Tokenizer, error) {
 	return t, nil
 }
 
-// index files id under what it can be made from and what it decodes to.
+// index records what id is made from and what it decodes to.
 func (t *Tokenizer) index(id int32) error {
 	piece, typ := t.spec.Pieces[id], t.spec.Types[id]
 	if score := t.spec.Scores[id]; score != score {
@@ -160,7 +160,7 @@ func (t *Tokenizer) index(id int32) error {
 		}
 	case TypeNormal, TypeUserDefined, TypeUnused:
 		t.text[id] = []byte(strings.ReplaceAll(piece, Space, " "))
-		// A piece that is not valid UTF-8 could glue stray bytes into a character; it is never made from text.
+		// A piece that is not valid UTF-8 could join stray bytes into a character; it is never made from text.
 		if _, dup := t.ids[piece]; dup || piece == "" || !utf8.ValidString(piece) {
 			break
 		}
@@ -209,21 +209,21 @@ func hexDigit(c byte) int {
 	return -1
 }
 
-// Vocab gives the number of pieces.
+// Vocab returns the number of pieces.
 func (t *Tokenizer) Vocab() int { return len(t.spec.Pieces) }
 
-// BOS gives the beginning-of-sequence id, −1 where there is none.
+// BOS returns the beginning-of-sequence id, −1 if there is none.
 func (t *Tokenizer) BOS() int32 { return t.spec.BOS }
 
-// EOS gives the end-of-sequence id, −1 where there is none.
+// EOS returns the end-of-sequence id, −1 if there is none.
 func (t *Tokenizer) EOS() int32 { return t.spec.EOS }
 
-// IsEnd tells whether id ends an answer: EOS, or an end of turn.
+// IsEnd says whether id ends an answer: EOS, or an end of turn.
 func (t *Tokenizer) IsEnd(id int32) bool {
 	return id >= 0 && (id == t.spec.EOS || slices.Contains(t.spec.Ends, id))
 }
 
-// Ends gives the ids that end an answer.
+// Ends returns the ids that end an answer.
 func (t *Tokenizer) Ends() []int32 {
 	var ids []int32
 	if t.spec.EOS >= 0 {
@@ -237,7 +237,7 @@ func (t *Tokenizer) Ends() []int32 {
 	return ids
 }
 
-// Spelling gives a piece as the vocabulary has it, "" for ids out of range.
+// Spelling returns a piece as it is in the vocabulary, "" for ids out of range.
 func (t *Tokenizer) Spelling(id int32) string {
 	if !t.valid(id) {
 		return ""
@@ -245,7 +245,7 @@ func (t *Tokenizer) Spelling(id int32) string {
 	return t.spec.Pieces[id]
 }
 
-// Has tells whether a piece of that spelling is a control or user-defined one.
+// Has says whether a control or user-defined piece has that spelling.
 func (t *Tokenizer) Has(piece string) bool {
 	for _, m := range []*matcher{&t.control, &t.user} {
 		if _, n := m.at(piece); n == len(piece) && n > 0 {
@@ -255,7 +255,7 @@ func (t *Tokenizer) Has(piece string) bool {
 	return false
 }
 
-// Control gives the id of a control piece of that spelling, −1 where there is none.
+// Control returns the id of the control piece with that spelling, −1 if there is none.
 func (t *Tokenizer) Control(piece string) int32 {
 	if id, n := t.control.at(piece); n == len(piece) && n > 0 {
 		return id
@@ -263,12 +263,12 @@ func (t *Tokenizer) Control(piece string) int32 {
 	return -1
 }
 
-// IsControl tells whether id is a control piece, which adds nothing to a text.
+// IsControl says whether id is a control piece, which adds nothing to a text.
 func (t *Tokenizer) IsControl(id int32) bool {
 	return t.valid(id) && t.spec.Types[id] == TypeControl
 }
 
-// IsText tells whether id stands for text: a normal, user-defined or byte piece, and not a control, unknown or unused
+// IsText says whether id stands for text: a normal, user-defined or byte piece, and not a control, unknown or unused
 // one.
 func (t *Tokenizer) IsText(id int32) bool {
 	if !t.valid(id) {
@@ -281,8 +281,8 @@ func (t *Tokenizer) IsText(id int32) bool {
 	return false
 }
 
-// Piece gives the bytes that id adds to a text, which may be part of a UTF-8 sequence; nil for control pieces and for
-// ids out of range. The caller must not change them.
+// Piece returns the bytes that id adds to a text, which may be part of a UTF-8 sequence; nil for control pieces and
+// for ids out of range. The caller must not change them.
 func (t *Tokenizer) Piece(id int32) []byte {
 	if !t.valid(id) {
 		return nil
@@ -292,8 +292,8 @@ func (t *Tokenizer) Piece(id int32) []byte {
 
 func (t *Tokenizer) valid(id int32) bool { return id >= 0 && int(id) < len(t.text) }
 
-// GuessTypes gives the types of a vocabulary whose file does not say them: control for BOS and EOS, unknown for UNK,
-// byte for <0x00>…<0xFF>, and normal for the rest.
+// GuessTypes returns the types of a vocabulary whose file does not contain them: control for BOS and EOS, unknown for
+// UNK, byte for <0x00>…<0xFF>, and normal for the rest.
 func GuessTypes(s Spec) []int32 {
 	types := make([]int32, len(s.Pieces))
 	for id, piece := range s.Pieces {

@@ -11,7 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// base gives a vocabulary of the specials, all bytes, and pieces in order of falling score, from id 259 on.
+// base returns a vocabulary of the special pieces, all bytes, and the given pieces with falling scores, from id 259
+// on.
 func base(pieces ...string) Spec {
 	s := Spec{BOS: 1, EOS: 2, UNK: 0, AddBOS: true, AddSpacePrefix: true}
 	add := func(piece string, score float32, typ int32) {
@@ -40,7 +41,7 @@ func mustNew(t testing.TB, s Spec) *Tokenizer {
 	return tok
 }
 
-// spell names ids by their pieces: easier to read than numbers.
+// spell returns the pieces of ids, which are easier to read than numbers.
 func spell(tok *Tokenizer, ids []int32) []string {
 	out := []string{}
 	for _, id := range ids {
@@ -101,7 +102,7 @@ func TestEncodeBOS(t *testing.T) {
 	}
 }
 
-// TestSpecialsNeverFromText spells specials out where merges that lead to them exist.
+// TestSpecialsNeverFromText writes special pieces as text, with merges that lead to them.
 func TestSpecialsNeverFromText(t *testing.T) {
 	spec := base("▁", "<", "s", ">", "/", "<s", "</", "s>", "</s", "▁<s>", "0x41>", "<0x4")
 	tok := mustNew(t, spec)
@@ -120,7 +121,7 @@ func TestSpecialsNeverFromText(t *testing.T) {
 	}
 }
 
-// TestUserDefined: such pieces are found in text before anything is merged, with a path of merges or without.
+// TestUserDefined: such pieces are found in text before merging, whether merges lead to them or not.
 func TestUserDefined(t *testing.T) {
 	spec := base("▁", "<", "x", ">", "<x>", "<x")
 	spec.Types[263] = TypeUserDefined
@@ -128,14 +129,14 @@ func TestUserDefined(t *testing.T) {
 	if got := tok.Encode("<x>", false); !slices.Equal(got, []int32{259, 263}) {
 		t.Errorf("with a path of merges: %v", got)
 	}
-	spec.Types[264] = TypeControl // no path any more
+	spec.Types[264] = TypeControl // no merges lead there any more
 	tok = mustNew(t, spec)
 	if got := tok.Encode("<x>", false); !slices.Equal(got, []int32{259, 263}) {
 		t.Errorf("without a path: %v", got)
 	}
 }
 
-// TestUnused: a step on the way to longer pieces, but never a result.
+// TestUnused: an unused piece is a step towards longer pieces, but never a result.
 func TestUnused(t *testing.T) {
 	spec := base("▁", "a", "b", "c", "ab", "abc")
 	spec.Types[263] = TypeUnused

@@ -1,2 +1,2 @@
-// Package wait lets time pass, but no longer than a context lasts. Its one function is in wait.go.
+// Package wait waits for a duration, but no longer than a context lasts. Its one function is in wait.go.
 package wait

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// For returns nil after d, or the context's error if that ends first. It returns nil at once where d is not positive.
+// For returns nil after d, or the context's error if that ends first. It returns nil at once if d is not positive.
 func For(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil

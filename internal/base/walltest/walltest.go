@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// Set gives a time as the system would if its wall clock had been set forward by d, which the monotonic clock does not
-// notice. There is no other way to make one than to know how a time.Time is laid out; that it is right is checked.
+// Set returns a time as the system would if its wall clock had been set forward by d, which does not affect the
+// monotonic clock. The only way to make one is to use the memory layout of time.Time; the function checks the result.
 func Set(t testing.TB, now time.Time, d time.Duration) time.Time {
 	t.Helper()
 	const nanoBits = 30
@@ -31,7 +31,7 @@ func Set(t testing.TB, now time.Time, d time.Duration) time.Time {
 	return set
 }
 
-// Jumping gives a clock whose wall part jumps by an hour, to and fro, each time it is asked.
+// Jumping returns a clock whose wall part jumps by an hour, forward and back, with each call.
 func Jumping(t testing.TB) func() time.Time {
 	var asked atomic.Int64
 	return func() time.Time { return Set(t, time.Now(), time.Duration(asked.Add(1)%3-1)*time.Hour) }

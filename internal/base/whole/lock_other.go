@@ -6,5 +6,5 @@ import "os"
 
 const renamesOpen = false
 
-// Hold does nothing: here a file that another process has open cannot be removed.
+// Hold does nothing: on this system a file that another process has open cannot be removed.
 func Hold(*os.File) error { return nil }

@@ -12,11 +12,12 @@ import (
 // ErrBusy is matched when another process is writing the same file.
 var ErrBusy = errors.New("another process is writing this file")
 
-// left are the names of files that are being written, or were when their writer was killed: ".NAME.mixtral-RANDOM".
+// left matches the names of files that are being written, or whose writer was killed: ".NAME.mixtral-RANDOM".
 var left = regexp.MustCompile(`^\..+\.mixtral-[0-9]+$`)
 
-// Write has write make a file's content in a temporary file beside path, which takes path's name when all of it is on
-// the disk. If write fails, nothing is left. What killed writers have left in the same directory goes first.
+// Write calls write to make a file's content in a temporary file beside path. The file takes path's name when all of
+// it is on the disk. If write fails, nothing is left. Files that killed writers left in the same directory are removed
+// first.
 func Write(path string, mode fs.FileMode, write func(f *os.File) error) (err error) {
 	dir, name := filepath.Split(path)
 	if dir == "" {
@@ -29,7 +30,7 @@ func Write(path string, mode fs.FileMode, write func(f *os.File) error) (err err
 	}
 	defer func() {
 		if err != nil {
-			f.Close() // a second time, where that was what failed
+			f.Close() // a second time if the first close failed
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
@@ -42,9 +43,9 @@ func Write(path string, mode fs.FileMode, write func(f *os.File) error) (err err
 	return Rename(f, path)
 }
 
-// Rename gives a file that this process holds, and that is on the disk, its name, and closes it.
+// Rename gives a file that this process holds, and that is on the disk, its final name, and closes it.
 func Rename(f *os.File, path string) error {
-	if renamesOpen { // while it is held
+	if renamesOpen { // while it is still held
 		if err := os.Rename(f.Name(), path); err != nil {
 			return err
 		}
@@ -58,20 +59,20 @@ func Rename(f *os.File, path string) error {
 		}
 	}
 	if d, err := os.Open(filepath.Dir(path)); err == nil {
-		_ = d.Sync() // not every file system can: the name then comes with its next write
+		_ = d.Sync() // not every file system supports it: the name is then written with its next write
 		_ = d.Close()
 	}
 	return nil
 }
 
-// create makes a temporary file that this process holds, so that nobody sweeps it away.
+// create makes a temporary file that this process holds, so that no other process removes it.
 func create(dir, pattern string) (*os.File, error) {
 	for range 100 {
 		f, err := os.CreateTemp(dir, pattern)
 		if err != nil {
 			return nil, err
 		}
-		if Hold(f) == nil { // somebody else may have taken it for a dead one's just now
+		if Hold(f) == nil { // another process may just have taken it for the file of a dead writer
 			return f, nil
 		}
 		f.Close()
@@ -80,12 +81,12 @@ func create(dir, pattern string) (*os.File, error) {
 	return nil, fmt.Errorf("%s: no temporary file can be held", dir)
 }
 
-// Sweep removes the files in a directory that killed writers have left, and gives how many. Those that a process still
-// writes stay.
+// Sweep removes the files in a directory that killed writers left, and returns their number. Files that a process
+// still writes stay.
 func Sweep(dir string) (removed int) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return 0 // whoever writes there says why it cannot
+		return 0 // the writer reports why it cannot use the directory
 	}
 	for _, e := range entries {
 		if e.Type().IsRegular() && left.MatchString(e.Name()) && sweep(filepath.Join(dir, e.Name())) {
@@ -95,7 +96,7 @@ func Sweep(dir string) (removed int) {
 	return removed
 }
 
-// sweep removes a file that nobody holds.
+// sweep removes a file that no process holds.
 func sweep(path string) bool {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -105,7 +106,7 @@ func sweep(path string) bool {
 	return Hold(f) == nil && os.Remove(path) == nil
 }
 
-// same tells whether a file is still the one under its name.
+// same says whether a file is still the one under its name.
 func same(f *os.File) bool {
 	open, err := f.Stat()
 	if err != nil {

@@ -22,7 +22,8 @@ func names(t *testing.T, dir string) string {
 	return strings.Join(list, " ")
 }
 
-// TestWrite: a file is there when it is whole, and not before; one that fails leaves the old one, and nothing beside.
+// TestWrite: a file appears when it is complete, and not before; a failed write leaves the old file, and nothing
+// beside it.
 func TestWrite(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "out.gguf")
@@ -52,8 +53,8 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestSweep: what a dead writer has left goes with the next write into its directory, whatever that writes; what is
-// being written, and what others have called similarly, stays.
+// TestSweep: files that a killed writer left are removed by the next write into the directory. Files that are being
+// written, and others with similar names, stay.
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{".a.gguf.mixtral-123", ".b.mixtral-9", ".c.mixtral-x", "d.mixtral-1", ".e-123"} {
@@ -75,7 +76,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// TestManyWriters: writers of one directory, and of one file, do not take each other's files.
+// TestManyWriters: writers of one directory, and of one file, do not remove each other's files.
 func TestManyWriters(t *testing.T) {
 	dir := t.TempDir()
 	var group sync.WaitGroup

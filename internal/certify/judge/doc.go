@@ -5,7 +5,7 @@
 // maps each rule to its function: rules about load are in rules_load.go, stalls.go and quality.go, rules about the
 // whole run in rules_run.go. reconcile.go and gauges.go compare metrics with the client's counts; resources.go,
 // leak.go and cache.go judge memory, gpu.go accelerators; sweep.go judges the steps of a sweep and derives the knee;
-// against.go compares with an earlier run; generators.go judges the load generators, where there were several; host.go
+// against.go compares with an earlier run; generators.go judges the load generators, if there were several; host.go
 // finds out how much of the machine other programs used. series.go prepares the plots, and number.go formats figures.
 // Start reading at Judge.
 package judge

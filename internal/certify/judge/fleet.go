@@ -115,8 +115,8 @@ func fleetRow(list []*member) report.Reconciled {
 	return row
 }
 
-// doubtful turns FAIL into INVALID where a lost replica can explain the difference: nobody knows what it counted
-// between its last scrape and its end. It cannot explain a count that is higher than the client's.
+// doubtful turns FAIL into INVALID if a lost replica can explain the difference: it is unknown what it counted between
+// its last scrape and its end. It cannot explain a count that is higher than the client's.
 func doubtful(rows []report.Reconciled, why string) {
 	for i := range rows {
 		row := &rows[i]

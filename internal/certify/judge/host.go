@@ -14,8 +14,8 @@ import (
 // that they slowed down prove nothing against the server, so FAIL becomes INVALID. They make nothing faster, so PASS
 // stands. The exception is a comparison whose earlier side was slowed.
 const (
-	// Other programs hinder nobody while cores are idle, and hinder little with less than a fifth of the cores. They
-	// hinder if they use othersShare of the machine or more, and less than fullShare of it is idle.
+	// Other programs do not hinder a run while cores are idle, and hinder it little with less than a fifth of the
+	// cores. They hinder if they use othersShare of the machine or more, and less than fullShare of it is idle.
 	othersShare = 0.2
 	fullShare   = 0.1
 

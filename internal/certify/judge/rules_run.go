@@ -61,7 +61,7 @@ func (r *run) generatorProblems() map[string]string {
 }
 
 // client is the last measurement of a client's own error. 0 is the certifier's client, other numbers are generators.
-// It is nil where nothing was measured.
+// It is nil if nothing was measured.
 func (r *run) client(generator int) *evidence.Client {
 	for _, x := range slices.Backward(r.clients) {
 		if x.v.Generator == generator {

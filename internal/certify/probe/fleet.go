@@ -186,7 +186,7 @@ type fleetScraper struct {
 	pods    *podLister
 	found   map[string][]string // by host of a dns+ URL: the addresses of the last lookup that worked
 	failing map[string]bool     // hosts whose last lookup failed
-	note    func(text string)   // what somebody who watches should know; nil: nobody watches
+	note    func(text string)   // is told what the user should know; nil: nobody is told
 
 	mu    sync.Mutex // one scrape at a time, because a late reading would look like a restarted replica
 	state fleet
@@ -199,9 +199,9 @@ func newFleetScraper(urls []string) *fleetScraper {
 		found: map[string][]string{}, failing: map[string]bool{}}
 }
 
-// hosts looks up the addresses of a name. While that fails, the replicas are where they were: a DNS server that does
-// not answer says nothing about them, and those that are really gone do not answer either. Only a name that was never
-// found is an error.
+// hosts looks up the addresses of a name. If that fails, it returns the addresses of the last lookup: a DNS server
+// that does not answer says nothing about the replicas, and a replica that has gone does not answer either. Only a
+// name that was never found is an error.
 func (f *fleetScraper) hosts(ctx context.Context, name string) ([]string, error) {
 	hosts, err := f.resolve(ctx, name)
 	switch {

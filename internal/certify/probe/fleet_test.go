@@ -172,8 +172,8 @@ func TestAFleetBehindAName(t *testing.T) {
 	}
 }
 
-// TestAFleetOutlivesItsDNS: while the name cannot be looked up the replicas are read where they were, and that is said
-// once for each failure. A name that was never found is an error.
+// TestAFleetOutlivesItsDNS checks that the replicas are read at their last addresses while the name cannot be looked
+// up, and that the user is told once for each failure. A name that was never found is an error.
 func TestAFleetOutlivesItsDNS(t *testing.T) {
 	a := newReplica(t)
 	a.set(func(r *replicaServer) { r.requests = 4 })

@@ -215,7 +215,7 @@ type podLister struct {
 	at   map[string]time.Time
 
 	failing bool              // the last question failed
-	note    func(text string) // what somebody who watches should know; nil: nobody watches
+	note    func(text string) // is told what the user should know; nil: nobody is told
 }
 
 func newPodLister() *podLister {

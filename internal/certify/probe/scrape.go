@@ -60,7 +60,7 @@ func sameHost(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// Notes makes the scraper tell what somebody who watches should know, such as that a name cannot be looked up.
+// Notes makes the scraper pass to note what the user should know, such as that a name cannot be looked up.
 func (s *Scraper) Notes(note func(text string)) { s.fleet.note, s.fleet.pods.note = note, note }
 
 // Name says where the metrics come from, without passwords, for evidence.Target.Metrics.
@@ -204,11 +204,11 @@ func parseText(body []byte, wanted func(string) bool) ([]series, error) {
 	return r.all, nil
 }
 
-// query reads all series of interest from a Prometheus server by one query, and their age by another: the first gives
-// every sample the time of the query, not of the scrape. Both are evaluated at the same moment, and the age is asked
-// for first: a scrape that comes in between is younger than it says, where the other way round an old one would look
-// young. A function of many metrics is an error there, since it drops their names: the age is that of one, which all
-// of a scrape share.
+// query reads all series of interest from a Prometheus server with one query, and their age with another, because the
+// first returns the time of the query for every sample and not the time of the scrape. Both are evaluated at the same
+// moment. The age is asked for first: if a scrape comes in between, the samples are younger than reported. In the
+// opposite order old samples would look young. The age is that of one metric, because all metrics of a scrape have the
+// same age. A function of several metrics would be an error, because it drops their names.
 func (s *Scraper) query(ctx context.Context) (all []series, age int64, err error) {
 	now := time.Now()
 	one, _ := s.own.Load().(string)

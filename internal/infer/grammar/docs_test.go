@@ -38,7 +38,7 @@ func TestDocs(t *testing.T) {
 			t.Errorf("docs/API.md says that %s is kept", name)
 		}
 	}
-	for _, name := range quoted("other vocabularies (", "and their like") {
+	for _, name := range quoted("other vocabularies (", "and the like") {
 		if _, ok := foreign[name]; !ok {
 			t.Errorf("docs/API.md says that %s is refused", name)
 		}

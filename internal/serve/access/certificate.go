@@ -72,7 +72,7 @@ func (c *Certificate) current() *tls.Certificate {
 // Leaf returns the server's own certificate, the first of the chain.
 func (c *Certificate) Leaf() *x509.Certificate { return c.current().Leaf }
 
-// TLSConfig gives the configuration of a server: TLS 1.2 or newer, HTTP/2 or HTTP/1.1.
+// TLSConfig returns the configuration of a server: TLS 1.2 or newer, HTTP/2 or HTTP/1.1.
 func (c *Certificate) TLSConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,

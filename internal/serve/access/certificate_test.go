@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// makeCertificate gives PEM of a self-signed certificate and of its key.
+// makeCertificate returns a self-signed certificate and its key as PEM.
 func makeCertificate(t *testing.T, serial int64) (cert, key []byte) {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -39,8 +39,8 @@ func makeCertificate(t *testing.T, serial int64) (cert, key []byte) {
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})
 }
 
-// TestCertificateChanges: new files count from the first handshake that looks, whether they were written in place,
-// one after the other, or swapped by a symbolic link; and files that are not good never replace what works.
+// TestCertificateChanges: new files are used from the first handshake that checks them, whether they were written in
+// place, one after the other, or swapped by a symbolic link. Files that are not valid never replace what works.
 func TestCertificateChanges(t *testing.T) {
 	dir := t.TempDir()
 	log := &bytes.Buffer{}
@@ -53,7 +53,7 @@ func TestCertificateChanges(t *testing.T) {
 		write(t, filepath.Join(dir, folder, "tls.key"), key)
 	}
 	link := filepath.Join(dir, "current")
-	point := func(to string) { // as Kubernetes does: the name is never missing
+	point := func(to string) { // as Kubernetes does it: the name always exists
 		t.Helper()
 		if err := os.Symlink(to, link+".new"); err != nil {
 			t.Fatal(err)
@@ -107,7 +107,7 @@ func TestCertificateChanges(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	want("after a reload that failed", 3)
-	for range 3 { // what is not news is not said again
+	for range 3 { // the same error is logged once
 		now = now.Add(checkEvery)
 		serial()
 	}

@@ -16,6 +16,7 @@ var ErrConnections = errors.New("too many connections have requests under way: t
 var errEvicted = errors.New("the connection was closed to make room for a new one")
 
 // connections decides which connections stay open. It is a state machine without a clock, locks or goroutines.
+//
 // A connection works while an admitted request is under way on it. Otherwise it is idle, whatever it sends: a
 // handshake, half a header, a request without a key. When all places are taken, each new connection takes the place of
 // an idle one. The peer with the most idle connections loses the one that has been idle the longest, so no address can

@@ -13,9 +13,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
-// TestConnectionsByTrace follows what happens to connections, step by step. "a1 from 10.0.0.1" opens one; "work a1"
-// and "done a1" are a request that was let in and its end, "ask a1" one that everybody may have, "close a1" the end.
-// "→ a1" means that a1 has to go for a new one.
+// TestConnectionsByTrace follows connections step by step. "a1 from 10.0.0.1" opens one; "work a1" and "done a1" are
+// an admitted request and its end, "ask a1" is a request that needs no key, "close a1" is the end. "→ a1" means that
+// a1 is closed for a new one.
 func TestConnectionsByTrace(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -97,7 +97,7 @@ func TestConnectionsByTrace(t *testing.T) {
 	}
 }
 
-// checkConnections holds what is true of connections after each step.
+// checkConnections checks the invariants after each step.
 func checkConnections(t interface{ Fatalf(string, ...any) }, s *connections) {
 	open, idle := 0, 0
 	for network, p := range s.peers {
@@ -119,8 +119,8 @@ func checkConnections(t interface{ Fatalf(string, ...any) }, s *connections) {
 	}
 }
 
-// TestConnections: whatever happens in whatever order, the bounds hold, a connection that works is never closed, a
-// new one always gets in, and the one that goes is the one that a search of all would find.
+// TestConnections: for any events in any order, the bounds are kept, a connection that works is never closed, a new
+// one is always accepted, and the one that is closed is the one that a search of all would find.
 func TestConnections(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		s, now := newConnections(rapid.IntRange(1, 20).Draw(t, "most")), time.Unix(0, 0)
@@ -169,7 +169,7 @@ func drawConnection(t *rapid.T, all []*connection) *connection {
 	return rapid.SampledFrom(all).Draw(t, "connection")
 }
 
-// worst is the connection that has to go for a new one, found by looking at all of them.
+// worst finds the connection that must be closed for a new one by looking at all of them.
 func worst(all []*connection, s *connections) (found *connection) {
 	if s.open < s.most {
 		return nil
@@ -195,7 +195,7 @@ func worst(all []*connection, s *connections) (found *connection) {
 	return found
 }
 
-// BenchmarkConnections is what a new connection costs where all places are taken by as many peers.
+// BenchmarkConnections measures a new connection when all places are taken by as many peers.
 func BenchmarkConnections(b *testing.B) {
 	for _, n := range []int{2048, 1 << 20} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

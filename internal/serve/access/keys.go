@@ -165,7 +165,7 @@ func (k *Keys) Find(key string) (name string, l Limits, ok bool) {
 	return k.names[at], k.limits[at], true
 }
 
-// has tells whether there is a key of a name.
+// has says whether there is a key with a name.
 func (k *Keys) has(name string) bool { return k != nil && slices.Contains(k.names, name) }
 
 // authenticate finds the caller of a request that carries "Authorization: Bearer KEY", or "X-Api-Key: KEY" as

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestWhatIsReadWaits: what a connection sends is held back for as long as the process has to rest.
+// TestWhatIsReadWaits: data from a connection is held back for as long as the process has to rest.
 func TestWhatIsReadWaits(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
-// TestQuota follows keys through minutes: each step is at its second, and what it wants is who was let in, or what
-// stood against it and for how long.
+// TestQuota follows keys through minutes: each step has its second, and the result is either admission, or the limit
+// that was reached and the time to wait.
 func TestQuota(t *testing.T) {
 	for _, test := range []struct {
 		limits Limits
@@ -25,19 +25,19 @@ func TestQuota(t *testing.T) {
 		}},
 		{Limits{Concurrent: 1}, []string{"0 enter → in", "0 enter → concurrent 0s", "0 leave 0 0 → out",
 			"0 enter → in"}},
-		// 60 tokens a minute are one a second. What was reserved and not used comes back.
+		// 60 tokens a minute are one a second. Tokens that were reserved and not used come back.
 		{Limits{Tokens: 60}, []string{
 			"0 enter → in", "0 reserve 40 → in", "0 enter → in", "0 reserve 40 → tokens 20s", "0 leave 40 10 → out",
 			"0 reserve 40 → in",
 			"0 leave 40 40 → out", "0 enter → in", "0 reserve 20 → tokens 10s", "10 reserve 20 → in",
 		}},
-		// What was used beyond is owed, and nothing is let in before it is paid.
+		// Tokens that were used beyond the reservation are owed, and nothing is admitted before they are paid.
 		{Limits{Tokens: 60}, []string{"0 enter → in", "0 reserve 1 → in", "0 leave 1 90 → out",
 			"0 enter → tokens 31s", "30 enter → tokens 1s", "31 enter → in"}},
-		// More than a minute's tokens go when the bucket is full.
+		// More than a minute's tokens are admitted when the bucket is full.
 		{Limits{Tokens: 60}, []string{"0 enter → in", "0 reserve 100 → in", "0 leave 100 100 → out", "50 enter → in",
 			"50 reserve 100 → tokens 50s", "100 reserve 100 → in"}},
-		// A refusal spends nothing: the request is not counted where tokens are owed.
+		// A refusal spends nothing: the request is not counted while tokens are owed.
 		{Limits{Requests: 1, Tokens: 60}, []string{"0 enter → in", "0 leave 0 120 → out", "61 enter → in",
 			"121 enter → in"}},
 		{Limits{}, []string{"0 enter → in", "0 reserve 1000000 → in", "0 enter → in"}},
@@ -74,9 +74,9 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// TestQuotaHolds: whatever a client does, what it is let in with never exceeds a minute's worth and the rate since;
-// what it owes is paid first, and a refusal's time is exact: just before it nothing is let in, and at it the same
-// request is.
+// TestQuotaHolds: whatever a client does, what it is admitted with never exceeds a minute's amount and the rate since
+// then. What it owes is paid first. The time in a refusal is exact: just before it nothing is admitted, and at it the
+// same request is.
 func TestQuotaHolds(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		l := Limits{Requests: rapid.IntRange(1, 700).Draw(t, "requests"),
@@ -87,7 +87,7 @@ func TestQuotaHolds(t *testing.T) {
 		start := time.Unix(0, 0)
 		now := start
 		entered, spent, open := 0, 0, []int{}
-		allowed := func(limit int) float64 { // one more for times cut to nanoseconds
+		allowed := func(limit int) float64 { // one more, since times are rounded down to nanoseconds
 			return float64(limit)*(1+now.Sub(start).Minutes()) + 1
 		}
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
@@ -137,7 +137,7 @@ func TestQuotaHolds(t *testing.T) {
 			}
 			*q = saved
 			now = at.Add(e.Wait)
-			// the next limit may stand against it
+			// another limit may refuse it now
 			if e := again(); e != nil && e.Kind != KindTokens && e.Kind != KindConcurrent {
 				t.Fatalf("not let in at its time: %+v", e)
 			}
@@ -146,7 +146,7 @@ func TestQuotaHolds(t *testing.T) {
 	})
 }
 
-// TestQuotaReload: what was spent is spent, under the new limit too, and keys that are gone are forgotten.
+// TestQuotaReload: what was spent stays spent under the new limit, and keys that were removed are forgotten.
 func TestQuotaReload(t *testing.T) {
 	var all quotas
 	now := time.Now()

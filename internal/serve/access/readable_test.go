@@ -13,7 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
 )
 
-// TestWarnReadable: a file with secrets that others can read or change is warned of, and no other is.
+// TestWarnReadable: the log warns of a file with secrets that others can read, and of no other.
 func TestWarnReadable(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		need.Missing(t, "permissions of files")

@@ -37,7 +37,7 @@ func (w *watch) changed(now time.Time) bool {
 	return !slices.EqualFunc(before, w.states, sameFile)
 }
 
-// sameFile tells whether a file is unchanged. A symbolic link that points elsewhere is another file; Kubernetes renews
+// sameFile says whether a file is unchanged. A symbolic link that points elsewhere is another file; Kubernetes renews
 // secrets in this way.
 func sameFile(a, b os.FileInfo) bool {
 	if a == nil || b == nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// TestAligned: whatever bytes the tokens have, however the text is held back and wherever it stops, the tokens add up
-// to it, and none comes before its text.
+// TestAligned: for any bytes of tokens, any way of holding text back and any place where it stops, the tokens add up
+// to the text, and none comes before its text.
 func TestAligned(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		pieces := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "ab", "", "é", "\xc3", "\xa9", "\xff",
@@ -81,7 +81,7 @@ func TestAligned(t *testing.T) {
 	})
 }
 
-// TestChatLogprobsAddUp: log-probabilities of a chat are of its content, whole and streamed.
+// TestChatLogprobsAddUp: the log-probabilities of a chat belong to its content, whole and streamed.
 func TestChatLogprobsAddUp(t *testing.T) {
 	f := start(t)
 	for _, stop := range []string{"two", "wo t", "one", "three", "never"} {

@@ -126,7 +126,8 @@ func TestMessagesStream(t *testing.T) {
 	}
 }
 
-// TestMessagesPing: a message that has begun and has nothing to say sends pings, and one that breaks off an error.
+// TestMessagesPing: a message that has begun and waits for its next piece sends pings, and one that breaks off sends
+// an error.
 func TestMessagesPing(t *testing.T) {
 	release := make(chan struct{})
 	f := start(t, func(c *Config, fake *llmtest.Fake) {
@@ -145,7 +146,7 @@ func TestMessagesPing(t *testing.T) {
 	pings := 0
 	watched := lineReader(resp.Body, func(line string) {
 		if line == "event: ping" {
-			if pings++; pings > 1 { // the first is part of the beginning
+			if pings++; pings > 1 { // the first belongs to the beginning
 				once.Do(func() { close(release) })
 			}
 		}
@@ -156,7 +157,7 @@ func TestMessagesPing(t *testing.T) {
 	}
 }
 
-// lineReader tells of each line that is read.
+// lineReader calls tell for each line that is read.
 func lineReader(r io.Reader, tell func(line string)) io.Reader {
 	pipe, w := io.Pipe()
 	go func() {
@@ -170,7 +171,7 @@ func lineReader(r io.Reader, tell func(line string)) io.Reader {
 	return pipe
 }
 
-// TestMessagesRefused: errors have Anthropic's shape, and name the field as the client wrote it.
+// TestMessagesRefused: errors have Anthropic's form, and use the client's name of the field.
 func TestMessagesRefused(t *testing.T) {
 	f := start(t, func(c *Config, _ *llmtest.Fake) {
 		c.Callers = access.NewCallers(keysOf(t, "a key-of-a-0123456789"))

@@ -21,12 +21,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// After headers that are too large, net/http waits half a second for the client to read why.
+// After headers that are too large, net/http waits half a second so that the client can read the error.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
 
-// fixture is a service over the fake backend, on a real port.
+// fixture is a service with the fake backend, on a real port.
 type fixture struct {
 	t      *testing.T
 	fake   *llmtest.Fake
@@ -53,7 +53,7 @@ func start(t *testing.T, change ...func(*Config, *llmtest.Fake)) *fixture {
 			t.Error("a request was refused for a reason that telemetry.Reasons does not list")
 		}
 		f.http.Client().CloseIdleConnections()
-		f.http.CloseClientConnections() // a test that failed may have left requests that wait for it
+		f.http.CloseClientConnections() // a failed test may have left requests that wait for it
 		f.http.Close()
 		f.fake.Close()
 	})
@@ -76,7 +76,7 @@ func (f *fixture) request(ctx context.Context, method, path, body string, header
 	return resp
 }
 
-// do gives status and body.
+// do returns the status and the body.
 func (f *fixture) do(method, path, body string, header ...string) (*http.Response, []byte) {
 	f.t.Helper()
 	resp := f.request(f.t.Context(), method, path, body, header...)
@@ -88,7 +88,7 @@ func (f *fixture) do(method, path, body string, header ...string) (*http.Respons
 	return resp, data
 }
 
-// post wants a success and decodes it.
+// post expects a success and decodes it.
 func post[T any](f *fixture, path, body string) T {
 	f.t.Helper()
 	resp, data := f.do("POST", path, body)
@@ -99,7 +99,7 @@ func post[T any](f *fixture, path, body string) T {
 	return v
 }
 
-// wantError posts and wants an error in OpenAI's shape.
+// wantError posts and expects an error in OpenAI's form.
 func (f *fixture) wantError(method, path, body string, status int, param string, header ...string) (*http.Response,
 	openai.Error) {
 	f.t.Helper()
@@ -120,7 +120,7 @@ func (f *fixture) wantError(method, path, body string, status int, param string,
 	return resp, e.Error
 }
 
-// metrics scrapes over HTTP, as a certifier does. Labels are part of the key.
+// metrics scrapes over HTTP, as a certifier does. Labels are part of the map's key.
 func (f *fixture) metrics() map[string]float64 {
 	f.t.Helper()
 	_, data := f.do("GET", "/metrics", "")
@@ -251,12 +251,12 @@ func TestChatLogprobs(t *testing.T) {
 		t.Fatalf("%d entries for %+v", len(c), r.Usage)
 	}
 	if c[0].Token != "o" || string(c[0].Bytes) != "o" || c[0].Logprob >= 0 || len(c[0].TopLogprobs) != 3 ||
-		c[0].TopLogprobs[2].Token != "o" || c[0].TopLogprobs[2].Logprob != c[0].Logprob { // drawn, and none of the two
+		c[0].TopLogprobs[2].Token != "o" || c[0].TopLogprobs[2].Logprob != c[0].Logprob { // drawn, and not one of the two
 		t.Errorf("%+v", c[0])
 	}
 	zero := post[openai.TextResponse](f, "/v1/completions", `{"prompt":"ab","temperature":0,"logprobs":0}`)
 	if l := zero.Choices[0].Logprobs; len(l.Tokens) != 2 || len(l.TopLogprobs[1]) != 1 ||
-		l.TopLogprobs[1]["b"] != *l.TokenLogprobs[1] { // the drawn token alone
+		l.TopLogprobs[1]["b"] != *l.TokenLogprobs[1] { // only the drawn token
 		t.Errorf("%+v", l)
 	}
 	if r := post[openai.ChatResponse](f, "/v1/chat/completions",
@@ -352,7 +352,7 @@ func TestN(t *testing.T) {
 		telemetry.GenerationTokens: float64(one.Usage.CompletionTokens + r.Usage.CompletionTokens)})
 }
 
-// TestGenerateDirectly: the door for programs counts, refuses and catches as the routes do.
+// TestGenerateDirectly: Generate counts, refuses and recovers from panics as the routes do.
 func TestGenerateDirectly(t *testing.T) {
 	f := start(t)
 	r := llmtest.Chat("a b", 10)

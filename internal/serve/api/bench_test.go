@@ -13,7 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// wordy is a backend that costs next to nothing: n events of one word.
+// wordy is a backend that costs almost nothing: n events of one word.
 type wordy struct {
 	llm.Backend
 	n int
@@ -44,8 +44,8 @@ func (n nowhere) Flush()                      {}
 
 func (n nowhere) SetWriteDeadline(time.Time) error { return nil }
 
-// BenchmarkStream is what the API adds to each token of a stream: encoding, counting, and with "http" also the writing
-// to and reading from a socket.
+// BenchmarkStream measures what the API adds to each token of a stream: encoding and counting, and with "http" also
+// writing to a socket and reading from it.
 func BenchmarkStream(b *testing.B) {
 	const tokens = 1000
 	s := New(Config{Metrics: telemetry.NewMetrics("v")})
@@ -78,7 +78,7 @@ func BenchmarkStream(b *testing.B) {
 	})
 }
 
-// BenchmarkRefuse is what an overloaded service pays for each request that it turns away.
+// BenchmarkRefuse measures what an overloaded service spends on each request that it refuses.
 func BenchmarkRefuse(b *testing.B) {
 	s := New(Config{Metrics: telemetry.NewMetrics("v")})
 	s.SetBackend(full{})

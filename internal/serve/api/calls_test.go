@@ -10,8 +10,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 )
 
-// shape gives the names of a stream's events without repetitions that follow each other, and all pieces of a field of
-// theirs.
+// shape returns the names of a stream's events without direct repetitions, and all pieces of one of their fields,
+// joined.
 func shape(t *testing.T, r io.Reader, piece func(data []byte) string) (names []string, joined string) {
 	t.Helper()
 	events := openai.NewReader(r, 0)
@@ -38,8 +38,8 @@ const (
 		`{"type":"custom","name":"time"}]`
 )
 
-// TestResponsesCalls: tools go to the backend as those of a chat do, calls are items and events of their own, and both
-// they and their results come back in the next request, as items or as a response that was kept.
+// TestResponsesCalls: tools reach the backend like those of a chat, calls are separate items and events, and both the
+// calls and their results come back in the next request, as items or as a stored response.
 func TestResponsesCalls(t *testing.T) {
 	f := start(t, keeping, calling("Let me see. ", twoCalls...))
 	type answer struct {
@@ -117,7 +117,7 @@ func TestResponsesCalls(t *testing.T) {
 	}
 }
 
-// TestMessagesCalls is the same for messages.
+// TestMessagesCalls tests the same for messages.
 func TestMessagesCalls(t *testing.T) {
 	f := start(t, calling("Let me see. ", twoCalls...))
 	type answer struct {

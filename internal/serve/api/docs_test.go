@@ -11,7 +11,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
-// section gives what docs/API.md has behind a mark, up to the next empty line but one.
+// section returns the text after a mark in docs/API.md, up to the second empty line.
 func section(t *testing.T, doc, mark string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(doc, "<!-- "+mark+" -->\n")
@@ -24,7 +24,7 @@ func section(t *testing.T, doc, mark string) string {
 
 var quoted = regexp.MustCompile("`([a-z_]+)`")
 
-// names lists what stands between back quotes in the given column of a table, or in a text: column −1.
+// names lists the texts in back quotes in the given column of a table, or for column −1 in a text.
 func names(text string, column int) (all []string) {
 	for line := range strings.Lines(text) {
 		if column >= 0 {
@@ -41,8 +41,7 @@ func names(text string, column int) (all []string) {
 	return all
 }
 
-// TestDocs: docs/API.md has the fields that are read, those that are refused, and the codes of errors: no more and no
-// fewer.
+// TestDocs: docs/API.md lists exactly the fields that are read, those that are refused, and the codes of errors.
 func TestDocs(t *testing.T) {
 	data, err := os.ReadFile("../../../docs/API.md")
 	if err != nil {
@@ -109,7 +108,7 @@ func TestDocs(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range own.FindAllStringSubmatch(string(source), -1) {
-			if m[1] != "client_closed_request" && !slices.Contains(codes, m[1]) { // which nobody is there to read
+			if m[1] != "client_closed_request" && !slices.Contains(codes, m[1]) { // no client is there to read this one
 				t.Errorf("docs/API.md does not list the code %s of %s", m[1], file.Name())
 			}
 		}

@@ -86,7 +86,7 @@ func headerLimit(r *http.Request) (time.Duration, error) {
 	return d, nil
 }
 
-// fieldLimit gives the lower of the header's limit and that of the field "timeout", in seconds.
+// fieldLimit returns the lower of the header's limit and that of the field "timeout", in seconds.
 func fieldLimit(o *object, header time.Duration) time.Duration {
 	seconds, ok := o.Number("timeout", llm.Range{Hi: maxTimeout.Seconds(), OpenLo: true})
 	d := time.Duration(seconds * float64(time.Second))

@@ -31,7 +31,7 @@ func TestForecast(t *testing.T) {
 		{"10 100", 4, 0, 100, 12500 * time.Millisecond},
 		{"10 100", 4, 0, 4000, 12500 * time.Millisecond}, // it may stop as early as others
 		{"10 100", 4, 7, 100, 30 * time.Second},
-		{"10 100", 0, 4, 0, 2500 * time.Millisecond}, // just come: not taken up yet
+		{"10 100", 0, 4, 0, 2500 * time.Millisecond}, // just arrived: not started yet
 		{"10 100, 20 200", 4, 3, 110, 22 * time.Second},
 		{"10 0", 4, 0, 100, 2500 * time.Millisecond},
 	} {
@@ -84,7 +84,7 @@ func stuck(t *testing.T, change ...func(*Config, *llmtest.Fake)) (f *fixture, re
 	return f, release
 }
 
-// fill has n requests under way, and gives what waits for their end.
+// fill starts n requests, and returns a group that waits for their end.
 func (f *fixture) fill(n int) *sync.WaitGroup {
 	f.t.Helper()
 	var group sync.WaitGroup
@@ -99,8 +99,8 @@ func (f *fixture) fill(n int) *sync.WaitGroup {
 	return &group
 }
 
-// TestNotInTime: a request that would wait too long to end in its time is refused before it is read, and the others
-// are not.
+// TestNotInTime: a request that would have to wait too long to end within its time is refused before it is read, and
+// no other is.
 func TestNotInTime(t *testing.T) {
 	f, release := stuck(t)
 	f.server.forecast.add(10*time.Second, 13)
@@ -144,13 +144,14 @@ func TestNotInTime(t *testing.T) {
 		}
 	}
 	f.fake.Step = nil
-	f.server.forecast.add(time.Hour, 1) // whatever was, a service at rest refuses nothing
+	f.server.forecast.add(time.Hour, 1) // an idle service refuses nothing, whatever happened before
 	if resp, data := f.do("POST", "/v1/chat/completions", chatBody, headerTimeout, "60"); resp.StatusCode != 200 {
 		t.Errorf("%d %s", resp.StatusCode, data)
 	}
 }
 
-// TestTimeLimit: a request whose time is over ends, with its generation, whether its answer has begun or not.
+// TestTimeLimit: a request that exceeds its time ends, together with its generation, whether its answer has begun or
+// not.
 func TestTimeLimit(t *testing.T) {
 	f, _ := stuck(t)
 	_, e := f.wantError("POST", "/v1/chat/completions", chatBody, 504, "", headerTimeout, "30ms")
@@ -169,7 +170,7 @@ func TestTimeLimit(t *testing.T) {
 		requests++
 		resp := f.request(t.Context(), "POST", "/v1/chat/completions",
 			with(fmt.Sprintf(`"timeout":%g,"stream":true`, timeout)))
-		if resp.StatusCode == 504 && timeout < 60 { // too short for this machine to say a word
+		if resp.StatusCode == 504 && timeout < 60 { // too short to generate anything on this machine
 			resp.Body.Close()
 			continue
 		}
@@ -182,13 +183,13 @@ func TestTimeLimit(t *testing.T) {
 	}
 	llmtest.Until(t, "nothing runs", func() bool { st := f.fake.Status(); return st.Running+st.Waiting == 0 })
 	f.wantMetrics(map[string]float64{telemetry.Requests + ",error": 0})
-	// One whose time is over before it has begun is none that was given up.
+	// A request that exceeds its time before it has begun is not an aborted one.
 	if n := f.metrics()[telemetry.Requests+",abort"]; n < 1 || n > float64(requests) {
 		t.Errorf("%v of %d requests were given up", n, requests)
 	}
 }
 
-// TestFullRefusesUnread: when there is no room, a request is refused by its header alone.
+// TestFullRefusesUnread: when there is no room, a request is refused after its header, without its body.
 func TestFullRefusesUnread(t *testing.T) {
 	f, release := stuck(t)
 	group := f.fill(8)
@@ -207,7 +208,7 @@ func TestFullRefusesUnread(t *testing.T) {
 		if resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {
 			t.Errorf("%s: %s", path, resp.Status)
 		}
-		// the body that was announced spoils the old one
+		// the announced body makes the old connection unusable
 		if conn, err = net.Dial("tcp", f.http.Listener.Addr().String()); err != nil {
 			t.Fatal(err)
 		}
@@ -223,8 +224,8 @@ func TestFullRefusesUnread(t *testing.T) {
 	}
 }
 
-// TestRequestsAtOnce: bodies that do not come hold so many places and no more; whoever comes then is refused, and
-// health checks are not.
+// TestRequestsAtOnce: bodies that never come hold only so many places. Further requests are refused, and health checks
+// are not.
 func TestRequestsAtOnce(t *testing.T) {
 	var held atomic.Int64
 	f := start(t, func(c *Config, _ *llmtest.Fake) {
@@ -240,7 +241,7 @@ func TestRequestsAtOnce(t *testing.T) {
 		conns = append(conns, conn)
 		fmt.Fprintf(conn, "POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
 	}
-	llmtest.Until(t, "it is full", func() bool { return held.Load() == 3 }) // asking would take a place
+	llmtest.Until(t, "it is full", func() bool { return held.Load() == 3 }) // a request would take a place
 	f.wantError("POST", "/tokenize", `{"prompt":"a"}`, 429, "")
 	if resp, _ := f.do("GET", "/readyz", ""); resp.StatusCode != 200 {
 		t.Error(resp.Status)
@@ -254,7 +255,7 @@ func TestRequestsAtOnce(t *testing.T) {
 	})
 }
 
-// TestHold: requests with bodies wait as long as they are told, each once, and health checks do not.
+// TestHold: each request with a body waits as long as Hold says, once, and health checks do not wait.
 func TestHold(t *testing.T) {
 	var asked atomic.Int64
 	const wait = 20 * time.Millisecond

@@ -12,7 +12,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// TestGrammarFields: every spelling of a form becomes the same request to the backend, and its errors name the field.
+// TestGrammarFields: every field for a form gives the same request to the backend, and errors name the field.
 func TestGrammarFields(t *testing.T) {
 	log := &syncBuffer{}
 	f := start(t, func(c *Config, _ *llmtest.Fake) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
@@ -22,7 +22,7 @@ func TestGrammarFields(t *testing.T) {
 		}
 		return "{}", nil
 	}
-	schema := `{"type": "object",  "properties": {"b": {}, "a": {}}}` // its order is the answer's, so it must not change
+	schema := `{"type": "object",  "properties": {"b": {}, "a": {}}}` // in the answer's order
 	quoted, _ := json.Marshal(schema)
 	for _, test := range []struct {
 		fields string
@@ -72,7 +72,7 @@ func TestGrammarFields(t *testing.T) {
 	if strings.TrimSpace(string(data)) != want {
 		t.Errorf("got %s\nwant %s", data, want)
 	}
-	// A schema's words are the client's: no log has them.
+	// The words of a schema belong to the client: no log contains them.
 	if text := log.String(); strings.Contains(text, "#/x") || !strings.Contains(text, "error=invalid_grammar") {
 		t.Errorf("log: %s", text)
 	}

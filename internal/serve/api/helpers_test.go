@@ -14,7 +14,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
 
-// holdUntil is a step of the fake model that takes until release is closed or sent to, or the client is gone.
+// holdUntil is a step of the fake model that takes until release is closed or sent to, or the client has left.
 func holdUntil(release <-chan struct{}) func(context.Context, *llm.Request, int) error {
 	return func(ctx context.Context, _ *llm.Request, _ int) error {
 		select {
@@ -25,7 +25,7 @@ func holdUntil(release <-chan struct{}) func(context.Context, *llm.Request, int)
 	}
 }
 
-// syncBuffer is a log that may be read while it is written.
+// syncBuffer is a log that may be read while it is being written.
 type syncBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -58,7 +58,7 @@ func decode[T any](t *testing.T, data []byte) (v T) {
 	return v
 }
 
-// keysOf reads a key file's text.
+// keysOf parses the text of a key file.
 func keysOf(t *testing.T, text string) *access.Keys {
 	t.Helper()
 	k, err := access.ParseKeys(strings.NewReader(text))

@@ -13,7 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// startHTTP2 is start over TLS and HTTP/2, where limits hold for streams and not for connections.
+// startHTTP2 is start with TLS and HTTP/2, where limits apply to streams and not to connections.
 func startHTTP2(t *testing.T, change ...func(*Config, *llmtest.Fake)) *fixture {
 	f := start(t, change...)
 	f.http.Close()
@@ -24,7 +24,7 @@ func startHTTP2(t *testing.T, change ...func(*Config, *llmtest.Fake)) *fixture {
 	return f
 }
 
-// TestSlowReaderHTTP2: as TestSlowReader; another stream of the same connection goes on.
+// TestSlowReaderHTTP2 is TestSlowReader with HTTP/2; another stream of the same connection goes on.
 func TestSlowReaderHTTP2(t *testing.T) {
 	f := startHTTP2(t, endless)
 	if major := takeNothing(t, f); major != 2 {
@@ -33,7 +33,7 @@ func TestSlowReaderHTTP2(t *testing.T) {
 	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
 }
 
-// TestSlowBodyHTTP2: as TestSlowBody.
+// TestSlowBodyHTTP2 is TestSlowBody with HTTP/2.
 func TestSlowBodyHTTP2(t *testing.T) {
 	f := startHTTP2(t, func(c *Config, _ *llmtest.Fake) { c.ReadTimeout = 50 * time.Millisecond })
 	body, slow := io.Pipe()

@@ -51,8 +51,8 @@ func TestKeysAreAsked(t *testing.T) {
 	}
 }
 
-// TestKeyFileChanges: a file that changes counts from the first request that looks, a second later at most; one that
-// is not good takes no keys away.
+// TestKeyFileChanges: a changed file is used from the first request that checks it, at most a second later; one that
+// is not valid removes no keys.
 func TestKeyFileChanges(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys")
 	log := &syncBuffer{}

@@ -22,7 +22,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
-// watcher keeps what Config.Observe was told.
+// watcher keeps what Config.Observe was called with.
 type watcher struct {
 	mu   sync.Mutex
 	list []Served
@@ -34,7 +34,7 @@ func (w *watcher) see(v Served) {
 	w.list = append(w.list, v)
 }
 
-// next waits for the n-th, counted from 0: it is told after the client has its answer.
+// next waits for the n-th request, counted from 0: Observe is called after the client has its answer.
 func (w *watcher) next(t *testing.T, n int) (v Served) {
 	t.Helper()
 	llmtest.Until(t, "the request is told of", func() bool {
@@ -51,7 +51,7 @@ func (w *watcher) next(t *testing.T, n int) (v Served) {
 	return v
 }
 
-// same compares what does not depend on the clock, nor on random ids.
+// same compares what does not depend on the clock or on random ids.
 func same(t *testing.T, got, want Served) {
 	t.Helper()
 	if d := cmp.Diff(want, got, cmpopts.IgnoreFields(Served{}, "ID", "Completion", "Received", "First", "Total"),
@@ -84,7 +84,7 @@ func TestObserve(t *testing.T) {
 		resp, _ := f.do("POST", c.path, c.body)
 		got := w.next(t, i)
 		if c.path == chat && i == 4 {
-			c.want.Model = "" // it had not been looked up
+			c.want.Model = "" // it had not been looked up yet
 		}
 		same(t, got, c.want)
 		if answered := c.want.Status == 200; got.ID != resp.Header.Get("X-Request-Id") ||
@@ -99,7 +99,7 @@ func TestObserve(t *testing.T) {
 	}
 }
 
-// TestObserveEnds: answers that break off say how, and what was generated until then.
+// TestObserveEnds: for an answer that breaks off, Observe gets the reason, and what was generated until then.
 func TestObserveEnds(t *testing.T) {
 	var w watcher
 	f := start(t, func(c *Config, _ *llmtest.Fake) { c.Observe = w.see })
@@ -140,7 +140,8 @@ func TestObserveEnds(t *testing.T) {
 		Finish: llm.FinishAbort, Gone: true, Usage: llm.Usage{CompletionTokens: 5}})
 }
 
-// TestObserveKeysAndPrompts: the key's name and never the key; a prompt only where it is asked for, and bounded.
+// TestObserveKeysAndPrompts: Observe gets the key's name and never the key; a prompt only if that is configured, and
+// bounded.
 func TestObserveKeysAndPrompts(t *testing.T) {
 	keys := keysOf(t, "alice alice-key-0123456789\n")
 	for _, keep := range []bool{false, true} {
@@ -164,7 +165,7 @@ func TestObserveKeysAndPrompts(t *testing.T) {
 	}
 }
 
-// TestObservePassed: requests that are passed on are told of as others.
+// TestObservePassed: Observe is also called for requests that are passed on.
 func TestObservePassed(t *testing.T) {
 	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/models" {
@@ -210,7 +211,7 @@ func TestObservePassed(t *testing.T) {
 	same(t, w.next(t, 1), Served{Route: "/v1/chat/completions", Model: "far", Status: 400})
 }
 
-// TestPassedClaims: what an upstream says of its answer makes no label, no panic and no endless count.
+// TestPassedClaims: an upstream's claims about its answer create no label, no panic and no unbounded count.
 func TestPassedClaims(t *testing.T) {
 	var answer atomic.Value
 	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -263,7 +264,7 @@ func TestPassedClaims(t *testing.T) {
 	}
 }
 
-// TestObserveGenerate: the door for programs is told of too.
+// TestObserveGenerate: Observe is also called for Generate.
 func TestObserveGenerate(t *testing.T) {
 	var w watcher
 	f := start(t, func(c *Config, _ *llmtest.Fake) { c.Observe = w.see })
@@ -286,5 +287,5 @@ func TestShortenLetsGo(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	var g *sighting
-	g.event(0, time.Now(), llm.Event{}) // a job of no exchange
+	g.event(0, time.Now(), llm.Event{}) // a job without an exchange
 }

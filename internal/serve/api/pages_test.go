@@ -9,7 +9,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
-// TestPagesMounted: pages are served by path to GET and HEAD, and where there are none nothing of them is.
+// TestPagesMounted: pages are served by path for GET and HEAD, and without Pages their paths do not exist.
 func TestPagesMounted(t *testing.T) {
 	pages := map[string]http.Handler{"/": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "page")

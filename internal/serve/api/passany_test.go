@@ -21,7 +21,7 @@ import (
 const completed = "event: response.completed\n" +
 	`data: {"response":{"usage":{"input_tokens":3,"output_tokens":4}}}` + "\n\n"
 
-// behind starts a service in front of a server that answers as the function says.
+// behind starts a service in front of a server whose answers far writes.
 func behind(t *testing.T, far http.HandlerFunc, models map[string]string, change ...func(*Config,
 	*llmtest.Fake)) *fixture {
 	t.Helper()
@@ -44,7 +44,7 @@ func behind(t *testing.T, far http.HandlerFunc, models map[string]string, change
 	return f
 }
 
-// TestAnyRoutePasses: a route that only the upstream has goes there as it came, and its answer comes back.
+// TestAnyRoutePasses: a route that only the upstream has is passed on unchanged, and its answer comes back.
 func TestAnyRoutePasses(t *testing.T) {
 	var mu sync.Mutex
 	var asked []string
@@ -122,7 +122,7 @@ func TestAnyRoutePasses(t *testing.T) {
 	}
 }
 
-// TestWaitingForTheUpstream: a stream that has nothing to say says so, before and within the upstream's answer.
+// TestWaitingForTheUpstream: a stream without events sends comments, before and within the upstream's answer.
 func TestWaitingForTheUpstream(t *testing.T) {
 	const every = 30 * time.Millisecond
 	begin, goOn := make(chan struct{}), make(chan struct{})
@@ -160,7 +160,7 @@ func TestWaitingForTheUpstream(t *testing.T) {
 	next(": waiting")
 	close(goOn)
 	next(`data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}`)
-	next("data: [DONE]") // which the upstream left out
+	next("data: [DONE]") // the upstream left it out
 	for lines.Scan() {   // an empty line ends the last event
 		if lines.Text() != "" {
 			t.Errorf("behind the end: %q", lines.Text())
@@ -171,13 +171,14 @@ func TestWaitingForTheUpstream(t *testing.T) {
 	}
 }
 
-// TestRefusalBehindAComment: what comes too late for a status is an event, in the shape that the route's clients know.
+// TestRefusalBehindAComment: an error that comes too late for a status is an event, in the form that the route's
+// clients know.
 func TestRefusalBehindAComment(t *testing.T) {
 	const chat, message, response = `{"messages":[{"role":"user","content":"a"}],"stream":true}`,
 		`{"messages":[{"role":"user","content":"a"}],"max_tokens":4,"stream":true}`, `{"input":"a","stream":true}`
 	for _, test := range []struct {
 		name, path, body string
-		status           int // of the upstream; 0: none, it hangs up
+		status           int // of the upstream; 0: none, it closes the connection
 		answer, want     string
 	}{
 		{"chat", "/v1/chat/completions", chat, 400, "{\n\"error\":{\"message\":\"no\"}}",
@@ -230,14 +231,14 @@ func TestRefusalBehindAComment(t *testing.T) {
 	}
 }
 
-// TestNoAnswerOfAnUpstream: an upstream that switches protocols, or answers with a status that carries no answer,
-// keeps no client waiting: it gets a 502, or an error event where its stream has begun.
+// TestNoAnswerOfAnUpstream: if an upstream switches protocols, or answers with a status without an answer, no client
+// waits for it: the client gets a 502, or an error event if its stream has begun.
 func TestNoAnswerOfAnUpstream(t *testing.T) {
 	for _, status := range []string{"101", "204", "304", "042", "777"} {
 		begun := make(chan struct{})
 		f := behind(t, func(w http.ResponseWriter, r *http.Request) {
 			if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), `"stream"`) {
-				<-begun // with a comment
+				<-begun // the stream begins with a comment
 			}
 			conn, _, err := w.(http.Hijacker).Hijack()
 			if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 )
 
-// TestLoglikelihood: the requests of evaluation harnesses: prompts as text or token ids, with echo, log-probabilities
-// and no or one token to generate.
+// TestLoglikelihood tests the requests of evaluation harnesses: prompts as text or token ids, with echo,
+// log-probabilities and at most one token to generate.
 func TestLoglikelihood(t *testing.T) {
 	f := start(t)
 	for _, c := range []struct {
@@ -47,7 +47,7 @@ func TestLoglikelihood(t *testing.T) {
 			}
 		}
 	}
-	// A batch, without the first token of answers: what comes first is each prompt's own.
+	// A batch, without the first token of answers, since that one differs for each prompt.
 	r := post[openai.TextResponse](f, "/v1/completions",
 		`{"prompt":[[1,107],[1,108,108]],"echo":true,"logprobs":1,"max_tokens":1,"temperature":0,"seed":1}`)
 	if len(r.Choices) != 2 || !strings.HasPrefix(r.Choices[0].Text, "h") ||

@@ -14,7 +14,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
 
-// limited starts a service with one key and its limits, and a clock that the test moves.
+// limited starts a service with one key and its limits, and a clock that the test controls.
 func limited(t *testing.T, limits string, change ...func(*Config, *llmtest.Fake)) (f *fixture,
 	later func(time.Duration)) {
 	keys := keysOf(t, "alice alice-key-0123456789 "+limits+"\nbob bob-key-0123456789\n")
@@ -41,8 +41,8 @@ func wantLimits(t *testing.T, h http.Header, kind, want string) {
 	}
 }
 
-// TestRateLimit: a key gets what its line says and no more, answers say what is left as OpenAI's do, and other keys
-// have their own.
+// TestRateLimit: a key gets no more than its line allows, answers say what is left as OpenAI's do, and other keys have
+// their own limits.
 func TestRateLimit(t *testing.T) {
 	f, later := limited(t, "requests_per_minute=2")
 	for _, want := range []string{"2 1 30s", "2 0 1m0s"} {
@@ -81,8 +81,8 @@ func TestRateLimit(t *testing.T) {
 	wantLimits(t, resp.Header, "requests", "4 0 1m0s")
 }
 
-// TestTokenLimit: an answer costs what it had, a refused request nothing, and one whose client leaves what was
-// computed.
+// TestTokenLimit: an answer costs its tokens, a refused request costs nothing, and one whose client leaves costs what
+// was computed.
 func TestTokenLimit(t *testing.T) {
 	f, later := limited(t, "tokens_per_minute=100")
 	ask := func(fields string, status int) *http.Response {
@@ -94,8 +94,8 @@ func TestTokenLimit(t *testing.T) {
 		return resp
 	}
 	remain := func(n int) string { return fmt.Sprint(n) }
-	// What is refused as invalid reserves its body's bytes / 4 and the tokens it asks for, and shows what is left
-	// beside that.
+	// An invalid request reserves its body's bytes / 4 and the tokens that it asks for, and shows what is left besides
+	// that.
 	const probe = `"temperature":9,"max_tokens":1`
 	beside := len(with(probe))/bytesPerToken + 1
 	left := func() string { return ask(probe, 400).Header.Get("x-ratelimit-remaining-tokens") }
@@ -107,13 +107,13 @@ func TestTokenLimit(t *testing.T) {
 	}
 	ask(`"max_tokens":2,"ignore_eos":true`, 200) // 29 + 2 tokens
 	llmtest.Until(t, "it is settled", func() bool { return left() == remain(100-31-beside) })
-	// 30 tokens would fit, and with n = 2 they do not.
+	// 30 tokens would fit, but not with n = 2.
 	resp := ask(`"max_tokens":30,"n":2`, 429)
 	if resp.Header.Get("Retry-After") == "" || resp.Header.Get("Retry-After") == "0" {
 		t.Errorf("%v", resp.Header)
 	}
 	wantLimits(t, resp.Header, "tokens", "100 69 18.6s")
-	// Streams cost the same, and what nobody waited for too.
+	// Streams cost the same, and so does an answer whose client has left.
 	reached := make(chan struct{})
 	f.fake.Step = func(ctx context.Context, _ *llm.Request, i int) error {
 		if i == 5 {
@@ -130,11 +130,11 @@ func TestTokenLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", alice)
-	if resp, err := f.http.Client().Do(r); err == nil { // its headers come with the first token
+	if resp, err := f.http.Client().Do(r); err == nil { // its headers are sent with the first token
 		<-reached
 		resp.Body.Close()
 	}
-	// Its prompt was counted by its bytes, as no usage came.
+	// Its prompt was counted by its bytes, since no usage came.
 	prompt := len(with(`"stream":true,"max_tokens":10`)) / bytesPerToken
 	llmtest.Until(t, "it is settled", func() bool { return left() == remain(100-31-prompt-5-beside) })
 	f.fake.Step = nil
@@ -142,7 +142,7 @@ func TestTokenLimit(t *testing.T) {
 	ask(`"max_tokens":60`, 200)
 }
 
-// TestConcurrencyLimit: a key has so many requests under way and no more, and gets its place back however one ends.
+// TestConcurrencyLimit: a key has only so many requests under way, and gets a place back however a request ends.
 func TestConcurrencyLimit(t *testing.T) {
 	f, _ := limited(t, "concurrent=2")
 	release := make(chan struct{})

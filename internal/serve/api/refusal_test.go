@@ -13,7 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
 
-// refusals gives the requests that were refused, by reason; those that were not at all are left out.
+// refusals returns the number of refused requests by reason, without the reasons that did not occur.
 func refusals(t *testing.T, s *Server) map[string]float64 {
 	t.Helper()
 	families, err := s.metrics.Registry().Gather()
@@ -41,8 +41,8 @@ func wantRefusals(t *testing.T, s *Server, want map[string]float64) {
 	}
 }
 
-// TestRefusals: every refusal is counted once, under the reason that its client was told; what is answered is not,
-// nor what health checks are told, nor what fails.
+// TestRefusals: every refusal is counted once, under the reason in the client's error. Answers, health checks and
+// failures are not counted.
 func TestRefusals(t *testing.T) {
 	f := start(t, func(c *Config, _ *llmtest.Fake) { c.MaxBody, c.Hosts = 8<<10, []string{"known"} })
 	want := map[string]float64{}
@@ -101,7 +101,7 @@ func TestRefusals(t *testing.T) {
 	f.wantMetrics(map[string]float64{telemetry.Ready: 0})
 }
 
-// TestRefusalsWithKeys: keys and their limits have reasons of their own.
+// TestRefusalsWithKeys: refusals because of keys and their limits have their own reasons.
 func TestRefusalsWithKeys(t *testing.T) {
 	keys := keysOf(t, "a key-of-a-0123456789 requests_per_minute=1\nb key-of-b-0123456789 "+
 		"concurrent=1")
@@ -133,7 +133,7 @@ func TestRefusalsWithKeys(t *testing.T) {
 		"concurrency_limit_exceeded": 1})
 }
 
-// TestRefusalsWhileStarting: health checks ask often meanwhile and are not counted.
+// TestRefusalsWhileStarting: frequent health checks are not counted while the service starts.
 func TestRefusalsWhileStarting(t *testing.T) {
 	s := New(Config{Metrics: telemetry.NewMetrics("v")})
 	for _, path := range []string{"/v1/chat/completions", "/readyz", "/livez"} {

@@ -20,7 +20,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/responses"
 )
 
-// TestFieldsReachTheBackend: every field means what OpenAI and vLLM say it means.
+// TestFieldsReachTheBackend: every field has the meaning that OpenAI and vLLM document.
 func TestFieldsReachTheBackend(t *testing.T) {
 	f := start(t, func(c *Config, _ *llmtest.Fake) { c.Temperature = 0.7 })
 	seed := int64(-3)
@@ -78,7 +78,7 @@ func TestFieldsReachTheBackend(t *testing.T) {
 				r.Messages = []llm.Message{{Role: llm.RoleSystem, Content: "s"}, {Role: llm.RoleUser, Content: "a\nb"}}
 			})},
 		{`"messages":[{"role":"assistant"},{"role":"user","content":null},{"role":"system","content":"s"}]`,
-			base(func(r *llm.Request) { // as they came: the backend puts them in order
+			base(func(r *llm.Request) { // unchanged: the backend puts them in order
 				r.Messages = []llm.Message{{Role: llm.RoleAssistant}, {Role: llm.RoleUser},
 					{Role: llm.RoleSystem, Content: "s"}}
 			})},
@@ -99,7 +99,8 @@ func TestFieldsReachTheBackend(t *testing.T) {
 	}
 }
 
-// TestBadFields: what is out of range or of the wrong type is a 400 that names the field, and reaches no backend.
+// TestBadFields: a value that is out of range or has the wrong type is a 400 that names the field, and reaches no
+// backend.
 func TestBadFields(t *testing.T) {
 	f := start(t)
 	both := func(field string, values ...string) (cases [][2]string) {
@@ -217,7 +218,7 @@ func TestBadFields(t *testing.T) {
 		telemetry.Requests + ",error": 0, telemetry.GenerationTokens: 0})
 }
 
-// TestErrorsKeepSecrets: a message quotes numbers, never texts.
+// TestErrorsKeepSecrets: a message quotes numbers, but never texts.
 func TestErrorsKeepSecrets(t *testing.T) {
 	f := start(t)
 	secret := strings.Repeat("my secret ", 30)
@@ -240,7 +241,7 @@ func TestErrorsKeepSecrets(t *testing.T) {
 	}
 }
 
-// FuzzChat: any body is answered with valid JSON and no status of 500 or above.
+// FuzzChat: any body gets valid JSON as the answer, and never a status of 500 or above.
 func FuzzChat(f *testing.F) {
 	for _, seed := range []string{
 		chatBody, with(`"n":3,"stop":["a","b"],"logprobs":true,"top_logprobs":2`), `{"prompt":["a",[1,2]]}`,
@@ -292,8 +293,8 @@ func FuzzChat(f *testing.F) {
 	})
 }
 
-// TestMoreChoicesThanPlaces: a request may have more choices than the service holds at a time. They take places as
-// these come free, and leave the queue to others.
+// TestMoreChoicesThanPlaces: a request may have more choices than the service has places. They start when places are
+// free, and leave the queue to other requests.
 func TestMoreChoicesThanPlaces(t *testing.T) {
 	f := start(t, func(c *Config, fake *llmtest.Fake) {
 		*fake = *llmtest.NewFake("fake", 4096, 2, 1)
@@ -308,7 +309,7 @@ func TestMoreChoicesThanPlaces(t *testing.T) {
 		return nil
 	}
 	prompts := strings.TrimSuffix(strings.Repeat(`"a b",`, 64), ",")
-	for range 3 { // several at once take places from each other
+	for range 3 { // several such requests compete for places
 		var group sync.WaitGroup
 		for range 2 {
 			group.Go(func() {
@@ -334,7 +335,7 @@ func TestMoreChoicesThanPlaces(t *testing.T) {
 	}
 }
 
-// TestNoPlaceForAnyChoice: where the service is full, a request for several answers is refused as one for one is.
+// TestNoPlaceForAnyChoice: a full service refuses a request for several answers as it refuses a request for one.
 func TestNoPlaceForAnyChoice(t *testing.T) {
 	release := make(chan struct{})
 	f := start(t, func(c *Config, fake *llmtest.Fake) {

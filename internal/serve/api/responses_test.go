@@ -16,10 +16,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/responses"
 )
 
-// keeping is a service that keeps responses.
+// keeping configures a service that stores responses.
 func keeping(c *Config, _ *llmtest.Fake) { c.Responses = responses.NewMemory(1 << 20) }
 
-// response is what the tests read of a response.
+// response has the fields of a response that the tests read.
 type response struct {
 	ID, Status string
 	Previous   *string `json:"previous_response_id"`
@@ -47,7 +47,7 @@ func (r *response) text() string {
 	return r.Output[0].Content[0].Text
 }
 
-// responseEvents reads a stream, and holds it to what all streams of this kind have in common.
+// responseEvents reads a stream, and checks what all streams of this kind have in common.
 func responseEvents(t *testing.T, r io.Reader) (names []string, text string, last response) {
 	t.Helper()
 	events := openai.NewReader(r, 0)
@@ -95,7 +95,7 @@ func TestResponses(t *testing.T) {
 	if cut.text() != "one" || cut.Status != "incomplete" || cut.Output[0].Status != "incomplete" {
 		t.Errorf("%+v", cut)
 	}
-	// All that can be said in items, and instructions before them.
+	// All kinds of items, and instructions before them.
 	post[response](f, "/v1/responses", `{"instructions":"be brief","temperature":0,"input":[
 		{"role":"user","content":"a"},{"type":"message","role":"assistant","id":"msg_1","status":"completed",
 		"content":[{"type":"output_text","text":"b","annotations":[]}]},{"type":"reasoning","id":"rs_1","summary":[]},
@@ -132,7 +132,7 @@ func TestResponsesStream(t *testing.T) {
 	}
 }
 
-// TestResponsesBreakOff: a stream that fails ends with the response as it was, which says so.
+// TestResponsesBreakOff: a stream that fails ends with the response at that point, which has the error.
 func TestResponsesBreakOff(t *testing.T) {
 	f := start(t, func(_ *Config, fake *llmtest.Fake) { fake.Step = failAt(2) })
 	resp := f.request(t.Context(), "POST", "/v1/responses", `{"input":"one two","temperature":0,"stream":true}`)
@@ -144,8 +144,8 @@ func TestResponsesBreakOff(t *testing.T) {
 	}
 }
 
-// TestResponsesGoOn: a response can go on from one that was kept, and show it, its input, and be deleted; by its own
-// key alone.
+// TestResponsesGoOn: a response can continue a stored one; a stored response can be shown with its input and deleted,
+// but only by its own key.
 func TestResponsesGoOn(t *testing.T) {
 	f := start(t, keeping, func(c *Config, _ *llmtest.Fake) {
 		c.Callers = access.NewCallers(keysOf(t, "a key-of-a-0123456789\nb key-of-b-0123456789"))
@@ -191,7 +191,7 @@ func TestResponsesGoOn(t *testing.T) {
 	f.wantError("GET", "/v1/responses/"+first.ID, "", 401, "")
 }
 
-// TestResponsesRefused: an error names the field as the client wrote it.
+// TestResponsesRefused: an error uses the client's name of the field.
 func TestResponsesRefused(t *testing.T) {
 	f := start(t)
 	for _, c := range []struct{ body, field string }{
@@ -221,8 +221,8 @@ func TestResponsesRefused(t *testing.T) {
 	f.wantError("GET", "/v1/responses/resp_1", "", 400, "")
 }
 
-// TestTranslatedBehindOthers: an upstream without the route gets a chat, and one that has it gets the request as it
-// came.
+// TestTranslatedBehindOthers: an upstream without the route gets a chat, and one that has it gets the unchanged
+// request.
 func TestTranslatedBehindOthers(t *testing.T) {
 	for _, native := range []bool{false, true} {
 		var asked []string

@@ -11,8 +11,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
 
-// TestCacheSalt: cache_salt is read as vLLM reads it, and no salt that a client can send leads into the scope of
-// another key.
+// TestCacheSalt: cache_salt is read as in vLLM, and no salt that a client can send leads into the scope of another
+// key.
 func TestCacheSalt(t *testing.T) {
 	f := start(t, func(c *Config, _ *llmtest.Fake) {
 		c.Callers = access.NewCallers(keysOf(t, "alice key-of-alice-012345\na key-of-a-0123456789"))
@@ -52,8 +52,8 @@ func TestCacheSalt(t *testing.T) {
 	}
 }
 
-// TestSaltForAnUpstream: with a scope for each key, the upstream gets a salt for each, and a client's own makes
-// another one; without, bytes go as they came.
+// TestSaltForAnUpstream: with a scope per key, the upstream gets a different salt for each key, and a client's own
+// salt changes it; without, the bytes are passed on unchanged.
 func TestSaltForAnUpstream(t *testing.T) {
 	for _, perKey := range []bool{true, false} {
 		var mu sync.Mutex

@@ -11,9 +11,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
 
-// TestNothingIsRepeated sends marked words through every route, in every place where a client may put any, well and
-// badly. Logs, at their most talkative, and metrics hold none of them; and no error repeats a prompt or a key, not
-// even to its own client.
+// TestNothingIsRepeated sends marked words through every route, in every place where a client can send any, in valid
+// and invalid requests. Logs at the debug level and metrics contain none of them, and no error repeats a prompt or a
+// key, not even to its own client.
 func TestNothingIsRepeated(t *testing.T) {
 	const prompt, key, word = "PROMPT-b7a1", "KEY-b7a1-0123456789", "WORD-b7a1"
 	keys := keysOf(t, "alice "+key+
@@ -43,7 +43,7 @@ func TestNothingIsRepeated(t *testing.T) {
 		for _, field := range fields {
 			for _, v := range values {
 				if field == "model" && !strings.HasPrefix(v, `"`) {
-					continue // a name is shown to whoever gave it; what is none is not
+					continue // an error may show the name of a field, but not an invalid name
 				}
 				if field == "model" {
 					v = strings.ReplaceAll(v, prompt, word)
@@ -88,7 +88,7 @@ func (f *fixture) scrape() string {
 	return string(data)
 }
 
-// TestLabelsAreBounded: whatever clients send, they make no new label values: routes and status codes are ours.
+// TestLabelsAreBounded: no request creates new label values: routes and status codes are a fixed set.
 func TestLabelsAreBounded(t *testing.T) {
 	f := start(t)
 	round := func(word string) {
@@ -111,7 +111,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		set := map[string]bool{}
 		for line := range strings.Lines(f.scrape()) {
 			if name, _, ok := strings.Cut(line, " "); ok && !strings.HasPrefix(line, "#") {
-				set[code.ReplaceAllString(name, "")] = true // ours, and a busy machine may send others
+				set[code.ReplaceAllString(name, "")] = true // from this service; on a busy machine the status may vary
 			}
 		}
 		return set
@@ -123,7 +123,7 @@ func TestLabelsAreBounded(t *testing.T) {
 	}
 	after := labels()
 	maps.DeleteFunc(after, func(name string, _ bool) bool { return before[name] })
-	// Go's and the process's own may begin meanwhile.
+	// Metrics of Go and of the process may appear meanwhile.
 	maps.DeleteFunc(after, func(name string, _ bool) bool { return !strings.HasPrefix(name, "mixtral_") })
 	if len(after) > 0 || len(before) < 100 {
 		t.Errorf("new series: %v beside %d", after, len(before))

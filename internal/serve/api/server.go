@@ -185,12 +185,12 @@ func setDefault[T comparable](v *T, d T) {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// HTTPServer gives a server with the limits that hold before a handler runs: for slow and large headers, for idle
+// HTTPServer returns a server with the limits that apply before a handler runs: for slow and large headers, for idle
 // connections, and for the names of Config.Hosts. Reading a body and writing an answer have their own limits, as
 // answers may stream for long.
 func (s *Server) HTTPServer() *http.Server { return s.httpServer(s.wrap(s.routes, s.c.Hosts)) }
 
-// MetricsServer gives a server of /metrics and the health checks alone, for a listener of their own. With profiles,
+// MetricsServer returns a server of only /metrics and the health checks, for a listener of their own. With profiles,
 // which is for listeners that only this machine reaches, it also has /debug/pprof/.
 func (s *Server) MetricsServer(profiles bool) *http.Server {
 	routes := maps.Clone(s.ops)

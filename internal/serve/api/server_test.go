@@ -69,7 +69,7 @@ func TestBodyLimit(t *testing.T) {
 	f.wantError("POST", "/v1/chat/completions", `{"messages":[{},{},{},{}]}`, 400, "messages")
 }
 
-// TestLargeBodies: together they are bounded, and small ones do not suffer from them.
+// TestLargeBodies: the memory of large bodies together is bounded, and small ones are not delayed by them.
 func TestLargeBodies(t *testing.T) {
 	const size = 256 << 10
 	f := start(t, func(c *Config, fake *llmtest.Fake) {
@@ -106,7 +106,7 @@ func TestLargeBodies(t *testing.T) {
 	if answered.Load() != largeBodies+4 {
 		t.Errorf("%d answered", answered.Load())
 	}
-	for range 2 * largeBodies { // what was held is given back, also after errors
+	for range 2 * largeBodies { // the budget is given back, also after errors
 		if resp, _ := f.do("POST", "/tokenize", `{"prompt":"`+strings.Repeat("x",
 			size-200)+`"}`); resp.StatusCode != 200 {
 			t.Fatal(resp.Status)
@@ -135,7 +135,7 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
-// TestHeaderLimits: headers that are too large, or do not end in time, cost a connection and nothing else.
+// TestHeaderLimits: headers that are too large, or do not end in time, cost only their connection.
 func TestHeaderLimits(t *testing.T) {
 	for _, test := range []struct {
 		limit      time.Duration
@@ -148,7 +148,7 @@ func TestHeaderLimits(t *testing.T) {
 		if s.ReadHeaderTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes <= 0 {
 			t.Errorf("no limits: %+v", s)
 		}
-		s.ReadHeaderTimeout = test.limit // as the real one, in another time
+		s.ReadHeaderTimeout = test.limit // like the real limit, but shorter
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -180,7 +180,7 @@ func TestCrossOrigin(t *testing.T) {
 	}
 }
 
-// TestPanic: a panic is one request's 500 and a metric.
+// TestPanic: a panic is a 500 for one request, and a metric.
 func TestPanic(t *testing.T) {
 	f := start(t)
 	f.fake.Step = func(context.Context, *llm.Request, int) error { panic("broken model") }
@@ -203,7 +203,7 @@ func TestPanic(t *testing.T) {
 	f.server.routes["/livez"] = route{method: "GET", open: true,
 		handle: func(w *exchange, _ *http.Request) error { w.Write([]byte("half")); panic("late") }}
 	f.wantError("GET", "/version", "", 500, "")
-	once := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // a kept connection would be tried again
+	once := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // else the client retries
 	// nothing was flushed yet, so not even the header came
 	if resp, err := once.Get(f.http.URL + "/livez"); err == nil {
 		resp.Body.Close()
@@ -265,7 +265,7 @@ func TestRetryAdvice(t *testing.T) {
 	}
 }
 
-// TestLifecycle follows services through their lives.
+// TestLifecycle follows the states of services.
 func TestLifecycle(t *testing.T) {
 	for _, test := range []struct{ trace, want string }{
 		{"enter", "refused"},
@@ -326,7 +326,7 @@ func TestStarting(t *testing.T) {
 	f.wantError("GET", "/readyz", "", 503, "")
 }
 
-// TestDrain: requests under way end well, new ones are refused, and Drain returns when the last is done.
+// TestDrain: requests under way end normally, new ones are refused, and Drain returns after the last one.
 func TestDrain(t *testing.T) {
 	f := start(t)
 	release := make(chan struct{})
@@ -368,7 +368,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// TestQueueFull: what does not fit is refused at once with advice, and what fits is answered.
+// TestQueueFull: requests beyond the queue are refused at once, with a time to retry, and all others are answered.
 func TestQueueFull(t *testing.T) {
 	f := start(t)
 	release := make(chan struct{})
@@ -401,7 +401,7 @@ func TestQueueFull(t *testing.T) {
 			",429,/v1/chat/completions": 3})
 }
 
-// TestManyAtOnce: under load from many clients every request is answered once and the metrics agree with the clients.
+// TestManyAtOnce: under load from many clients every request is answered once, and the metrics agree with the clients.
 func TestManyAtOnce(t *testing.T) {
 	f := start(t, func(_ *Config, fake *llmtest.Fake) { *fake = *llmtest.NewFake("fake", 4096, 8, 8) })
 	var ok, full, prompt, generated atomic.Int64
@@ -420,7 +420,7 @@ func TestManyAtOnce(t *testing.T) {
 					var u openai.Usage
 					if k%2 == 0 {
 						s := readStream(t, strings.NewReader(string(data)))
-						if s.err != nil { // one choice found the queue full when another had begun
+						if s.err != nil { // the queue was full for one choice after another one had begun
 							full.Add(1)
 							continue
 						}

@@ -119,7 +119,7 @@ func TestStream(t *testing.T) {
 		telemetry.GenerationTokens: 9})
 }
 
-// TestStreamAddsUp: whatever the request, its stream holds what the same request gets at once.
+// TestStreamAddsUp: for any request, the stream contains the same as the answer that is not streamed.
 func TestStreamAddsUp(t *testing.T) {
 	f := start(t)
 	for _, fields := range []string{
@@ -187,7 +187,7 @@ func TestStreamText(t *testing.T) {
 	}
 }
 
-// TestStreamRefused: what is refused before the first event has its own status, not a stream.
+// TestStreamRefused: a request that is refused before the first event gets its own status, not a stream.
 func TestStreamRefused(t *testing.T) {
 	f := start(t)
 	f.fake.Step = func(context.Context, *llm.Request, int) error { return llm.ErrNumeric }
@@ -198,7 +198,7 @@ func TestStreamRefused(t *testing.T) {
 	f.wantMetrics(map[string]float64{telemetry.Requests + ",error": 1})
 }
 
-// TestStreamFails: what goes wrong later is an error event, and there is no regular end.
+// TestStreamFails: a later failure is an error event, and the stream has no regular end.
 func TestStreamFails(t *testing.T) {
 	f := start(t)
 	for _, test := range []struct {
@@ -226,10 +226,10 @@ func TestStreamFails(t *testing.T) {
 	f.wantMetrics(map[string]float64{telemetry.Requests + ",error": 4, telemetry.Requests + ",stop": 0,
 		telemetry.Panics: 1, telemetry.HTTPRequests + ",200,/v1/chat/completions": 4})
 	f.fake.Step = nil
-	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody) // others go on
+	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody) // other requests are not affected
 }
 
-// TestOneOfManyFails: with several choices, the failure of one ends the request, and all are counted.
+// TestOneOfManyFails: if one of several choices fails, the request ends, and all choices are counted.
 func TestOneOfManyFails(t *testing.T) {
 	f := start(t)
 	f.fake.Step = func(ctx context.Context, r *llm.Request, i int) error {
@@ -251,7 +251,7 @@ func TestOneOfManyFails(t *testing.T) {
 		telemetry.Requests + ",stop": 0})
 }
 
-// TestKeepAlive: while the model takes its time, comments keep the connection open, and the answer is whole.
+// TestKeepAlive: while the model is slow, comments keep the connection open, and the answer is complete.
 func TestKeepAlive(t *testing.T) {
 	f := start(t, func(c *Config, _ *llmtest.Fake) { c.KeepAlive = 5 * time.Millisecond })
 	release := make(chan struct{})
@@ -262,7 +262,7 @@ func TestKeepAlive(t *testing.T) {
 		}
 		return nil
 	}
-	// returns with the first comment
+	// it returns with the first comment
 	resp := f.request(t.Context(), "POST", "/v1/chat/completions", with(`"stream":true`))
 	defer resp.Body.Close()
 	r := bufio.NewReader(resp.Body)
@@ -286,7 +286,7 @@ func TestKeepAlive(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.HasPrefix(line, "data: ") {
-			break // the role and first word; the rest follows
+			break // the role and the first word; the rest follows
 		}
 	}
 	waitComment()
@@ -298,7 +298,8 @@ func TestKeepAlive(t *testing.T) {
 	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 1})
 }
 
-// TestClientLeaves at each point of a request: its generation ends, it is counted once, and others go on.
+// TestClientLeaves: at any point of a request, a client that leaves ends its generation, is counted once, and does not
+// affect others.
 func TestClientLeaves(t *testing.T) {
 	f := start(t)
 	aborted := 0
@@ -309,7 +310,7 @@ func TestClientLeaves(t *testing.T) {
 			f.fake.Step = func(ctx context.Context, _ *llm.Request, i int) error {
 				if i == point {
 					close(reached)
-					<-ctx.Done() // the model's next step would see it
+					<-ctx.Done() // the model's next step would notice it
 					close(freed)
 				}
 				return nil
@@ -346,7 +347,7 @@ func TestClientLeaves(t *testing.T) {
 		telemetry.Requests + ",error": 0})
 }
 
-// TestClientLeavesTheQueue before its turn has come.
+// TestClientLeavesTheQueue: the same for a client that leaves while its request is in the queue.
 func TestClientLeavesTheQueue(t *testing.T) {
 	f := start(t)
 	release := make(chan struct{})
@@ -388,14 +389,14 @@ func TestClientLeavesTheQueue(t *testing.T) {
 	})
 }
 
-// endless makes a service whose stream is longer than all socket buffers hold, and which gives a reader half a second.
+// endless configures a stream that is longer than all socket buffers, and a write timeout of half a second.
 func endless(c *Config, fake *llmtest.Fake) {
-	c.WriteTimeout = 500 * time.Millisecond // much longer than a write that nobody holds up, on a busy machine too
+	c.WriteTimeout = 500 * time.Millisecond // much longer than an undisturbed write, even on a busy machine
 	c.MaxTokens = 1 << 30
 	*fake = *llmtest.NewFake("fake", 1<<24, 4, 4)
 }
 
-// takeNothing asks an endless service for a stream and reads none of it, until it is given up. It returns the
+// takeNothing requests a stream from an endless service and reads nothing of it until it is given up. It returns the
 // protocol's major version.
 func takeNothing(t *testing.T, f *fixture) int {
 	t.Helper()
@@ -415,14 +416,14 @@ func takeNothing(t *testing.T, f *fixture) int {
 	return resp.ProtoMajor
 }
 
-// TestSlowReader: a client that takes nothing for the write timeout loses its stream, and nobody else does.
+// TestSlowReader: a client that reads nothing within the write timeout loses its stream, and no other client does.
 func TestSlowReader(t *testing.T) {
 	f := start(t, endless)
 	takeNothing(t, f)
 	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
 }
 
-// deadlines is a client that keeps the deadlines it is given.
+// deadlines is a client that records the deadlines of its writes.
 type deadlines struct {
 	nowhere
 	at time.Time
@@ -433,7 +434,7 @@ func (d *deadlines) SetWriteDeadline(at time.Time) error {
 	return nil
 }
 
-// TestPatience: each write has the write timeout, and all together a few of them.
+// TestPatience: each write has the write timeout, and all writes together have a multiple of it.
 func TestPatience(t *testing.T) {
 	const limit = time.Minute
 	client := &deadlines{}
@@ -453,7 +454,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// TestTricklingReader: a client that takes a little just before each timeout is given up too, once it has made its
+// TestTricklingReader: a client that reads a little just before each timeout is given up too, once it has made its
 // answer wait long enough in all.
 func TestTricklingReader(t *testing.T) {
 	f := start(t, func(c *Config, fake *llmtest.Fake) {
@@ -475,7 +476,7 @@ func TestTricklingReader(t *testing.T) {
 	llmtest.Until(t, "the reader is given up", func() bool {
 		n, _ := conn.Read(piece)
 		taken += n
-		return f.metrics()[telemetry.Requests+",abort"] == 1 && taken >= len(piece) // and it had taken something
+		return f.metrics()[telemetry.Requests+",abort"] == 1 && taken >= len(piece) // and it had read something
 	})
 	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
 }

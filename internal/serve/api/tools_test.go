@@ -23,7 +23,7 @@ const (
 	twoTools      = `"tools":[` + weatherTool + `,` + timeTool + `]`
 )
 
-// TestToolsReachTheBackend: every way to say what may be called.
+// TestToolsReachTheBackend tests every way to say what may be called.
 func TestToolsReachTheBackend(t *testing.T) {
 	f := start(t, calling("a text"))
 	list := func(prefix, suffix string) []llm.Tool {
@@ -87,7 +87,7 @@ func TestToolsReachTheBackend(t *testing.T) {
 	}
 }
 
-// TestToolsRefused: what is wrong with tools is a 400 that names the field.
+// TestToolsRefused: an error in tools is a 400 that names the field.
 func TestToolsRefused(t *testing.T) {
 	f := start(t)
 	many := strings.Repeat(timeTool+",", llm.MaxTools) + timeTool
@@ -182,7 +182,7 @@ func TestToolsRefused(t *testing.T) {
 	}
 }
 
-// TestToolHistory: calls and results of a conversation, in OpenAI's newer and older form.
+// TestToolHistory tests calls and results in a conversation, in OpenAI's newer and older form.
 func TestToolHistory(t *testing.T) {
 	f := start(t)
 	for body, want := range map[string][]llm.Message{
@@ -207,7 +207,7 @@ func TestToolHistory(t *testing.T) {
 	}
 }
 
-// calling makes the fake answer with calls.
+// calling makes the fake model answer with calls.
 func calling(text string, calls ...llm.Call) func(*Config, *llmtest.Fake) {
 	return func(_ *Config, f *llmtest.Fake) {
 		f.Calls = func(*llm.Request) (string, []llm.Call) { return text, calls }
@@ -235,7 +235,7 @@ func TestCallsAtOnce(t *testing.T) {
 	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 2})
 }
 
-// TestCallsStreamed: the pieces of a stream make what the same request gets at once, in the order that clients need.
+// TestCallsStreamed: the pieces of a stream add up to the answer that is not streamed, in the order that clients need.
 func TestCallsStreamed(t *testing.T) {
 	for _, fields := range []string{twoTools, twoTools + `,"n":3,"logprobs":true,"top_logprobs":1`,
 		twoTools + `,"max_tokens":20`, twoTools + `,"stop":"Z"`, `"functions":[` + weatherSource + `]`} {
@@ -307,7 +307,7 @@ func joinDelta(t *testing.T, to *openai.ChatChoice, c openai.ChatChunkChoice) {
 	}
 }
 
-// TestTokenizeTools: /tokenize takes the tools of a chat.
+// TestTokenizeTools: /tokenize accepts the tools of a chat.
 func TestTokenizeTools(t *testing.T) {
 	f := start(t)
 	count := func(fields string) int {
@@ -322,7 +322,7 @@ func TestTokenizeTools(t *testing.T) {
 	f.wantError("POST", "/tokenize", `{"messages":[{"role":"user","content":"a"}],"tools":[{}]}`, 400, "tools[0].type")
 }
 
-// TestMistralsClients: libraries for Mistral's servers take each delta with a call for a whole one, so they get it
+// TestMistralsClients: libraries for Mistral's servers read each delta with a call as a whole call, so they get it
 // whole, with the usage at the end; and they read errors without an object around them.
 func TestMistralsClients(t *testing.T) {
 	f := start(t, func(_ *Config, fake *llmtest.Fake) {

@@ -9,7 +9,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// TestUnknownFields: a field that could change an answer never passes in silence.
+// TestUnknownFields: a field that could change an answer is never ignored.
 func TestUnknownFields(t *testing.T) {
 	f := start(t)
 	for fields, near := range map[string]string{
@@ -70,7 +70,7 @@ func TestUnknownFieldsIgnored(t *testing.T) {
 	f.wantError("POST", "/v1/chat/completions", with(`"mirostat":2`), 400, "mirostat") // that is known
 }
 
-// TestAliases: fields under other servers' names mean what they mean under their own, and errors name what was sent.
+// TestAliases: fields with other servers' names have the meaning of the fields here, and errors use the client's name.
 func TestAliases(t *testing.T) {
 	f := start(t)
 	f.fake.Grammar = func(g *llm.Grammar) (string, error) { return string(g.Kind) + g.Source, nil }
@@ -117,7 +117,7 @@ func TestAliases(t *testing.T) {
 	}
 }
 
-// TestModelAliases: a model has several names, and answers have the one that was asked for.
+// TestModelAliases: a model can have several names, and answers have the name in the request.
 func TestModelAliases(t *testing.T) {
 	f := start(t, func(c *Config, _ *llmtest.Fake) { c.Aliases = []string{"gpt-4o-mini", "fake", "mistral"} })
 	for name, want := range map[string]string{"gpt-4o-mini": "gpt-4o-mini", "mistral": "mistral", "fake": "fake",
@@ -144,7 +144,7 @@ func TestModelAliases(t *testing.T) {
 	}
 }
 
-// TestOrigins: a site that the operator names may use the service from a browser, others may not.
+// TestOrigins: a site that the operator names may use the service from a browser, and other sites may not.
 func TestOrigins(t *testing.T) {
 	const site, other = "https://app.example", "https://evil.example"
 	f := start(t, func(c *Config, _ *llmtest.Fake) { c.Origins = []string{site} })
@@ -187,7 +187,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// TestUnknownWithin: the rule holds in the objects of a request, and for /tokenize and /detokenize.
+// TestUnknownWithin: the rule also applies in the objects of a request, and to /tokenize and /detokenize.
 func TestUnknownWithin(t *testing.T) {
 	f := start(t)
 	for _, c := range []struct{ path, body, field string }{

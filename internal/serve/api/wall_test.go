@@ -10,8 +10,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// TestSetClockChangesNoMetric: while the wall clock jumps by hours at every look, the service's times are those of the
-// monotonic clock.
+// TestSetClockChangesNoMetric: while the wall clock jumps by hours with each reading, the service measures times with
+// the monotonic clock.
 func TestSetClockChangesNoMetric(t *testing.T) {
 	f := start(t, func(c *Config, fake *llmtest.Fake) {
 		c.Now = walltest.Jumping(t)

@@ -19,7 +19,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// malformed are requests, and the answers to them. net/http gives most of the answers by itself.
+// malformed are requests with their answers. net/http itself gives most of the answers.
 var malformed = []struct {
 	send   string
 	status int
@@ -39,8 +39,7 @@ var malformed = []struct {
 	{"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", 431, "headers_too_large"},
 }
 
-// TestShaped: what net/http refuses by itself has OpenAI's shape, also inside TLS, and other answers go out as they
-// are.
+// TestShaped: refusals of net/http have OpenAI's form, also inside TLS, and other answers stay unchanged.
 func TestShaped(t *testing.T) {
 	f := start(t)
 	config := tlsConfig(t)
@@ -73,7 +72,7 @@ func TestShaped(t *testing.T) {
 	}
 }
 
-// tlsConfig is a server's, with a certificate for this machine.
+// tlsConfig is the configuration of a server, with a certificate for this machine.
 func tlsConfig(t *testing.T) *tls.Config {
 	server := httptest.NewTLSServer(nil)
 	t.Cleanup(server.Close)
@@ -101,8 +100,8 @@ func checkShape(t *testing.T, conn net.Conn, send string, status int, code strin
 	}
 }
 
-// TestShapedTLS: connections have agreed on a protocol when they arrive; who speaks plain HTTP is told so; and
-// handshakes end with the listener and at their limit.
+// TestShapedTLS: connections have agreed on a protocol when Accept returns them; a client that speaks plain HTTP is
+// told so; and handshakes end with the listener and at their limit.
 func TestShapedTLS(t *testing.T) {
 	listen := func(limit time.Duration) (net.Listener, func() net.Conn) {
 		raw, err := net.Listen("tcp", "127.0.0.1:0")
@@ -125,7 +124,7 @@ func TestShapedTLS(t *testing.T) {
 	silent := dial()
 	checkShape(t, dial(), "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "tls_required")
 	checkShape(t, dial(), "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "tls_required")
-	for _, protos := range [][]string{{"h2"}, {"http/1.1"}, nil} { // the silent one does not keep them waiting
+	for _, protos := range [][]string{{"h2"}, {"http/1.1"}, nil} { // the silent connection does not delay them
 		client := tls.Client(dial(), &tls.Config{InsecureSkipVerify: true, NextProtos: protos})
 		go client.Handshake()
 		conn, err := l.Accept()
@@ -137,7 +136,7 @@ func TestShapedTLS(t *testing.T) {
 			t.Errorf("%q came as %T", protos, conn)
 		}
 	}
-	waiting := tls.Client(dial(), &tls.Config{InsecureSkipVerify: true}) // Accept is not called for it
+	waiting := tls.Client(dial(), &tls.Config{InsecureSkipVerify: true}) // Accept is not called for this connection
 	if err := waiting.Handshake(); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +152,7 @@ func TestShapedTLS(t *testing.T) {
 	}
 }
 
-// TestNotShaped: an answer that only looks like a refusal of net/http's stays as it is.
+// TestNotShaped: an answer that only looks like a refusal of net/http stays unchanged.
 func TestNotShaped(t *testing.T) {
 	for _, answer := range []string{"", "HTTP/1.1 4", "HTTP/1.1 400 Bad Request\r\n",
 		"HTTP/1.1 200 OK\r\n" + refusalHeaders,

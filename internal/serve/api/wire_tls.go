@@ -14,6 +14,7 @@ import (
 // ShapedTLS is Shaped with TLS: its connections have completed their handshake, and answer in OpenAI's form inside
 // TLS. A client that speaks plain HTTP instead gets an error that says so. A handshake that fails, or takes longer
 // than the limit, is logged.
+//
 // net/http speaks HTTP/2 only on a *tls.Conn, and its own refusals over HTTP/1.1 cannot be seen there before they are
 // encrypted. So the handshake happens here: a connection that agreed on HTTP/2 stays a *tls.Conn, and every other one
 // is wrapped in a connection that sees what is written.

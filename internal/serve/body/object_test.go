@@ -34,7 +34,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestNames: an error names a field as the client calls it, however deep it is.
+// TestNames: an error uses the client's name of a field at any depth.
 func TestNames(t *testing.T) {
 	o := parse(t, `{"messages":[{"parts":[{"text":5}]}]}`)
 	items, _ := o.List("messages", 9)
@@ -66,7 +66,7 @@ func TestNames(t *testing.T) {
 	wantError(t, o, "n_predict", "")
 }
 
-// TestUnknown: what nobody reads in an object within another is refused, and passed over where that is asked for.
+// TestUnknown: a field that no code reads, in an object within another, is refused, or ignored if that is configured.
 func TestUnknown(t *testing.T) {
 	for _, lenient := range []bool{false, true} {
 		o := parse(t, `{"a":{"text":"x","texts":null,"txet":1}}`)

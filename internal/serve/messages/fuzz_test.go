@@ -13,7 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
-// FuzzTranslate: a body is refused as the client's fault, or becomes the fields of a chat.
+// FuzzTranslate: a body is refused as the client's error, or becomes the fields of a chat.
 func FuzzTranslate(f *testing.F) {
 	for _, s := range []string{
 		`{"max_tokens":3,"system":[{"type":"text","text":"a"}],"messages":[{"role":"user","content":[{"type":"text",` +
@@ -50,8 +50,8 @@ func FuzzTranslate(f *testing.F) {
 	})
 }
 
-// FuzzStream: whatever a model says, each event of the stream is JSON of its type, blocks begin and end one after the
-// other, and the pieces make what a message without a stream holds.
+// FuzzStream: for any output of a model, each event of the stream is JSON of its type, blocks begin and end one after
+// another, and the pieces add up to the message that is not streamed.
 func FuzzStream(f *testing.F) {
 	f.Add("some\x00 words\x00\x01f\x00{\"a\":\x002}\x00", uint8(0), "")
 	f.Add("\x01f\x00\x01g\x00{}\x00end", uint8(1), "a")
@@ -63,7 +63,7 @@ func FuzzStream(f *testing.F) {
 		stream := a.Begin(nil)
 		called := false
 		for piece := range strings.SplitSeq(script, "\x00") {
-			piece = strings.ToValidUTF8(piece, "\ufffd") // pieces of an answer are whole characters
+			piece = strings.ToValidUTF8(piece, "\ufffd") // the pieces of an answer are whole characters
 			switch name, begins := strings.CutPrefix(piece, "\x01"); {
 			case begins && name != "":
 				called = true

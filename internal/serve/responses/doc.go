@@ -2,5 +2,5 @@
 // chat, and an answer's text and tool calls to response objects and events.
 //
 // request.go reads requests: start there. items.go turns items of a conversation into messages. answer.go writes
-// response objects, and stream.go events. store.go keeps responses for requests that go on from them.
+// response objects, and stream.go events. store.go keeps responses for requests that continue them.
 package responses

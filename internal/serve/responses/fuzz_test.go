@@ -14,8 +14,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
-// FuzzTranslate: a body is refused as the client's fault, or becomes the fields of a chat; and what the response shows
-// of it is JSON.
+// FuzzTranslate: a body is refused as the client's error, or becomes the fields of a chat; and what the response
+// repeats of it is JSON.
 func FuzzTranslate(f *testing.F) {
 	for _, s := range []string{
 		`{"input":"a","stream":true,"include":["message.output_text.logprobs"],"metadata":{"a":"b"}}`,
@@ -64,8 +64,8 @@ func FuzzTranslate(f *testing.F) {
 	})
 }
 
-// FuzzStream: whatever a model says, each event of the stream is JSON that counts on, and the last one shows the
-// response that a request without a stream would have got.
+// FuzzStream: for any output of a model, each event of the stream is JSON with consecutive numbers, and the last one
+// shows the response that is not streamed.
 func FuzzStream(f *testing.F) {
 	f.Add("some\x00 words\x00\x01f\x00{\"a\":\x002}\x00", uint8(0), false)
 	f.Add("\x01f\x00\x01g\x00{}\x00end", uint8(1), false)

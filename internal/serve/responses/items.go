@@ -16,7 +16,7 @@ type conversation struct {
 	messages  []map[string]any
 }
 
-// add adds a message; from is the place that it came from.
+// add adds a message; from is its path in the request.
 func (c *conversation) add(from string, m map[string]any) {
 	c.o.Call(fmt.Sprintf("messages[%d]", len(c.messages)), from)
 	c.messages = append(c.messages, m)
@@ -27,7 +27,7 @@ func (c *conversation) say(from, role, text string) {
 	c.add(from, map[string]any{"role": role, "content": text})
 }
 
-// input reads the input: a text, or a list of items. It gives the items.
+// input reads the input, a text or a list of items, and returns the items.
 func (c *conversation) input() []json.RawMessage {
 	v := c.o.Raw(inputField)
 	switch {
@@ -53,7 +53,7 @@ func (c *conversation) input() []json.RawMessage {
 	return items
 }
 
-// item adds one item, and gives it with the item in place of a reference to it.
+// item adds one item and returns it. If it is a reference, it returns the item that the reference means.
 func (c *conversation) item(from string, v json.RawMessage) json.RawMessage {
 	i := c.o.Child(from, v)
 	defer func() { c.o.Adopt(i) }()
@@ -76,7 +76,7 @@ func (c *conversation) item(from string, v json.RawMessage) json.RawMessage {
 		for of, to := range map[string]string{"tool_call_id": "call_id", "content": "output", "role": "type"} {
 			c.o.Call(fmt.Sprintf("messages[%d].%s", len(c.messages)-1, of), from+"."+to)
 		}
-	case "reasoning": // of a model that thinks: no part of the conversation for this one
+	case "reasoning": // of a model that thinks: not part of this conversation
 		i.Know("summary", "content", "encrypted_content")
 	case "item_reference":
 		id, _ := i.Text("id")
@@ -105,7 +105,7 @@ func (c *conversation) message(from string, i *body.Object) {
 	c.say(from, role, content(i, "content"))
 }
 
-// call adds a tool call, to the message that has those before it.
+// call adds a tool call to the message with the calls before it.
 func (c *conversation) call(from string, i *body.Object) {
 	id, _ := i.Text("call_id")
 	name, _ := i.Text("name")
@@ -132,7 +132,7 @@ func (c *conversation) call(from string, i *body.Object) {
 	c.add(from, map[string]any{"role": "assistant", "content": nil, "tool_calls": []any{call}})
 }
 
-// content reads a text, or a list of parts that are texts. These are joined by line ends, as in chats.
+// content reads a text, or a list of text parts, which are joined by newlines as in chats.
 func content(i *body.Object, field string) string {
 	v := i.Raw(field)
 	switch {
@@ -169,7 +169,7 @@ func content(i *body.Object, field string) string {
 	return strings.Join(texts, "\n")
 }
 
-// finish gives the body its messages.
+// finish sets the body's messages.
 func (c *conversation) finish() {
 	if c.o.Err == nil {
 		c.o.Set("messages", openai.Marshal(c.messages), inputField)

@@ -10,19 +10,19 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/route"
 )
 
-// These tests run a pool in virtual time before servers that compute one request after the other for each of their
-// slots, and show what each policy and rule is good for: the same traffic with and without it.
+// These tests run a pool in virtual time, with servers that compute one request after another in each of their slots.
+// They show the effect of each policy and rule: the same traffic with and without it.
 
-// backend is a server of a simulation.
+// backend is a simulated server.
 type backend struct {
 	slots int
-	cost  func(now float64, hit bool) float64 // seconds that a request is computed; hit: its beginning was there
+	cost  func(now float64, hit bool) float64 // seconds that a request takes; hit: its beginning is in the cache
 	free  []float64                           // when each slot is free again
-	cache []uint64                            // conversations whose beginning it has, the latest last
-	fails func(now float64) bool              // answers with an error, and at once; nil: never
+	cache []uint64                            // conversations whose beginning is in the cache, the latest last
+	fails func(now float64) bool              // says whether it answers with an error at once; nil: never
 }
 
-// cached says whether a conversation's beginning is there, and keeps it: a cache has room for 20.
+// cached says whether a conversation's beginning is in the cache, and keeps it there: the cache has room for 20.
 func (b *backend) cached(key uint64) bool {
 	i := slices.Index(b.cache, key)
 	if i >= 0 {
@@ -33,7 +33,7 @@ func (b *backend) cached(key uint64) bool {
 	return i >= 0
 }
 
-// finish is when a request that comes now has been answered.
+// finish returns the time at which a request that arrives now is answered.
 func (b *backend) finish(now float64, hit bool) float64 {
 	if b.free == nil {
 		b.free = make([]float64, b.slots)
@@ -48,27 +48,27 @@ func (b *backend) finish(now float64, hit bool) float64 {
 	return b.free[k]
 }
 
-// steady is a server whose requests all take the same time.
+// steady returns a server whose requests all take the same time.
 func steady(seconds float64) *backend {
 	return &backend{slots: 4, cost: func(float64, bool) float64 { return seconds }}
 }
 
-// simulation is traffic before backends.
+// simulation is traffic for backends.
 type simulation struct {
 	rules    route.Rules
 	backends map[string]*backend
 	rps      float64
 	seconds  float64
 	key      func(r *rand.Rand) uint64
-	events   map[float64]func(p *route.Pool, now time.Time) // what happens besides, and when
+	events   map[float64]func(p *route.Pool, now time.Time) // other events, by their time
 }
 
-// outcome is what its clients saw.
+// outcome is what the clients observed.
 type outcome struct {
-	latency []float64 // sorted, of those that were answered
+	latency []float64 // sorted, of answered requests
 	failed  int
-	sent    map[string]int // by backend, tries
-	most    map[string]int // by backend, outstanding at a time
+	sent    map[string]int // tries by backend
+	most    map[string]int // highest number of outstanding requests by backend
 	hits    int
 }
 
@@ -81,7 +81,7 @@ func (o *outcome) mean() (m float64) {
 	return m
 }
 
-// event is a time at which something is done.
+// event is an action at a time.
 type event struct {
 	at float64
 	do func(now float64)
@@ -159,8 +159,8 @@ func (s *simulation) run() *outcome {
 	return o
 }
 
-// TestLeastOutstandingSparesASlowReplica: where one of four replicas is three times as slow, taking turns drowns it,
-// and with it the slowest tenth of the requests.
+// TestLeastOutstandingSparesASlowReplica: if one of four replicas is three times as slow, round robin overloads it,
+// and the slowest tenth of the requests with it.
 func TestLeastOutstandingSparesASlowReplica(t *testing.T) {
 	run := func(policy string) *outcome {
 		s := simulation{rules: route.Rules{Policy: policy}, rps: 30, seconds: 300, backends: map[string]*backend{
@@ -174,7 +174,7 @@ func TestLeastOutstandingSparesASlowReplica(t *testing.T) {
 	}
 }
 
-// talk is a server for which the beginning of a conversation is nine tenths of a request, unless it has it.
+// talk returns a server for which the beginning of a conversation is nine tenths of a request, unless it is cached.
 func talk() *backend {
 	return &backend{slots: 4, cost: func(_ float64, hit bool) float64 {
 		if hit {
@@ -184,8 +184,8 @@ func talk() *backend {
 	}}
 }
 
-// TestAffinityFindsTheCache: with eighty conversations and room for twenty on each of eight replicas, the same
-// conversation goes where its beginning is. One that everybody continues does not make one replica do all work.
+// TestAffinityFindsTheCache: with eighty conversations and room for twenty on each of eight replicas, a conversation
+// goes where its beginning is. One that everybody continues does not give one replica all the work.
 func TestAffinityFindsTheCache(t *testing.T) {
 	run := func(policy string, key func(*rand.Rand) uint64) *outcome {
 		s := simulation{rules: route.Rules{Policy: policy}, rps: 40, seconds: 200, key: key,
@@ -211,8 +211,8 @@ func TestAffinityFindsTheCache(t *testing.T) {
 	}
 }
 
-// TestAffinityKeepsItsBound: under a load that no cache makes light, no replica has more than the bound allows beyond
-// what the least busy one has.
+// TestAffinityKeepsItsBound: under a load that no cache reduces, no replica exceeds the least busy one by more than
+// the bound.
 func TestAffinityKeepsItsBound(t *testing.T) {
 	for _, slack := range []int{1, 4, 20} {
 		p := route.NewPool(route.Rules{Policy: route.NameAffinity, Slack: slack})
@@ -244,8 +244,8 @@ func TestAffinityKeepsItsBound(t *testing.T) {
 	}
 }
 
-// TestSlowStartWarmsAReplica: a replica that comes back with an empty cache gets little until it is warm. Without
-// that, those who are sent to it wait.
+// TestSlowStartWarmsAReplica: a replica that comes back with an empty cache gets few requests until it is warm.
+// Otherwise the requests that are sent to it wait.
 func TestSlowStartWarmsAReplica(t *testing.T) {
 	run := func(slow time.Duration) (during []float64, most int) {
 		cold := &backend{slots: 4}
@@ -271,8 +271,8 @@ func TestSlowStartWarmsAReplica(t *testing.T) {
 	}
 }
 
-// TestABrokenReplicaIsNoBlackHole: one that fails at once always has the least outstanding requests, and would get
-// them all. It is ejected, and its requests are tried elsewhere.
+// TestABrokenReplicaIsNoBlackHole: a replica that fails at once always has the fewest outstanding requests, and would
+// get them all. It is ejected, and its requests are tried elsewhere.
 func TestABrokenReplicaIsNoBlackHole(t *testing.T) {
 	broken := func(now float64) bool { return now > 10 && now < 40 }
 	run := func(retries float64) *outcome {
@@ -292,8 +292,8 @@ func TestABrokenReplicaIsNoBlackHole(t *testing.T) {
 	}
 }
 
-// TestRetriesDoNotDoubleAnOverload: where every replica fails, a fifth more is tried, and what was saved up, not
-// twice or three times as much.
+// TestRetriesDoNotDoubleAnOverload: if every replica fails, a fifth of the requests is tried again, and the saved
+// retries, but not every request two or three times.
 func TestRetriesDoNotDoubleAnOverload(t *testing.T) {
 	s := simulation{rules: route.Rules{Retries: 0.2}, rps: 100, seconds: 100, backends: map[string]*backend{}}
 	for _, name := range []string{"a", "b", "c"} {

@@ -34,7 +34,7 @@ func pool(t *testing.T, r route.Rules, members ...route.Member) *trace {
 	return &trace{t, p}
 }
 
-// named gives members that take any model.
+// named returns members that take any model.
 func named(names ...string) (list []route.Member) {
 	for _, n := range names {
 		list = append(list, route.Member{Name: n, Any: true})
@@ -58,7 +58,7 @@ func (t *trace) state(seconds float64, name string, want route.State) {
 	}
 }
 
-// only keeps all members but one from being chosen.
+// only prevents all members but one from being chosen.
 func (t *trace) only(name string) (others []*route.Replica) {
 	for _, i := range t.p.Replicas(t0) {
 		if i.Name != name {
@@ -68,7 +68,7 @@ func (t *trace) only(name string) (others []*route.Replica) {
 	return others
 }
 
-// send has a member answer a request at once.
+// send makes a member answer a request at once.
 func (t *trace) send(seconds float64, name string, o route.Outcome) {
 	t.Helper()
 	try, err := t.p.Begin(at(seconds), route.Ask{}, t.only(name))
@@ -85,12 +85,12 @@ func TestLeastOutstandingGetsTheNext(t *testing.T) {
 	p.begin(0, "c")
 	p.p.End(at(1), b, route.Served, 0)
 	p.begin(1, "b")
-	p.begin(1, "c") // all have one: the turn goes round
+	p.begin(1, "c") // all have one, so the turn goes round
 	p.begin(1, "a")
 }
 
-// TestABrokenReplicaIsLeftOut: three failures in a row eject it; then one request at a time has to be served first;
-// the wait doubles with each failure of such a trial.
+// TestABrokenReplicaIsLeftOut: three failures in a row eject a replica. Then it must first serve one request at a
+// time; the wait doubles with each failure of such a trial.
 func TestABrokenReplicaIsLeftOut(t *testing.T) {
 	p := pool(t, route.Rules{SlowStart: 10 * time.Second}, named("a", "b")...)
 	p.send(0, "a", route.Broken)
@@ -98,7 +98,7 @@ func TestABrokenReplicaIsLeftOut(t *testing.T) {
 	p.state(0, "a", route.Up)
 	p.send(0, "a", route.Broken)
 	p.state(0.9, "a", route.Ejected)
-	for range 4 { // b alone now, however many it has
+	for range 4 { // only b is left, however many it has
 		p.begin(0.9, "b")
 	}
 	p.state(1, "a", route.Trial)
@@ -110,15 +110,15 @@ func TestABrokenReplicaIsLeftOut(t *testing.T) {
 	p.p.End(at(4), trial, route.Served, 0)
 	p.state(4, "a", route.Starting)
 	p.state(14, "a", route.Up)
-	p.send(15, "a", route.Refused) // nobody there: at once, and for longer than before
+	p.send(15, "a", route.Refused) // nobody listens there: it is ejected at once, and for longer than before
 	p.state(18.9, "a", route.Ejected)
 	p.state(19, "a", route.Trial)
 	p.send(19, "a", route.Served)
-	p.send(100, "a", route.Refused) // long after: as if for the first time
+	p.send(100, "a", route.Refused) // much later: as if for the first time
 	p.state(101, "a", route.Trial)
 }
 
-// TestHalfOfTheLastFail: failures that never come three in a row are seen, too.
+// TestHalfOfTheLastFail: failures that never come three in a row are noticed too.
 func TestHalfOfTheLastFail(t *testing.T) {
 	p := pool(t, route.Rules{}, named("a", "b")...)
 	for i := range 19 {
@@ -127,7 +127,7 @@ func TestHalfOfTheLastFail(t *testing.T) {
 	p.state(0.2, "a", route.Up)
 	p.send(0.2, "a", route.Broken)
 	p.state(0.3, "a", route.Ejected)
-	for i := range 40 { // a tenth is borne
+	for i := range 40 { // a tenth is tolerated
 		o := route.Served
 		if i%10 == 0 {
 			o = route.Broken
@@ -137,7 +137,7 @@ func TestHalfOfTheLastFail(t *testing.T) {
 	p.state(0.3, "b", route.Up)
 }
 
-// TestOldFailuresSayNothingNew: when a replica dies, each of its requests fails. They eject it once.
+// TestOldFailuresSayNothingNew: when a replica dies, each of its requests fails. Together they eject it once.
 func TestOldFailuresSayNothingNew(t *testing.T) {
 	p := pool(t, route.Rules{}, named("a")...)
 	var tries []route.Try
@@ -172,7 +172,7 @@ func TestHealthChecks(t *testing.T) {
 	p.begin(0, "b")
 	p.begin(0, "b")
 	p.p.Check(at(1), b, route.Late)
-	p.state(1, "b", route.Up) // once may happen
+	p.state(1, "b", route.Up) // once is tolerated
 	p.p.Check(at(2), b, route.Healthy)
 	p.p.Check(at(3), b, route.Late)
 	p.state(3, "b", route.Up)
@@ -195,8 +195,8 @@ func TestHealthChecks(t *testing.T) {
 	p.state(15, "a", route.Up)
 }
 
-// TestMembersComeAndGo: a new one waits for its first health check and starts slowly, one that is missing finishes
-// what it has, and one that is drained gets nothing, not even where there is no other.
+// TestMembersComeAndGo: a new member waits for its first health check and starts slowly, a removed one finishes its
+// requests, and a draining one gets nothing, even if there is no other.
 func TestMembersComeAndGo(t *testing.T) {
 	p := pool(t, route.Rules{SlowStart: 10 * time.Second, Checked: true}, named("a", "b")...)
 	stream := p.begin(0, "a")
@@ -250,7 +250,7 @@ func TestModels(t *testing.T) {
 	check("m", "big")
 	check("", "big")
 	check("s", "small")
-	check("x", "asked") // it may have it
+	check("x", "asked") // it may have the model
 	p.p.Serves(p.p.Find("asked"), []string{"m", "y"})
 	check("m", "big", "asked")
 	check("x")
@@ -264,21 +264,21 @@ func TestModels(t *testing.T) {
 	if _, models, missing := p.p.Status(t0); models != 4 || missing != 1 {
 		t.Errorf("%d of %d models are missing", missing, models)
 	}
-	// Those that take any name get the ones that nobody lists, and only these.
+	// Members that take any name get the names that nobody lists, and only these.
 	p.p.Set(t0, append(named("any"), route.Member{Name: "big", Models: []string{"m"}}))
 	check("m", "big")
 	check("x", "any")
 	check("", "any")
 }
 
-// TestCanaries: the share is exact by request, and by draw each draw stays with one version.
+// TestCanaries: the share is exact by request, and with a draw each draw stays with one version.
 func TestCanaries(t *testing.T) {
 	members := []route.Member{{Name: "a", Any: true}, {Name: "b", Any: true}, {Name: "new", Any: true, Share: 0.05},
 		{Name: "odd", Any: true, Share: 0.1}}
 	for _, policy := range route.Names {
 		p := pool(t, route.Rules{Policy: policy}, members...)
 		counts := map[string]int{}
-		for i := range 1000 { // nobody is busy: weights could not make this share
+		for i := range 1000 { // nobody is busy, so weights alone could not give this share
 			try, err := p.p.Begin(at(float64(i)), route.Ask{Key: uint64(i) + 1}, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -320,7 +320,7 @@ func TestCanaries(t *testing.T) {
 	counts := byDraw(0)
 	near(counts, "new", 1000)
 	near(counts, "odd", 2000)
-	// Where a canary is down, its requests go to the others; so does a second try.
+	// If a canary is down, its requests go to the others, and so does a second try.
 	p.p.Check(at(1), p.p.Find("new"), route.Unhealthy)
 	if counts := byDraw(1); counts["new"] != 0 {
 		t.Errorf("a canary that is down has %d requests", counts["new"])
@@ -335,7 +335,7 @@ func TestCanaries(t *testing.T) {
 	p.begin(1, "new")
 }
 
-// TestRetriesHaveABudget: a fifth of the requests, and what was saved up.
+// TestRetriesHaveABudget: a fifth of the requests may be tried again, and the saved retries.
 func TestRetriesHaveABudget(t *testing.T) {
 	p := pool(t, route.Rules{Retries: 0.2}, named("a", "b")...)
 	tried := []*route.Replica{p.p.Find("a")}
@@ -372,7 +372,7 @@ func TestRetriesHaveABudget(t *testing.T) {
 	if p.p.Again(at(0), route.Ask{}, tried, true, true) || !p.p.Again(at(0), route.Ask{}, tried, true, false) {
 		t.Error("a refusal is exchanged for one that is down, or a failure is not")
 	}
-	// Many under way save up as many: a replica that dies fails all of its own.
+	// With many requests under way, as many retries are saved: a replica that dies fails all of its own.
 	p = pool(t, route.Rules{Retries: 0.2}, named("a", "b")...)
 	for range 3000 {
 		p.p.Begin(at(0), route.Ask{}, nil)
@@ -404,9 +404,8 @@ func TestWhatRoutingMayBe(t *testing.T) {
 	}
 }
 
-// TestPoolBooks: whatever happens, the counts match, nobody usable is passed over for somebody who is not, nobody who
-// is drained gets anything, and with the policy least-outstanding and equal weights nobody has fewer requests than
-// the replica that was chosen.
+// TestPoolBooks: for any events, the counts match, no usable replica is passed over for an unusable one, no draining
+// one gets a request, and with least-outstanding and equal weights the chosen replica has the fewest requests.
 func TestPoolBooks(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		p := route.NewPool(route.Rules{Retries: 0.2, Checked: rapid.Bool().Draw(t, "checked")})

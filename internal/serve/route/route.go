@@ -102,6 +102,7 @@ func (r Candidate) load() float64 { return float64(r.Outstanding+1) / r.Weight }
 // replica gets the request, and so on: a key with too many requests for one replica stays on as few replicas as can
 // serve it (consistent hashing with bounded loads, Mirrokni et al. 2018). A request without a key goes where Least
 // would send it.
+//
 // The order of a key's replicas comes from rendezvous hashing: when a replica is added or removed, only its own keys
 // move.
 type Affinity struct {

@@ -16,7 +16,7 @@ func even(n int) []route.Candidate {
 	return r
 }
 
-// TestShares: what nobody ever ends is shared out by weight, whatever the policy.
+// TestShares: requests that never end are distributed by weight, with any policy.
 func TestShares(t *testing.T) {
 	for _, name := range route.Names {
 		p, err := route.Parse(name)
@@ -83,8 +83,8 @@ func TestLeastTakesTheLeast(t *testing.T) {
 	}
 }
 
-// TestAffinity: a key stays where it is until its replica is busier than the bound allows, and other keys keep theirs
-// when a replica goes.
+// TestAffinity: a key stays with its replica until that is busier than the bound allows, and other keys keep theirs
+// when a replica is removed.
 func TestAffinity(t *testing.T) {
 	p := &route.Affinity{}
 	replicas := even(5)

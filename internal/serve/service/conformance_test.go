@@ -15,8 +15,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
-// TestUpstreamConforms: another server, behind its API, is a backend as the engine is: a service of our own is one
-// that has all there is.
+// TestUpstreamConforms: another server behind its API is a backend like the engine; it is tested with a service of our
+// own, which supports everything.
 func TestUpstreamConforms(t *testing.T) {
 	llmtest.Run(t, func(t *testing.T) llm.Backend {
 		far := openTiny(t, func(o *Options) {
@@ -35,9 +35,9 @@ func TestUpstreamConforms(t *testing.T) {
 	})
 }
 
-// TestTranslatedBehindUpstream: a server that has chats only is asked for responses and messages too, with tools,
-// forms, log-probabilities and answers that have begun, streamed or not; and it is not asked for what it has not each
-// time.
+// TestTranslatedBehindUpstream: a server that only has chats is asked for responses and messages too, with tools,
+// structured output, log-probabilities and answers that have begun, streamed or not. Routes that it does not have are
+// not tried each time.
 func TestTranslatedBehindUpstream(t *testing.T) {
 	far := openTiny(t)
 	var missed, asked atomic.Int64
@@ -122,8 +122,8 @@ func TestTranslatedBehindUpstream(t *testing.T) {
 	}
 }
 
-// TestLoglikelihoodBehindUpstream: the requests of evaluation harnesses have the same answer through the gateway as
-// from the server behind it.
+// TestLoglikelihoodBehindUpstream: the requests of evaluation harnesses get the same answer from the gateway as from
+// the server behind it.
 func TestLoglikelihoodBehindUpstream(t *testing.T) {
 	far := openTiny(t)
 	back := httptest.NewServer(far.Handler())

@@ -21,7 +21,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// crowded is a service with keys, with and without TLS, on which few connections may be open.
+// crowded is a service with keys, with and without TLS, on which only few connections may be open.
 type crowded struct {
 	t       *testing.T
 	s       *Service
@@ -68,7 +68,7 @@ func newCrowded(t *testing.T, encrypted bool, most int) *crowded {
 	return c
 }
 
-// connect opens a connection that is never used up to where it is; the test closes it.
+// connect opens a connection that is used only up to a certain point; the test closes it.
 func (c *crowded) connect(from string, protocol string) net.Conn {
 	c.t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: llmtest.Limit}
@@ -89,12 +89,12 @@ func (c *crowded) connect(from string, protocol string) net.Conn {
 	return encrypted
 }
 
-// write writes to a connection; that it may be closed meanwhile is not an error.
+// write writes to a connection; it is no error if that is closed meanwhile.
 func write(conn net.Conn, text string) { io.WriteString(conn, text) }
 
 const withKey = "Host: localhost\r\nAuthorization: Bearer sk-test-0123456789abcdef\r\n"
 
-// holders are ways to hold a connection without a key.
+// holders are ways to occupy a connection without a key.
 var holders = map[string]func(c *crowded, from string){
 	"silence":      func(c *crowded, from string) { c.connect(from, "") },
 	"half a hello": func(c *crowded, from string) { write(c.connect(from, ""), "\x16\x03\x01\x02\x00\x01\x00") },
@@ -110,15 +110,15 @@ var holders = map[string]func(c *crowded, from string){
 	},
 	"HTTP/2 without a request": func(c *crowded, from string) { write(c.connect(from, "h2"), http2Hello) },
 	"HTTP/2, half a header": func(c *crowded, from string) {
-		// HEADERS of stream 1 with ":method: GET" alone, and no sign that they end
+		// HEADERS of stream 1 with only ":method: GET", and without an end
 		write(c.connect(from, "h2"), http2Hello+"\x00\x00\x01\x01\x00\x00\x00\x00\x01\x82")
 	},
 }
 
-// http2Hello is what a client of HTTP/2 sends first: the preface and a SETTINGS frame that is empty.
+// http2Hello is what a client of HTTP/2 sends first: the preface and an empty SETTINGS frame.
 const http2Hello = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
-// healthy asks for a health check as a new client, from an address of its own.
+// healthy makes a health check as a new client, from an address of its own.
 func (c *crowded) healthy(http2 bool) error {
 	transport := &http.Transport{TLSClientConfig: c.tls, ForceAttemptHTTP2: http2, DisableKeepAlives: true,
 		DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.9")}}).DialContext}
@@ -139,7 +139,7 @@ func (c *crowded) healthy(http2 bool) error {
 	return nil
 }
 
-// work begins a request with a key whose body is not all there, and waits until the service knows its key.
+// work begins a request with a key whose body is incomplete, and waits until the service knows its key.
 func (c *crowded) work() *bufio.ReadWriter {
 	c.t.Helper()
 	conn := c.connect("127.0.0.1", "http/1.1")
@@ -168,8 +168,8 @@ func finish(rw *bufio.ReadWriter) (*http.Response, error) {
 	return http.ReadResponse(rw.Reader, nil)
 }
 
-// TestConnectionsWithoutAKey: whatever holds the connections without a key, from however many addresses, a health
-// check and a client with a key get through, a request that is under way ends as it should, and the operator is told.
+// TestConnectionsWithoutAKey: whatever occupies the connections without a key, from any number of addresses, health
+// checks and clients with a key get through, a request under way ends normally, and the log tells the operator.
 func TestConnectionsWithoutAKey(t *testing.T) {
 	for _, encrypted := range []bool{false, true} {
 		for name, hold := range holders {
@@ -206,8 +206,8 @@ func TestConnectionsWithoutAKey(t *testing.T) {
 	}
 }
 
-// TestConnectionsThatWork: where requests with a key hold as many connections as may work, one more is refused at
-// once, and health checks still get through. When one of them ends, the next may work.
+// TestConnectionsThatWork: if requests with a key occupy all connections that may work, one more is refused at once,
+// and health checks still get through. When one of them ends, the next may work.
 func TestConnectionsThatWork(t *testing.T) {
 	for _, encrypted := range []bool{false, true} {
 		c := newCrowded(t, encrypted, 4)
@@ -240,7 +240,7 @@ func TestConnectionsThatWork(t *testing.T) {
 	}
 }
 
-// TestMaxConnections: a client that leaves gives its place back.
+// TestMaxConnections: a client that leaves makes its place free.
 func TestMaxConnections(t *testing.T) {
 	c := newCrowded(t, false, 8)
 	for range 100 {

@@ -22,8 +22,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-// TestModelIsCutUnderService: the file of a packed model, which is used where it is mapped, is cut while the service
-// runs. The request under way gets an error, the log says what happened, and the service ends with an error.
+// TestModelIsCutUnderService: the file of a packed model, which is mapped, is truncated while the service runs. The
+// request under way gets an error, the log says what happened, and the service ends with an error.
 func TestModelIsCutUnderService(t *testing.T) {
 	dir := t.TempDir()
 	plain, packed := filepath.Join(dir, "m.gguf"), filepath.Join(dir, "m.packed")

@@ -38,8 +38,8 @@ func TestDrainHasABound(t *testing.T) {
 	llmtest.Await(t, "the request that was held", ended)
 }
 
-// TestDrainLetsConnectionsGo: while a service drains, no client keeps a connection to it: its next request shall
-// reach another.
+// TestDrainLetsConnectionsGo: while a service drains, no client keeps a connection to it, so that its next request
+// reaches another service.
 func TestDrainLetsConnectionsGo(t *testing.T) {
 	s := openTiny(t)
 	address, cancel, served := serving(t, s.Serve)

@@ -20,9 +20,9 @@ import (
 	"time"
 )
 
-// BenchmarkGateway is what the service costs in front of another server: the same short chat, not streamed, straight
-// to a server that does nothing, and through the service with its keys, limits, metrics and log. It tells requests a
-// second and the median latency. Client, service and null server share the machine's cores.
+// BenchmarkGateway measures the cost of the service in front of another server: the same short chat, not streamed,
+// directly to a server that does nothing, and through the service with its keys, limits, metrics and log. It reports
+// requests per second and the median latency. Client, service and null server share the machine's cores.
 func BenchmarkGateway(b *testing.B) {
 	const answer = `{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hello."},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}`
 	null := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -74,7 +74,7 @@ func BenchmarkGateway(b *testing.B) {
 	}
 }
 
-// knock sends the same chat over one connection until none is left. It does no more than it must: a client of the
+// knock sends the same chat over one connection until none is left. It does as little as possible: a client of the
 // standard library would take longer than the service.
 func knock(address string, left *atomic.Int64, took *[]time.Duration) error {
 	const body = `{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":4}`
@@ -100,7 +100,7 @@ func knock(address string, left *atomic.Int64, took *[]time.Duration) error {
 	return nil
 }
 
-// answered reads one answer with a length, and wants status 200.
+// answered reads one answer with a length, and expects status 200.
 func answered(in *bufio.Reader) error {
 	length := -1
 	for first := true; ; first = false {

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const gib = 1 << 30
 
-// options are those of package mixtral's defaults, without a model or other servers.
+// options returns the defaults of package mixtral, without a model or other servers.
 func options() Options {
 	return Options{
 		Version: "v-test", Host: "127.0.0.1", MemoryLimit: 90 * gib, CPUCores: 8, KVType: quant.KVF16,
@@ -35,7 +35,7 @@ func tinyOptions(change ...func(*Options)) Options {
 	return o
 }
 
-// opened gives a service that is ready.
+// opened returns a service that is ready.
 func opened(ctx context.Context, o Options) (*Service, error) {
 	s, err := New(o)
 	if err != nil {
@@ -58,7 +58,7 @@ func openTiny(t *testing.T, change ...func(*Options)) *Service {
 	return s
 }
 
-// ask is a question to the chat format; its answer has at most so many tokens.
+// ask returns a question in the chat format, with a maximum number of tokens for its answer.
 func ask(question string, tokens int) *llm.Request {
 	return &llm.Request{ID: "test", Messages: []llm.Message{{Role: llm.RoleUser, Content: question}},
 		MaxTokens: tokens, Sampling: llm.Sampling{Temperature: 0.7}}
@@ -71,7 +71,7 @@ func greedy(question string, tokens int) *llm.Request {
 	return r
 }
 
-// generate gives a whole answer.
+// generate returns a whole answer.
 func generate(ctx context.Context, s *Service, r *llm.Request) (text string, usage llm.Usage, err error) {
 	var b strings.Builder
 	err = s.Generate(ctx, r, func(e llm.Event) error {
@@ -84,7 +84,7 @@ func generate(ctx context.Context, s *Service, r *llm.Request) (text string, usa
 	return b.String(), usage, err
 }
 
-// serving has a service serve at a free port of this machine until stop: served then gets what serve returns.
+// serving serves at a free port of this machine until stop; served then receives the result of serve.
 func serving(t *testing.T, serve func(context.Context, net.Listener) error) (address string, stop context.CancelFunc,
 	served chan error) {
 	t.Helper()

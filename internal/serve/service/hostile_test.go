@@ -32,7 +32,7 @@ func hostileTexts() map[string]string {
 	}
 }
 
-// hostileValues are valid JSON that no field takes.
+// hostileValues are valid JSON that no field accepts.
 func hostileValues() map[string]string {
 	const deep = 5000
 	return map[string]string{
@@ -44,7 +44,7 @@ func hostileValues() map[string]string {
 	}
 }
 
-// hostileFields of each route, with what else its body needs.
+// hostileFields are the fields of each route, with the rest of a valid body.
 var hostileFields = []struct {
 	path, rest string
 	fields     []string
@@ -62,7 +62,7 @@ var hostileFields = []struct {
 	{"/detokenize", `"x":1`, []string{"tokens"}},
 }
 
-// hostileWhere wraps a text into a place where the API takes texts.
+// hostileWhere puts a text into a place where the API accepts texts.
 var hostileWhere = []struct{ path, before, after, field string }{
 	{"/v1/chat/completions", `{"max_tokens":2,"messages":[{"role":"user","content":`, `}]}`, "messages"},
 	{"/v1/chat/completions", `{"max_tokens":2,"stream":true,"messages":[{"role":"system","content":`,
@@ -81,11 +81,11 @@ var hostileWhere = []struct{ path, before, after, field string }{
 	{"/detokenize", `{"tokens":`, `}`, "tokens"},
 }
 
-// TestHostileInput: whatever any route is sent, the answer is an answer or an error in OpenAI's shape that names the
-// field, never a 5xx, and nothing in it tells of the host.
+// TestHostileInput: for any input to any route, the result is an answer or an error in OpenAI's form that names the
+// field. It is never a 5xx, and reveals nothing about the host.
 func TestHostileInput(t *testing.T) {
 	if testing.Short() {
-		// minutes under the race detector, which finds nothing in it
+		// it takes minutes under the race detector, which finds nothing in it
 		t.Skip("sends hundreds of megabytes, one request after the other")
 	}
 	s := openTiny(t)
@@ -123,7 +123,7 @@ func TestHostileInput(t *testing.T) {
 			h.send(method, method, path, "", "")
 		}
 	}
-	// And after all that it works.
+	// The service still works afterwards.
 	if e := h.send("well", "POST", "/v1/chat/completions",
 		`{"messages":[{"role":"user","content":"hi"}],"max_tokens":2}`, ""); e != nil {
 		t.Errorf("afterwards: %+v", e)
@@ -135,7 +135,7 @@ func TestHostileInput(t *testing.T) {
 	}
 }
 
-// hostSecrets are strings that only somebody on this host could know, and traces of Go's own messages.
+// hostSecrets are strings that are known only on this host, and parts of Go's own messages.
 func hostSecrets(t *testing.T) []string {
 	t.Helper()
 	secrets := []string{runtime.Version(), "goroutine ", ".go:", "runtime error", "mixtral/internal", "json:",
@@ -149,7 +149,7 @@ func hostSecrets(t *testing.T) []string {
 	return secrets
 }
 
-// hostile sends requests and judges what comes back.
+// hostile sends requests and checks the results.
 type hostile struct {
 	t       *testing.T
 	url     string
@@ -164,8 +164,8 @@ func (h *hostile) wantRefusal(name, path, body, field string) {
 	}
 }
 
-// send gives the error of a refusal, nil for an answer. A 400 must name field, or something in it, unless the body is
-// no JSON at all.
+// send returns the error of a refusal, or nil for an answer. A 400 must name field or something in it, unless the body
+// is not JSON.
 func (h *hostile) send(name, method, path, body, field string) *openai.Error {
 	h.t.Helper()
 	r, err := http.NewRequestWithContext(h.t.Context(), method, h.url+path, strings.NewReader(body))

@@ -15,7 +15,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// leaver is a client that talks raw HTTP and hangs up when it likes.
+// leaver is a client that speaks raw HTTP and can close the connection at any time.
 type leaver struct {
 	t    *testing.T
 	s    *Service
@@ -38,7 +38,7 @@ func rawPost(body string) string {
 		"application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// read takes bytes of the answer.
+// read reads bytes of the answer.
 func (l *leaver) read(n int) {
 	l.t.Helper()
 	l.conn.SetReadDeadline(time.Now().Add(llmtest.Limit))
@@ -53,7 +53,7 @@ func (l *leaver) until(what string, ok func(llm.Status) bool) {
 	llmtest.Until(l.t, what, func() bool { return ok(l.s.backend.Status()) })
 }
 
-// endless is a request that takes longer than any client here stays: three answers that fill the context.
+// endless is a request that takes longer than any client here waits: three answers that fill the context.
 func endless(prompt string, streamed bool) string {
 	return fmt.Sprintf(`{"messages":[{"role":"user","content":%q}],"n":3,"max_tokens":900,"ignore_eos":true,"temperature":1,"stream":%v}`, prompt, streamed)
 }
@@ -61,8 +61,8 @@ func endless(prompt string, streamed bool) string {
 // short is a request whose answer comes whole.
 const short = `{"messages":[{"role":"user","content":"hi"}],"max_tokens":3,"ignore_eos":true,"stream":true}`
 
-// leavings are the points of a request, in order, at which its client may leave. aborts says how many completions the
-// service must have given up because of it; −1 says that it may have been too late.
+// leavings are the points of a request, in order, at which its client may leave. aborts is the number of completions
+// that the service must have ended because of it; −1 means that it may have been too late.
 var leavings = []struct {
 	name   string
 	aborts int
@@ -113,8 +113,8 @@ var leavings = []struct {
 	{"with the next request begun", -1, func(l *leaver) { l.ask(short); l.read(100); l.send("POST /v1/chat") }},
 }
 
-// TestClientLeavesAnywhere: at whatever point a client closes or resets its connection, its completions end, their
-// blocks return, each is counted once, and the next client gets its answer.
+// TestClientLeavesAnywhere: at any point at which a client closes or resets its connection, its completions end, their
+// blocks are freed, each is counted once, and the next client gets its answer.
 func TestClientLeavesAnywhere(t *testing.T) {
 	s := openTiny(t, func(c *Options) { c.MaxTokens, c.MaxConcurrentRequests, c.MaxQueuedRequests = 1000, 3, 8 })
 	server := httptest.NewServer(s.Handler())

@@ -13,7 +13,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// TestClientLeavesAPassedRequest before its answer, and within it: it ends upstream, and is counted once, as an abort.
+// TestClientLeavesAPassedRequest: a client leaves before its answer, and within it. The request ends upstream, and is
+// counted once as an abort.
 func TestClientLeavesAPassedRequest(t *testing.T) {
 	reached, ended := make(chan struct{}, 1), make(chan struct{}, 1)
 	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -47,8 +47,8 @@ func brokenModel(t *testing.T) (path string) {
 	return path
 }
 
-// TestBrokenWeights: a request that meets weights which are not numbers is an error of its own, with a code and a
-// metric; those beside it, in the same steps, have the answers that they have alone.
+// TestBrokenWeights: a request that uses weights which are not numbers gets its own error, with a code and a metric.
+// Requests in the same steps get the same answers as alone.
 func TestBrokenWeights(t *testing.T) {
 	s := openTiny(t, func(c *Options) { c.ModelPath = brokenModel(t) })
 	post := func(body string) (int, string) {

@@ -109,7 +109,7 @@ func (o *Options) hosts() []string {
 // IsOrigin says whether a text may be one of Options.AllowedOrigins: a scheme and a host, or *.
 func IsOrigin(text string) bool { return api.CheckOrigin(text) }
 
-// Loopback tells whether only this machine can reach a host.
+// Loopback says whether only this machine can reach a host.
 func Loopback(host string) bool {
 	if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil {
 		return ip.IsLoopback()

@@ -15,7 +15,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-// lines is a log that a test reads while it is written.
+// lines is a log that a test reads while it is being written.
 type lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -42,14 +42,14 @@ func (l *lines) await(t *testing.T, want string) {
 	}
 }
 
-// packing sets what a service waits for before it packs, and a small model's size.
+// packing sets the wait before a service packs, and the size of a small model.
 func packing(t *testing.T, after time.Duration) {
 	oldAfter, oldFrom := packAfter, packFrom
 	packAfter, packFrom = after, 1
 	t.Cleanup(func() { packAfter, packFrom = oldAfter, oldFrom })
 }
 
-// tinyFile writes a model that looks an hour old.
+// tinyFile writes a model whose file looks an hour old.
 func tinyFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tiny.gguf")
@@ -103,8 +103,8 @@ func TestPacksInTheBackground(t *testing.T) {
 	}
 }
 
-// TestPackingEndsWithTheService: Close does not wait for a copy, and leaves nothing of it; a directory that cannot be
-// written to is one line in the log.
+// TestPackingEndsWithTheService: Close does not wait for a copy, and leaves nothing of it; a read-only directory is
+// one line in the log.
 func TestPackingEndsWithTheService(t *testing.T) {
 	packing(t, time.Hour)
 	path, cache := tinyFile(t), t.TempDir()

@@ -12,8 +12,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/responses"
 )
 
-// TestResponsesInDatabase: what one process keeps another finds; while the database is away requests are told so, and
-// afterwards they are served again.
+// TestResponsesInDatabase: one process finds what another one stored. While the database is unavailable, requests get
+// an error; afterwards they are served again.
 func TestResponsesInDatabase(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "db")
 	away := true
@@ -43,7 +43,7 @@ func TestResponsesInDatabase(t *testing.T) {
 	if _, err := second.Get(t.Context(), "other", "resp_1"); !errors.Is(err, responses.ErrNotFound) {
 		t.Errorf("another's: %v", err)
 	}
-	second.db.Close() // as where the connection broke
+	second.db.Close() // as if the connection broke
 	if _, err := second.Get(t.Context(), "key", "resp_1"); !errors.Is(err, llm.ErrNotReady) {
 		t.Errorf("broken: %v", err)
 	}

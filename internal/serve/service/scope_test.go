@@ -29,7 +29,7 @@ func withKeys(t *testing.T, change ...func(*Options)) *Service {
 	return openTiny(t, append(change, func(o *Options) { o.APIKeyFile = keys })...)
 }
 
-// cachedFor asks with a key and gives the cached_tokens of the answer.
+// cachedFor sends a request with a key and returns the answer's cached_tokens.
 func cachedFor(t *testing.T, s *Service, key, path, body string) int {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body))
@@ -47,8 +47,8 @@ func cachedFor(t *testing.T, s *Service, key, path, body string) int {
 	return answer.Usage.PromptTokensDetails.CachedTokens
 }
 
-// TestKeysShareNothing: a key that guesses what another has asked learns nothing from cached_tokens, whichever route
-// it takes; what it has asked itself is found. With the scope of the service, all find it.
+// TestKeysShareNothing: a key that guesses what another has asked learns nothing from cached_tokens, on any route; its
+// own requests are found in the cache. With the scope of the service, everybody's are.
 func TestKeysShareNothing(t *testing.T) {
 	secret := strings.Repeat("The patient's number is 4711. ", 8)
 	text, _ := json.Marshal(secret)

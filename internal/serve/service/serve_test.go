@@ -71,8 +71,8 @@ func serveTiny(t *testing.T, s *Service, serve func(context.Context, net.Listene
 	return address
 }
 
-// TestTLS: the service speaks HTTP/2 over TLS 1.2 or newer, and a renewed certificate counts for new connections
-// while those that are open stay.
+// TestTLS: the service speaks HTTP/2 over TLS 1.2 or newer, and a renewed certificate is used for new connections
+// while open ones stay.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
@@ -135,7 +135,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestLimitsAreShown: an operator sees what the service keeps to, and how long its certificate lasts.
+// TestLimitsAreShown: the metrics show the service's limits, and when its certificate expires.
 func TestLimitsAreShown(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
@@ -155,8 +155,8 @@ func TestLimitsAreShown(t *testing.T) {
 	}
 }
 
-// TestHosts: on an address that only this machine reaches, a page that calls itself by another name is turned away,
-// whatever it asks for; and the names that are allowed are not.
+// TestHosts: on an address that only this machine can reach, requests with another host name are refused on every
+// route, and those with allowed names are not.
 func TestHosts(t *testing.T) {
 	for _, test := range []struct {
 		host    string
@@ -198,7 +198,7 @@ func TestHosts(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// TestMetricsApart: with metrics_listen, /metrics is there and nowhere else, and nothing else is there.
+// TestMetricsApart: with metrics_listen, only that address has /metrics, and it has nothing else.
 func TestMetricsApart(t *testing.T) {
 	s := openTiny(t, func(c *Options) { c.MetricsListen = "127.0.0.1:0" })
 	main, apart := serveTiny(t, s, s.Serve), serveTiny(t, s, s.ServeMetrics)
@@ -239,7 +239,7 @@ func listenAndServe(ctx context.Context, s *Service) error {
 	return s.ServeAll(ctx, l)
 }
 
-// TestListenAndServe listens where the configuration says, the metrics too.
+// TestListenAndServe listens at the configured addresses, also for the metrics.
 func TestListenAndServe(t *testing.T) {
 	s := openTiny(t, func(c *Options) { c.MetricsListen = "127.0.0.1:0" })
 	ctx, stop := context.WithCancel(t.Context())
@@ -261,7 +261,7 @@ func TestListenAndServe(t *testing.T) {
 	}
 }
 
-// TestBadAccess: what cannot be read is said at the start, with its key and without secrets.
+// TestBadAccess: a file that cannot be read is an error at the start, which names the key and shows no secret.
 func TestBadAccess(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")

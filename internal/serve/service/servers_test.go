@@ -19,7 +19,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// loud is a log that can be read while it is written.
+// loud is a log that can be read while it is being written.
 type loud struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -37,9 +37,8 @@ func (l *loud) says(text string) bool {
 	return strings.Contains(l.buf.String(), text)
 }
 
-// TestFileOfServersIsFollowed: what the file says counts soon after it has changed, and at once where that is asked
-// for; what is not valid changes nothing and is said. Models have their servers, and a name that none has gets a 404
-// with those that there are.
+// TestFileOfServersIsFollowed: a change of the file is used soon, and at once after a reload; a file that is not valid
+// changes nothing and is logged. Models have their own servers, and an unknown name gets a 404 with the known ones.
 func TestFileOfServersIsFollowed(t *testing.T) {
 	var urls []string
 	for range 2 {

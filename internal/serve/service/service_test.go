@@ -19,7 +19,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-// TestServe over real HTTP: not ready, ready, drained.
+// TestServe tests a service over HTTP: not ready, ready, drained.
 func TestServe(t *testing.T) {
 	s, err := New(tinyOptions())
 	if err != nil {
@@ -79,7 +79,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// TestClientLeaves: a connection that closes ends the engine's work for it, long before it would be done.
+// TestClientLeaves: a closed connection ends the engine's work for it, long before it would be complete.
 func TestClientLeaves(t *testing.T) {
 	s := openTiny(t, func(c *Options) { c.MaxTokens = 1 << 20 })
 	server := httptest.NewServer(s.Handler())

@@ -15,7 +15,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 )
 
-// passing opens a service in front of a server of the bank, with an API key of its own.
+// passing opens a service in front of one of the faulty servers, with an API key of its own.
 func passing(t *testing.T, urls ...string) *httptest.Server {
 	t.Helper()
 	keys := filepath.Join(t.TempDir(), "keys")
@@ -73,8 +73,8 @@ func metricsOf(t *testing.T, h *httptest.Server) string {
 	return string(data)
 }
 
-// TestPassedRequestsAreCounted: what goes through the service stands in its metrics, as if computed here, and our
-// client's key does not reach the upstream.
+// TestPassedRequestsAreCounted: requests that are passed on appear in the service's metrics as if computed here, and
+// the client's key does not reach the upstream.
 func TestPassedRequestsAreCounted(t *testing.T) {
 	server := faults.New(faults.Config{TTFT: 5 * time.Millisecond, Gap: time.Millisecond})
 	var leaked atomic.Bool

@@ -16,7 +16,7 @@ type config struct {
 	Other func()  `yaml:"-"`
 }
 
-// TestYAML: what a file can say in YAML's ways, and what is wrong with each line.
+// TestYAML tests YAML's various notations, and the errors of each line.
 func TestYAML(t *testing.T) {
 	for _, test := range []struct {
 		text     string
@@ -53,7 +53,7 @@ func TestYAML(t *testing.T) {
 	}
 }
 
-// TestYAMLLists: each mapping of a list has its own keys, and what is wrong with one is named with its place.
+// TestYAMLLists: each mapping of a list has its own keys, and errors name the place.
 func TestYAMLLists(t *testing.T) {
 	type entry struct {
 		Name string   `yaml:"name"`
@@ -101,7 +101,8 @@ func FuzzYAML(f *testing.F) {
 	})
 }
 
-// TestKubernetesIsSilent: what Kubernetes sets beside a Service is never taken for a misspelt key, however near.
+// TestKubernetesIsSilent: a variable that Kubernetes sets for a Service never counts as a misspelt key, however
+// similar it is.
 func TestKubernetesIsSilent(t *testing.T) {
 	var c struct {
 		Hosts string `yaml:"service_hosts"`

@@ -73,7 +73,7 @@ func answerHeaders(h, from http.Header, now time.Time) {
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 
-// plain tells whether a header's value is a short line of ASCII.
+// plain says whether a header's value is a short line of ASCII.
 func plain(v string) bool {
 	const most = 256
 	return len(v) <= most && !strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' })
@@ -121,7 +121,7 @@ func (c *chunk) check(path string) error {
 	return nil
 }
 
-// beginsEvents tells whether a text begins like a stream of events. sure is false while the text is too short to know.
+// beginsEvents says whether a text begins like a stream of events. sure is false while the text is too short to know.
 func beginsEvents(text []byte) (events, sure bool) {
 	line := strings.TrimLeft(strings.TrimPrefix(string(text[:min(len(text), 1<<10)]), "\ufeff"), "\r\n")
 	if line == "" {

@@ -39,8 +39,8 @@ func saying(t *testing.T, says string) *fake {
 	return &fake{Server: &httptest.Server{URL: "http://" + l.Addr().String()}}
 }
 
-// TestStatusesThatCarryNoAnswer: a status that cannot carry an answer does not pass, whatever comes with it; another
-// replica is asked, and where there is none the client gets an error of ours.
+// TestStatusesThatCarryNoAnswer: an answer whose status cannot have a body is not passed on, whatever it contains.
+// Another replica is asked; if there is none, the client gets an error of this service.
 func TestStatusesThatCarryNoAnswer(t *testing.T) {
 	for _, status := range []string{"000", "001", "042", "099", "101", "201", "202", "203", "204", "205", "206", "226",
 		"299", "300", "301", "302", "304", "307", "308", "399", "600", "700", "999"} {
@@ -63,7 +63,7 @@ func TestStatusesThatCarryNoAnswer(t *testing.T) {
 	}
 }
 
-// TestEndlessHints: informational answers are not an answer, however many come.
+// TestEndlessHints: informational answers are not an answer, however many there are.
 func TestEndlessHints(t *testing.T) {
 	f := saying(t, strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 100_000))
 	if w, out, _ := forward(t, connect(t, Config{Silence: time.Minute}, f), `{}`); !errors.Is(out.Err, ErrUnreachable) ||
@@ -78,7 +78,7 @@ func TestEndlessHints(t *testing.T) {
 	}
 }
 
-// TestFormsOfAnswers: the client gets the type that it asked for, or an error.
+// TestFormsOfAnswers: the client gets the media type that it asked for, or an error.
 func TestFormsOfAnswers(t *testing.T) {
 	const chunks = streamed + "data: [DONE]\n\n"
 	for _, c := range []struct {
@@ -138,7 +138,7 @@ func TestFormsOfAnswers(t *testing.T) {
 	}
 }
 
-// TestNoContentOfAnotherRoute: what an upstream deleted needs no body.
+// TestNoContentOfAnotherRoute: the answer to a deletion needs no body.
 func TestNoContentOfAnotherRoute(t *testing.T) {
 	f := newFake(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	w := httptest.NewRecorder()
@@ -149,8 +149,7 @@ func TestNoContentOfAnotherRoute(t *testing.T) {
 	}
 }
 
-// TestRetryAfter: what clients are told to wait is a number of seconds that makes sense, and other headers are short
-// lines.
+// TestRetryAfter: clients get a reasonable number of seconds to wait, and other headers are short lines.
 func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for value, want := range map[string]string{"5": "5", " 5 ": "5", "0": "1", "3600": "3600", "3601": "3600",
@@ -171,7 +170,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestEndlessStream: a stream is bounded in chunks, like everything that an upstream sends.
+// TestEndlessStream: the number of chunks in a stream is bounded, like everything that an upstream sends.
 func TestEndlessStream(t *testing.T) {
 	chunk := []byte("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n")
 	out := &Outcome{Gaps: make([]time.Duration, maxTokens-10)}
@@ -186,7 +185,7 @@ func TestEndlessStream(t *testing.T) {
 	}
 }
 
-// TestModelsOfAnUpstream: what a list of models claims makes no list without end, and no name that nobody can type.
+// TestModelsOfAnUpstream: an upstream's list of models cannot make an endless list, or names that nobody can type.
 func TestModelsOfAnUpstream(t *testing.T) {
 	var list strings.Builder
 	list.WriteString(`{"data":[{"id":"good","created":7,"max_model_len":32768},{"id":""},{"id":"a\u001b[2Jb"},`)
@@ -209,7 +208,7 @@ func TestModelsOfAnUpstream(t *testing.T) {
 	}
 }
 
-// FuzzBeginsEvents: what is known of the beginning of a stream does not change when more of it comes.
+// FuzzBeginsEvents: what is known after the beginning of a stream does not change when more of it comes.
 func FuzzBeginsEvents(f *testing.F) {
 	for _, s := range []string{"data: x", ": hi", "\r\n\r\nevent: a", "<html>", "", "da", "\ufeffid: 1", "retry"} {
 		f.Add([]byte(s))

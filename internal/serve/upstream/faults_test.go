@@ -15,10 +15,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// silence is what these tests let an upstream be silent: long for whoever answers at once, short for whoever waits.
+// silence is how long an upstream may be silent in these tests: long for servers that answer at once, short for tests
+// that wait.
 const silence = 2 * time.Second
 
-// hang writes what it is given and says nothing more until its client leaves.
+// hang writes a text and nothing more until its client leaves.
 func hang(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if text != "" {
@@ -29,7 +30,7 @@ func hang(text string) http.HandlerFunc {
 	}
 }
 
-// TestSilence: an upstream that says nothing is given up, before its answer for another, and within it for good.
+// TestSilence: a silent upstream is given up: before its answer another one is asked, and within it the answer ends.
 func TestSilence(t *testing.T) {
 	const stream = `{"stream":true,"stream_options":{"include_usage":true}}`
 	t.Run("before the answer", func(t *testing.T) {
@@ -73,7 +74,7 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// TestGarbage: what is not an answer does not reach the client as one, and no page of a gateway reaches it at all.
+// TestGarbage: data that is not an answer does not reach the client as one, and no error page of a gateway reaches it.
 func TestGarbage(t *testing.T) {
 	const page = "<html>Traceback (most recent call last): File \"/srv/vllm/server.py\"</html>"
 	for name, c := range map[string]struct {
@@ -118,8 +119,8 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
-// TestAWholeAnswerWithoutDone: a stream whose choices have all ended is whole, and gets the end that clients wait for;
-// one of whose choices one has not ended broke off.
+// TestAWholeAnswerWithoutDone: a stream whose choices have all ended is complete, and gets the end that clients wait
+// for. If one of its choices has not ended, it broke off.
 func TestAWholeAnswerWithoutDone(t *testing.T) {
 	const other = "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"x\"}}]}\n\n"
 	const otherEnd = "data: {\"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\":\"length\"}]}\n\n"
@@ -134,7 +135,7 @@ func TestAWholeAnswerWithoutDone(t *testing.T) {
 	}
 }
 
-// TestNotEvenHTTP: a server that speaks something else is one that does not answer.
+// TestNotEvenHTTP: a server that speaks another protocol counts as one that does not answer.
 func TestNotEvenHTTP(t *testing.T) {
 	for _, says := range []string{"SSH-2.0-OpenSSH_9.6\r\n", "HTTP/1.1 999999999999 X\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", 2<<20), ""} {
@@ -166,7 +167,7 @@ func TestNotEvenHTTP(t *testing.T) {
 	}
 }
 
-// deafWriter is a client that is gone when its answer comes.
+// deafWriter is a client that has left when its answer comes.
 type deafWriter struct{ http.ResponseWriter }
 
 func (deafWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }

@@ -97,7 +97,7 @@ replicas:
 	}
 }
 
-// TestExampleFile: the one that is shown to operators is valid.
+// TestExampleFile: the example for operators is valid.
 func TestExampleFile(t *testing.T) {
 	list, err := ReadFile("../../../deploy/gateway/upstreams.yaml")
 	if err != nil || len(list) != 5 {
@@ -105,7 +105,7 @@ func TestExampleFile(t *testing.T) {
 	}
 }
 
-// FuzzFile: a file gives servers that New would take, or an error of the file.
+// FuzzFile: a file gives servers that New accepts, or an error of the file.
 func FuzzFile(f *testing.F) {
 	for _, s := range []string{"replicas:\n- {url: 'http://x', models: [a, b=c, '*'], weight: 2}\n",
 		"replicas: [*a]\n", "replicas: &a [{<<: *a}]\n", "replicas:\n- {share_percent: .nan, url: 'http://x'}\n",

@@ -9,8 +9,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// FuzzPrepare: any body is refused as the client's fault, goes on as it came, or goes on as JSON that differs in
-// model and stream_options only.
+// FuzzPrepare: any body is refused as the client's error, is passed on unchanged, or is passed on as JSON that differs
+// only in model and stream_options.
 func FuzzPrepare(f *testing.F) {
 	for _, s := range []string{`{}`, `{"model":"here","stream":true}`,
 		`{"stream":true,"stream_options":{"include_usage":false,"x":1}}`, `{"stream":true,"stream_options":[]}`,
@@ -54,7 +54,7 @@ func FuzzPrepare(f *testing.F) {
 	})
 }
 
-// FuzzWhole: an answer that was not streamed is one JSON object or none at all, and what is read of it adds up.
+// FuzzWhole: an answer that was not streamed is one JSON object or nothing, and what is read of it is consistent.
 func FuzzWhole(f *testing.F) {
 	for _, s := range []string{wholeAnswer, `{}`, ` {"choices":7} `, `[]`, `null`, `{`, "\xef\xbb\xbf{}",
 		`{"usage":{"prompt_tokens":-1,"prompt_tokens_details":null}}`, `{"choices":[{"index":0,"finish_reason":7}]}`} {
@@ -70,7 +70,7 @@ func FuzzWhole(f *testing.F) {
 	})
 }
 
-// FuzzModels: a list of models is refused, or names what clients can ask for.
+// FuzzModels: a list of models is refused, or has names that clients can use.
 func FuzzModels(f *testing.F) {
 	for _, s := range []string{`{"data":[{"id":"a","created":-1,"max_model_len":99999999999}]}`, `{"data":[{},null,{"id":"\u0000"}]}`,
 		`[]`, `{"data":null}`} {

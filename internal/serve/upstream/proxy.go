@@ -22,6 +22,7 @@ import (
 // of an answer has come; after that an error ends the answer. path is the route ("/v1/chat/completions"), body the
 // whole body of the request. The returned outcome says what happened; if its Err is set and Status is 0, nothing was
 // written to w yet.
+//
 // report is called before the last bytes are written, so that a client which has its whole answer finds it counted. It
 // is not called if nothing was answered.
 func (u *Upstream) Forward(w http.ResponseWriter, r *http.Request, path string, body []byte,

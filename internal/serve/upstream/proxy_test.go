@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fake is a replica that answers as its function says, and keeps what it was sent.
+// fake is a replica whose answers a function writes, and which keeps its requests.
 type fake struct {
 	*httptest.Server
 	hits atomic.Int64
@@ -79,7 +79,7 @@ func forward(t *testing.T, u *Upstream, body string) (*httptest.ResponseRecorder
 
 const usageChunk = `data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}` + "\n\n"
 
-// streamed is a stream with everything odd that bytes may have: CRLF, comments, spaces, unknown fields.
+// streamed is a stream with every unusual form that is allowed: CRLF, comments, spaces, unknown fields.
 const streamed = ": hello\n\n" +
 	"data:{\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":null}}]}\r\n\r\n" +
 	"event: x\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"caf\\u00e9 \"}}],\"extra\":[1, 2]}\n\n" +
@@ -112,7 +112,7 @@ func TestAStreamPassesByteForByte(t *testing.T) {
 	}
 }
 
-// TestWhateverIsGeneratedIsTimed: tool calls and thoughts are what a model generated, too; roles and empty fields are
+// TestWhateverIsGeneratedIsTimed: tool calls and thoughts count as generated content too; roles and empty fields do
 // not.
 func TestWhateverIsGeneratedIsTimed(t *testing.T) {
 	var stream strings.Builder
@@ -134,8 +134,8 @@ func TestWhateverIsGeneratedIsTimed(t *testing.T) {
 	}
 }
 
-// TestUsageIsAlwaysObtained: the client did not ask for usage, so it is asked for upstream and kept back from the
-// client.
+// TestUsageIsAlwaysObtained: if the client did not ask for usage, the service asks the upstream for it and does not
+// pass it on.
 func TestUsageIsAlwaysObtained(t *testing.T) {
 	for _, options := range []string{"", `,"stream_options":{"include_usage":false}`, `,"stream_options":null`} {
 		f := newFake(t, sendStream(streamed+usageChunk+"data: [DONE]\n\n", 11))
@@ -178,8 +178,8 @@ func TestHeadersAndNames(t *testing.T) {
 	}
 }
 
-// TestNamesOfADirectory: servers that list a model under its directory's path are asked for that; those that use the
-// name themselves, or serve something else, get what the client sent.
+// TestNamesOfADirectory: servers that list a model under its directory's path are asked with the path. Those that use
+// the name themselves, or serve another model, get what the client sent.
 func TestNamesOfADirectory(t *testing.T) {
 	for _, c := range []struct{ lists, asked, want string }{
 		{"/opt/models/m/", "m", "/opt/models/m/"},
@@ -198,7 +198,7 @@ func TestNamesOfADirectory(t *testing.T) {
 	}
 }
 
-// TestAnotherReplicaHelps before the first byte, whatever is wrong with the first one.
+// TestAnotherReplicaHelps: before the first byte another replica is tried, whatever is wrong with the first one.
 func TestAnotherReplicaHelps(t *testing.T) {
 	for name, bad := range map[string]http.HandlerFunc{
 		"bad gateway": sendWhole(502, "x"), "unavailable": sendWhole(503, "x"),
@@ -362,8 +362,8 @@ func TestBackendEvents(t *testing.T) {
 	}
 }
 
-// TestBackendStops: whatever an upstream does about stop strings, none is in the events' text, and a finish_reason of
-// "length" that came after one is no longer true.
+// TestBackendStops: whatever an upstream does with stop strings, none is in the events' text, and a finish_reason of
+// "length" after one is corrected.
 func TestBackendStops(t *testing.T) {
 	body := strings.Replace(streamed, `"stop"`, `"length"`, 1) + usageChunk + "data: [DONE]\n\n"
 	u := connect(t, Config{}, newFake(t, sendStream(body, 5)))
@@ -401,8 +401,8 @@ func TestNewRefusesBadURLs(t *testing.T) {
 	u.Close()
 }
 
-// FuzzSplitter: whatever passes, in whatever pieces, a client that asked for usage gets the same bytes, and one that
-// did not gets them less usage chunks only.
+// FuzzSplitter: for any stream in any pieces, a client that asked for usage gets the same bytes, and one that did not
+// gets them without usage chunks.
 func FuzzSplitter(f *testing.F) {
 	f.Add([]byte(streamed+usageChunk+"data: [DONE]\n\n"), 3)
 	f.Add([]byte("data: {\n\n\n\r\ndata: [DONE]"), 1)
@@ -425,7 +425,8 @@ func FuzzSplitter(f *testing.F) {
 	})
 }
 
-// BenchmarkProxy is what the proxy costs: the same short request straight to a null upstream, and through the proxy.
+// BenchmarkProxy measures the cost of the proxy: the same short request directly to a null upstream, and through the
+// proxy.
 func BenchmarkProxy(b *testing.B) {
 	null := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)

@@ -13,7 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// scorer is a replica that answers text completions as given, and has /tokenize only where ids are given.
+// scorer is a replica that answers text completions with the given choice, and has /tokenize only if ids are given.
 func scorer(t *testing.T, choice, ids string) *fake {
 	return newFake(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -37,8 +37,8 @@ const (
 		`"top_logprobs":[null,{"b":-3,"x":-0.5},{"c":-0.25,"y":-2}],"text_offset":[0,1,2]}`
 )
 
-// TestScores: a prompt's log-probabilities are read in vLLM's shape and in that of OpenAI's echo, whether or not the
-// ids of its tokens are known, and what was generated beside it is not taken for a part of it.
+// TestScores: a prompt's log-probabilities are read in vLLM's form and in that of OpenAI's echo, whether the ids of
+// its tokens are known or not, and generated tokens do not count as a part of it.
 func TestScores(t *testing.T) {
 	text := llm.Request{Prompt: "abc"}
 	tokens := llm.Request{PromptTokens: []int32{6, 7, 8}}
@@ -85,8 +85,7 @@ func TestScores(t *testing.T) {
 	}
 }
 
-// TestScoresRefused: a server that says nothing of the prompt, or nothing that fits it, is no reason to make figures
-// up.
+// TestScoresRefused: if a server says nothing about the prompt, or nothing that fits it, no figures are invented.
 func TestScoresRefused(t *testing.T) {
 	tokens := []int32{6, 7, 8}
 	for _, c := range []struct {
@@ -107,7 +106,7 @@ func TestScoresRefused(t *testing.T) {
 			t.Errorf("%s: %v after %d events", c.name, err, out.Events)
 		}
 	}
-	// chats are scored by their tokens, and only their server knows these
+	// chats are scored by their tokens, which only their server knows
 	u := connect(t, Config{}, scorer(t, vllmScores, ""))
 	r := &llm.Request{ID: "r", Messages: []llm.Message{{Role: llm.RoleUser, Content: "abc"}}, PromptLogprobs: true}
 	if _, err := llmtest.Collect(t.Context(), u, r); !errors.Is(err, llm.ErrUnsupported) {

@@ -57,7 +57,7 @@ func serving(t *testing.T, models ...string) *lists {
 	return l
 }
 
-// names gives how often each name was asked for, and forgets it.
+// names returns how often each name was asked for, and resets the counts.
 func (l *lists) names() map[string]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,8 +77,8 @@ func known(t *testing.T, u *Upstream, n int) {
 	llmtest.Until(t, "the models", func() bool { return len(u.Models()) == n })
 }
 
-// TestModelsHaveTheirServers: a request goes to a server of its model, under the name that the model has there, with
-// that server's key. A name that no server has is refused, and the others are named.
+// TestModelsHaveTheirServers: a request goes to a server of its model, with that server's name of the model and its
+// key. A name that no server has is refused with the known names.
 func TestModelsHaveTheirServers(t *testing.T) {
 	big, small, other := serving(t, "org/big-v1"), serving(t, "small", "embed"), serving(t, "org/big-v2")
 	u := connect(t, Config{HealthEvery: 10 * time.Millisecond, APIKey: "all", Servers: []Server{
@@ -129,7 +129,7 @@ func TestModelsHaveTheirServers(t *testing.T) {
 	}
 }
 
-// TestReadyWithOneModel where that is asked for.
+// TestReadyWithOneModel: with AnyModel, one model with a server is enough.
 func TestReadyWithOneModel(t *testing.T) {
 	a, b := serving(t, "a"), serving(t, "b")
 	u := connect(t, Config{HealthEvery: 10 * time.Millisecond, AnyModel: true,
@@ -144,7 +144,7 @@ func TestReadyWithOneModel(t *testing.T) {
 	llmtest.Until(t, "the other one, too", func() bool { return !u.Status().Ready })
 }
 
-// TestAlikeServersTakeAnyName: what no server lists is theirs to refuse.
+// TestAlikeServersTakeAnyName: a name that no server lists is passed on, and the server refuses it.
 func TestAlikeServersTakeAnyName(t *testing.T) {
 	a := serving(t, "a")
 	u := connect(t, Config{HealthEvery: 10 * time.Millisecond, URLs: []string{a.URL, a.URL}})
@@ -157,13 +157,13 @@ func TestAlikeServersTakeAnyName(t *testing.T) {
 	}
 }
 
-// chats gives a body whose conversation begins in one way and goes on in another.
+// chats returns a body with the given beginning and rest of a conversation.
 func chats(begin, rest string) string {
 	return fmt.Sprintf(`{"messages":[{"role":"system","content":"be brief"},{"role":"user","content":%q}%s]}`, begin, rest)
 }
 
 // TestConversationsStay: with prefix-affinity, all turns of a conversation go to one server, and conversations are
-// spread over all.
+// distributed over all servers.
 func TestConversationsStay(t *testing.T) {
 	a, b, c := serving(t, "m"), serving(t, "m"), serving(t, "m")
 	u := connect(t, Config{Policy: route.NameAffinity, URLs: []string{a.URL, b.URL, c.URL}})
@@ -184,7 +184,7 @@ func TestConversationsStay(t *testing.T) {
 	}
 }
 
-// TestKeys: what belongs to one conversation, and what does not.
+// TestKeys: which requests belong to one conversation, and which do not.
 func TestKeys(t *testing.T) {
 	long := strings.Repeat("a long preamble ", 40)
 	key := func(body string) uint64 {
@@ -251,7 +251,7 @@ func TestCanaryByCaller(t *testing.T) {
 	}
 }
 
-// TestAnswersThatNeverBegan are asked for again, also where their header had come.
+// TestAnswersThatNeverBegan: they are requested again, even if their header had come.
 func TestAnswersThatNeverBegan(t *testing.T) {
 	for name, bad := range map[string]http.HandlerFunc{
 		"a stream": func(w http.ResponseWriter, _ *http.Request) {
@@ -286,7 +286,7 @@ func TestAnswersThatNeverBegan(t *testing.T) {
 	}
 }
 
-// TestNoRetriesWithoutABudget: with none, what the first server says is the answer.
+// TestNoRetriesWithoutABudget: without a budget, the first server's result is the answer.
 func TestNoRetriesWithoutABudget(t *testing.T) {
 	first, second := newFake(t, sendWhole(503, `{"error":{"message":"loading"}}`)), newFake(t, sendWhole(200, wholeAnswer))
 	w, out, _ := forward(t, connect(t, Config{Retries: -1}, first, second), `{}`)
@@ -295,8 +295,8 @@ func TestNoRetriesWithoutABudget(t *testing.T) {
 	}
 }
 
-// TestServersChange: a server that is taken out finishes its stream and gets nothing new; one that is new begins when
-// its health check has succeeded; one that stays keeps what is known of it.
+// TestServersChange: a removed server finishes its stream and gets nothing new; a new one is used after its first
+// successful health check; one that stays keeps its state.
 func TestServersChange(t *testing.T) {
 	release := make(chan struct{})
 	old := newFake(t, func(w http.ResponseWriter, r *http.Request) {
@@ -376,7 +376,7 @@ func TestServersChange(t *testing.T) {
 	}
 }
 
-// TestReplicasHaveNamesOfTheirOwn: those of one host and port are told apart.
+// TestReplicasHaveNamesOfTheirOwn: replicas with the same host and port get different names.
 func TestReplicasHaveNamesOfTheirOwn(t *testing.T) {
 	u := connect(t, Config{URLs: []string{"http://h:1/a", "http://h:1/b", "http://i:1/c"}})
 	var names []string

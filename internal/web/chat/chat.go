@@ -12,7 +12,7 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// Base is where everything of the console stands but its first page.
+// Base is the path of all parts of the console except its first page.
 const Base = "/console/"
 
 // page is one page with what its template shows.
@@ -29,7 +29,7 @@ var (
 	scripts = []string{"common.js", "keep.js", "answer.js", "chat.js", "status.js", "tokens.js"}
 )
 
-// Pages gives the console's handlers by path. version is the service's.
+// Pages returns the console's handlers by path. version is the service's version.
 func Pages(version string) map[string]http.Handler {
 	all := map[string]http.Handler{Base + "look.css": look.File("text/css; charset=utf-8", look.CSS)}
 	for i, l := range links {
@@ -38,7 +38,7 @@ func Pages(version string) map[string]http.Handler {
 		err := t.ExecuteTemplate(&b, "frame.html", page{Path: l.Path, Title: l.Title, Script: bodies[i],
 			Version: version, Links: links})
 		if err != nil {
-			panic(err) // templates and data are the program's own
+			panic(err) // the templates and the data are part of the program
 		}
 		all[l.Path] = look.File("text/html; charset=utf-8", b.Bytes())
 	}

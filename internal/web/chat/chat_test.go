@@ -15,8 +15,8 @@ var (
 	markup    = regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function`)
 )
 
-// TestPages: each page loads only what the console has itself, has nothing that its policy forbids, and no script
-// makes markup of text.
+// TestPages: each page loads only files of the console and contains nothing that its policy forbids, and no script
+// makes markup from text.
 func TestPages(t *testing.T) {
 	pages := Pages(`1.0 <b>"x"`)
 	if pages["/"] == nil {

@@ -12,20 +12,20 @@ import (
 	"unicode/utf8"
 )
 
-// ErrBusy is matched where a run goes on already.
+// ErrBusy is matched when a run is under way already.
 var ErrBusy = errors.New("a run goes on already; one at a time")
 
 const (
-	shownOutput = 32 << 10 // bytes of a run's output that are shown, the last ones
+	shownOutput = 32 << 10 // bytes of a run's output that are shown: the last ones
 	mostOutput  = 8 << 20  // bytes of a run's output that are kept on the disk
 	stopWithin  = 2 * time.Minute
 )
 
-// Starter starts runs as processes of a program, one at a time. Its fields must not be changed any more.
+// Starter starts runs as processes of a program, one at a time. Its fields must not be changed after the first use.
 type Starter struct {
-	Program string   // that is run: this very program
+	Program string   // the program to run: this one
 	Env     []string // its environment
-	KeyEnvs []string // environment variables that may be named as those of a target's API key
+	KeyEnvs []string // environment variables that may hold a target's API key
 
 	mu    sync.Mutex
 	child *child
@@ -35,15 +35,15 @@ type Starter struct {
 type child struct {
 	cmd     *exec.Cmd
 	args    []string
-	out     *os.File // what it says: a file without a name, so that it can go on when this process is killed
+	out     *os.File // its output: a file without a name, so that the run can continue if this process is killed
 	started time.Time
 	done    chan struct{}
-	ended   time.Time // to be read after done
+	ended   time.Time // to be read after done is closed
 	code    int
 	stops   int
 }
 
-// ChildState is the run that was started last.
+// ChildState describes the run that was started last.
 type ChildState struct {
 	Any      bool // one was started
 	Running  bool
@@ -56,7 +56,7 @@ type ChildState struct {
 	Output   string // its last lines
 }
 
-// Run starts the program with arguments. ErrBusy is matched while a run goes on.
+// Run starts the program with arguments. The error matches ErrBusy if a run is under way.
 func (s *Starter) Run(args []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,14 +76,14 @@ func (s *Starter) Run(args []string) error {
 		return errors.Join(fmt.Errorf("start a run: %w", err), out.Close())
 	}
 	if s.child != nil {
-		_ = s.child.out.Close() // it is read no more
+		_ = s.child.out.Close() // no longer needed
 	}
 	s.child = c
 	go c.wait()
 	return nil
 }
 
-// wait waits for the end of a run and keeps its output within bounds meanwhile.
+// wait waits for the end of a run, and meanwhile keeps its output within bounds.
 func (c *child) wait() {
 	bounded := make(chan struct{})
 	go func() {
@@ -97,7 +97,7 @@ func (c *child) wait() {
 			case <-tick.C:
 				if info, err := c.out.Stat(); err == nil && info.Size() > mostOutput {
 					_ = c.out.Truncate(0)
-					_, _ = c.out.Seek(0, 0) // the run shares the place in the file
+					_, _ = c.out.Seek(0, 0) // the run uses the same file position
 				}
 			}
 		}
@@ -120,7 +120,7 @@ func (c *child) running() bool {
 	}
 }
 
-// Stop asks the run to end: it judges what it measured and leaves a report. A second Stop ends it at once.
+// Stop asks the run to end: it judges what it has measured and leaves a report. A second Stop ends it at once.
 func (s *Starter) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,7 +130,7 @@ func (s *Starter) Stop() {
 	}
 }
 
-// Close stops the run, waits for its report and lets go of its output.
+// Close stops the run, waits for its report and closes its output.
 func (s *Starter) Close() error {
 	s.Stop()
 	s.mu.Lock()
@@ -152,7 +152,7 @@ func (s *Starter) Close() error {
 var meanings = map[int]string{0: "PASS", 1: "FAIL", 2: "the command could not be used", 3: "the server could not be " +
 	"started or reached", 4: "INVALID: it could not be judged", 130: "interrupted", -1: "it was killed"}
 
-// State tells of the run that was started last.
+// State returns the state of the run that was started last.
 func (s *Starter) State() ChildState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,7 +169,7 @@ func (s *Starter) State() ChildState {
 	return st
 }
 
-// tail is the end of what the run said.
+// tail returns the end of the run's output.
 func (c *child) tail() string {
 	info, err := c.out.Stat()
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// program is what a Starter of a test runs: it says its arguments, and does what the last one asks for.
+// program is what a test's Starter runs: it prints its arguments, and does what the last one says.
 func program(args []string) int {
 	fmt.Printf("%q\n", args)
 	fmt.Println(os.Getenv("SECRET_API_KEY") != "", "\x1b[31mred\x07")
@@ -54,7 +54,8 @@ func ended(t *testing.T, s *Starter) ChildState {
 	}
 }
 
-// TestStarter: one run at a time, its last output and its exit code; a stop is a signal, and the run ends in order.
+// TestStarter: there is one run at a time, with its last output and its exit code; a stop is a signal, and the run
+// ends properly.
 func TestStarter(t *testing.T) {
 	s := starter(t)
 	if st := s.State(); st.Any {
@@ -100,7 +101,7 @@ func TestStarter(t *testing.T) {
 	}
 }
 
-// TestForm: a form becomes one argument for each value, whatever stands in it, or an error that names the field.
+// TestForm: each value of a form becomes one argument, whatever it contains, or an error that names the field.
 func TestForm(t *testing.T) {
 	keys := []string{"SECRET_API_KEY"}
 	for _, tt := range []struct {

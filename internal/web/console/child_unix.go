@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// isolate puts a run into a process group of its own: Ctrl-C reaches the console alone, which stops the run in order.
+// isolate gives a run its own process group: Ctrl-C reaches only the console, which then stops the run properly.
 func isolate(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }

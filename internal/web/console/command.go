@@ -18,13 +18,13 @@ import (
 const (
 	mostForm  = 64 << 10 // bytes of a form
 	mostField = 2000     // bytes of a field
-	mostLines = 50       // of a field with several values
+	mostLines = 50       // per field with several values
 )
 
 // errForm is matched by errors about a form.
 var errForm = errors.New("the form cannot be used")
 
-// Form is what a run is started with. Its fields are flags of mixtral certify.
+// Form has the settings of a run. Its fields are flags of mixtral certify.
 type Form struct {
 	Case, Profile, Target, TargetModel, Model, KeyEnv, Sweep, SweepStep, Against, Seed string
 	SLO, Set                                                                           []string
@@ -55,8 +55,8 @@ func readForm(r *http.Request) Form {
 		Against: get("against"), Seed: get("seed"), SLO: lines("slo"), Set: lines("set")}
 }
 
-// Args makes the arguments of the program, after its name. A value is one argument with its flag, so none can become
-// a flag of its own, and no shell ever reads them. keys are the environment variables that may hold the target's key.
+// Args returns the program's arguments, without its name. A value is one argument together with its flag, so it cannot
+// become a flag itself, and no shell reads it. keys are the environment variables that may hold the target's key.
 func (f Form) Args(dir string, keys []string) ([]string, error) {
 	if err := f.check(keys); err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (f Form) Args(dir string, keys []string) ([]string, error) {
 
 var sweepForm = regexp.MustCompile(`^(rate|concurrency)(=[0-9.]+\.\.[0-9.]+)?$`)
 
-// check refuses what certify would not understand, with the field's name.
+// check refuses what certify would refuse, and names the field.
 func (f Form) check(keys []string) error {
 	one := map[string]string{"case": f.Case, "profile": f.Profile, "target": f.Target, "target model": f.TargetModel,
 		"model": f.Model, "API key": f.KeyEnv, "sweep": f.Sweep, "step": f.SweepStep, "against": f.Against,
@@ -143,7 +143,7 @@ func (f Form) check(keys []string) error {
 // plainWord needs no quotes in a shell.
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
-// CommandLine writes arguments as a shell would be given them. It is for people to read and to copy.
+// CommandLine writes arguments as one would type them in a shell, for people to read and copy.
 func CommandLine(args []string) string {
 	words := []string{"mixtral"}
 	for _, a := range args {
@@ -155,7 +155,7 @@ func CommandLine(args []string) string {
 	return strings.Join(words, " ")
 }
 
-// startPage is the form, and the run that was started.
+// startPage shows the form and the run that was started.
 type startPage struct {
 	Form     Form
 	SLO, Set string // as they were typed
@@ -201,7 +201,7 @@ var builtInProfiles = sync.OnceValue(func() (names []string) {
 	return slices.Compact(names)
 })
 
-// startCommand gives the command line of a form as text.
+// startCommand returns the command line of a form as text.
 func (k *Console) startCommand(w http.ResponseWriter, r *http.Request) {
 	if k.c.Start == nil {
 		http.Error(w, "this console starts no runs", http.StatusNotFound)
@@ -277,7 +277,7 @@ func (k *Console) startStream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// childView is the run that the form started, with its record: the one that is written since.
+// childView returns the run that the form started, with its record: the one that has been written since then.
 func (k *Console) childView() childView {
 	s := k.c.Start.State()
 	return childView{s, k.recordSince(s)}

@@ -9,7 +9,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
 
-// comparePage holds two runs against each other.
+// comparePage compares two runs.
 type comparePage struct {
 	Choice        []Row // runs to choose from, the newest
 	IDs           [2]string
@@ -36,7 +36,7 @@ func (k *Console) compare(w http.ResponseWriter, r *http.Request) {
 	if len(both) > 0 {
 		p.IDs[1] = both[0]
 	}
-	if len(both) > 1 { // in any order: the earlier run is held against the later one
+	if len(both) > 1 { // in any order: the later run is compared with the earlier one
 		p.IDs[0] = both[1]
 	}
 	status := http.StatusOK
@@ -105,8 +105,8 @@ func (k *Console) fillComparison(ctx context.Context, p *comparePage, a, b *load
 	}
 }
 
-// difference compares two runs. To compare their single latencies takes a part of a second, so the newest comparisons
-// are kept.
+// difference compares two runs. Comparing their single latencies takes a fraction of a second, so the newest
+// comparisons are kept.
 func (k *Console) difference(ctx context.Context, a, b *loaded) report.Comparison {
 	_, first := a.record()
 	_, second := b.record()
@@ -120,7 +120,7 @@ func (k *Console) difference(ctx context.Context, a, b *loaded) report.Compariso
 	}
 	k.compared.Unlock()
 	of := report.DiffWith(a.report, b.report, k.shift(ctx, a, b))
-	if ctx.Err() != nil { // it may lack what nobody waits for any more
+	if ctx.Err() != nil { // it may be incomplete, since nobody waits for it any more
 		return of
 	}
 	k.compared.Lock()
@@ -130,7 +130,7 @@ func (k *Console) difference(ctx context.Context, a, b *loaded) report.Compariso
 	return of
 }
 
-// pair is what two runs are compared by: with their records, or without.
+// pair identifies a comparison: two runs, with or without their records.
 type pair struct {
 	before, after string
 	records       bool
@@ -141,7 +141,7 @@ type compared struct {
 	of  report.Comparison
 }
 
-// phases are the plots of a run's phases by their ids.
+// phases returns the plots of a run's phases by their ids.
 func (k *Console) phases(ctx context.Context, p *comparePage, l *loaded) map[string]report.PhaseSeries {
 	s, err := k.source.series(ctx, l)
 	if err != nil {
@@ -154,7 +154,7 @@ func (k *Console) phases(ctx context.Context, p *comparePage, l *loaded) map[str
 	return out
 }
 
-// shift compares single latencies where both records are at hand; the reports' intervals do otherwise.
+// shift compares single latencies if both records are available; otherwise the intervals of the reports are used.
 func (k *Console) shift(ctx context.Context, a, b *loaded) report.Shift {
 	before, first := a.record()
 	after, second := b.record()

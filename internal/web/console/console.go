@@ -21,23 +21,23 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// Config says what a console shows and to whom.
+// Config says what a console shows, and to whom.
 type Config struct {
-	Database string // as --database-url has it; "none": no database
+	Database string // as in --database-url; "none": no database
 	Dir      string // of reports and records; empty: none
 	Version  string // of the program
 
-	Host func(*http.Request) error // whether a request asks for a name of this console; nil: any will do
-	Key  func(key string) bool     // whether a key lets its bearer in; nil: everybody may
+	Host func(*http.Request) error // checks the host name that a request uses; nil: any name is allowed
+	Key  func(key string) bool     // says whether a key is valid; nil: no key is needed
 
 	Verify http.Handler // the page that verifies reports; nil: there is none
 	Start  *Starter     // starts runs; nil: none can be started
 
-	// Current gives the record of the run of this very process: empty, until it has begun. nil: this process runs
-	// none.
+	// Current returns the record of the run of this process; it is empty until the run has begun. nil: this process
+	// runs none.
 	Current func() string
 
-	Log *slog.Logger // nil: nobody is told
+	Log *slog.Logger // nil: no logs
 }
 
 // Console is a console that answers requests. Close it.
@@ -77,7 +77,7 @@ func New(c Config) *Console {
 // ServeHTTP answers a request.
 func (k *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { k.handler.ServeHTTP(w, r) }
 
-// Close ends what the console follows and runs: a run that it started is stopped and leaves a report.
+// Close ends everything that the console follows, and stops a run that it started, which leaves a report.
 func (k *Console) Close() error {
 	k.hub.close()
 	var err error
@@ -122,12 +122,12 @@ func (k *Console) routes() http.Handler {
 func asset(name string) []byte {
 	data, err := assets.ReadFile("assets/" + name)
 	if err != nil {
-		panic(err) // the program's own
+		panic(err) // a template of the program
 	}
 	return data
 }
 
-// headers are those of every answer: as those of the other console, but forms may be sent, to this origin.
+// headers sets the headers of every answer: those of the other console, except that forms may be sent to this origin.
 func headers(h http.Header) {
 	look.Headers(h)
 	h.Set("Content-Security-Policy", strings.Replace(look.Policy, "form-action 'none'", "form-action 'self'", 1))
@@ -139,7 +139,7 @@ type frame struct {
 	Title, At, Version string
 	Links              []link
 	Running            []Record
-	Keys               bool // somebody may log out
+	Keys               bool // somebody can log out
 	Page               any
 }
 
@@ -167,11 +167,11 @@ func (k *Console) show(w http.ResponseWriter, r *http.Request, status int, name,
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(b.Bytes()) // a client that has gone needs no error
+		_, _ = w.Write(b.Bytes()) // a client that has left needs no error
 	}
 }
 
-// message is a page that says something.
+// message is a page with a message.
 type message struct{ Head, Text string }
 
 func (k *Console) say(w http.ResponseWriter, r *http.Request, status int, head, text string) {
@@ -224,7 +224,7 @@ func (k *Console) logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// funcs are the templates' own, beside those of reports.
+// funcs are the templates' functions, besides those of reports.
 var funcs = template.FuncMap{
 	"when":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
 	"exact": func(t time.Time) string { return t.UTC().Format(time.DateTime) },
@@ -243,7 +243,7 @@ var funcs = template.FuncMap{
 			live.Skipped: "skipped"}[s]
 	},
 	"checkclass": checkClass, "unsampled": unsampled,
-	// a verdict is text in lists, and typed in reports
+	// a verdict is a text in lists, and has a type in reports
 }
 
 // took writes a duration as people do.

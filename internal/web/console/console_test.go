@@ -19,7 +19,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// asProgram makes of the test binary the program that a Starter runs.
+// asProgram makes the test binary the program that a Starter runs.
 const asProgram = "MIXTRAL_TEST_CONSOLE_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -70,7 +70,7 @@ func written(t *testing.T, list ...*report.Report) (dir string) {
 
 func idOf(r *report.Report) string { return store.RunID(r.Evidence.SHA256) }
 
-// newConsole makes one for a test.
+// newConsole makes a console for a test.
 func newConsole(t *testing.T, c Config) *Console {
 	t.Helper()
 	if c.Database == "" {
@@ -85,7 +85,7 @@ func newConsole(t *testing.T, c Config) *Console {
 	return k
 }
 
-// get asks a console for a page, as a browser does.
+// get requests a page, as a browser does.
 func get(t *testing.T, k *Console, path string, header ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest("GET", path, nil)
@@ -111,7 +111,7 @@ func post(t *testing.T, k *Console, path string, form url.Values, header ...stri
 	return w
 }
 
-// TestList: the list has the runs that its filter takes, of the directory and the database together and each once.
+// TestList: the list has the runs that its filter selects, from the directory and the database together, each once.
 func TestList(t *testing.T) {
 	a, b, c := made(0, report.Pass, nil), made(1, report.Fail, nil), made(30, report.Invalid, func(r *report.Report) {
 		r.TestCase, r.Target.Model, r.Profile = "TC-B", "other-model", "full"
@@ -125,7 +125,7 @@ func TestList(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range []*report.Report{b, c} { // b is in both places
+	for _, r := range []*report.Report{b, c} { // b is in both
 		data, err := report.JSON(r)
 		if err != nil {
 			t.Fatal(err)
@@ -174,7 +174,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-// TestAnUnreachableDatabase: runs of the directory are there, and the page says what is wrong.
+// TestAnUnreachableDatabase: the runs of the directory are listed, and the page shows the error.
 func TestAnUnreachableDatabase(t *testing.T) {
 	a := made(0, report.Pass, nil)
 	k := newConsole(t, Config{Dir: written(t, a), Database: "postgres://nobody:s3cret@127.0.0.1:1/none"})
@@ -209,7 +209,7 @@ func TestPages(t *testing.T) {
 		"/compare?a=" + idOf(a):             {"Choose two runs."},
 		"/compare?a=" + idOf(a) + "&b=" + idOf(b): {"2 WORSE", "PASS became FAIL", "percentiles only",
 			"Sweep sweep after"},
-		"/compare?run=" + idOf(b) + "&run=" + idOf(a):  {"2 WORSE"}, // the earlier one is first in any order
+		"/compare?run=" + idOf(b) + "&run=" + idOf(a):  {"2 WORSE"}, // in any order the earlier one is first
 		"/compare?a=" + idOf(b) + "&b=" + idOf(a):      {"2 BETTER"},
 		"/compare?a=" + idOf(a)[:14] + "&b=0000":       {"There is no such run"},
 		"/runs/nothing":                                {"There is no such run"},
@@ -239,8 +239,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestDoors: a name of another site, a page of another site and a wrong key are refused, and nothing is shown without
-// a key where there are keys.
+// TestDoors: requests with a wrong host name, from another site's page or with a wrong key are refused, and with keys
+// nothing is shown without one.
 func TestDoors(t *testing.T) {
 	a := made(0, report.Pass, nil)
 	dir := written(t, a)
@@ -299,7 +299,7 @@ func TestDoors(t *testing.T) {
 	}
 }
 
-// TestPostsFromOtherSites: no page of another site starts or stops a run.
+// TestPostsFromOtherSites: no page of another site can start or stop a run.
 func TestPostsFromOtherSites(t *testing.T) {
 	k := newConsole(t, Config{Dir: t.TempDir(), Start: &Starter{Program: "/none"}})
 	for _, path := range []string{"/start", "/stop", "/start/command"} {
@@ -315,7 +315,7 @@ func TestPostsFromOtherSites(t *testing.T) {
 	}
 }
 
-// TestHostilePages: names and texts of a report and of a request are text on every page.
+// TestHostilePages: names and texts from a report and from a request are text on every page.
 func TestHostilePages(t *testing.T) {
 	const evil = `"'><script>hit()</script><img src=x onerror=hit()>`
 	a := made(0, report.Pass, func(r *report.Report) {
@@ -346,7 +346,7 @@ func TestHostilePages(t *testing.T) {
 	}
 }
 
-// TestAssets: what pages load is there, and no page has what its policy forbids.
+// TestAssets: the files that pages load exist, and no page contains what its policy forbids.
 func TestAssets(t *testing.T) {
 	k := newConsole(t, Config{Dir: written(t, made(0, report.Pass, nil)), Start: &Starter{Program: "/none"}})
 	for path, kind := range map[string]string{"/assets/console.css": "text/css",

@@ -14,21 +14,21 @@ const (
 	sessionLasts = 12 * time.Hour
 	mostSessions = 1000
 
-	// wrongKey is how long a wrong key is answered with, and mostGuesses how many may be waiting: keys are long, and
-	// nobody needs to try many.
+	// wrongKey is how long the answer to a wrong key takes, and mostGuesses how many such answers may be pending: keys
+	// are long, and nobody needs to try many.
 	wrongKey    = 500 * time.Millisecond
 	mostGuesses = 8
 )
 
 // guard decides who may see the pages.
 type guard struct {
-	host    func(*http.Request) error // nil: any name will do
-	key     func(string) bool         // nil: no key is asked for
+	host    func(*http.Request) error // nil: any name is allowed
+	key     func(string) bool         // nil: no key is needed
 	origins *http.CrossOriginProtection
 	guesses chan struct{}
 
 	mu       sync.Mutex
-	sessions map[string]time.Time // and when they end
+	sessions map[string]time.Time // with the time at which each ends
 }
 
 func newGuard(host func(*http.Request) error, key func(string) bool) *guard {
@@ -36,8 +36,8 @@ func newGuard(host func(*http.Request) error, key func(string) bool) *guard {
 		guesses: make(chan struct{}, mostGuesses), sessions: map[string]time.Time{}}
 }
 
-// wrap lets requests to next that ask for a name of this console, do not come from the page of another site, and bear
-// a session or a key where there are keys. free are paths that need neither.
+// wrap passes on requests that use a name of this console, that do not come from a page of another site, and that have
+// a session or a key if keys are configured. free are paths that need neither session nor key.
 func (g *guard) wrap(next http.Handler, free func(path string) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		headers(w.Header())
@@ -65,7 +65,7 @@ func (g *guard) wrap(next http.Handler, free func(path string) bool) http.Handle
 	})
 }
 
-// known says whether a request bears a session, or a key, as programs do.
+// known says whether a request has a session or a key; programs send a key.
 func (g *guard) known(r *http.Request) bool {
 	if c, err := r.Cookie(cookieName); err == nil {
 		g.mu.Lock()
@@ -79,7 +79,7 @@ func (g *guard) known(r *http.Request) bool {
 	return ok && g.try(r, key)
 }
 
-// try looks at a key; a wrong one takes its time.
+// try checks a key; a wrong one takes some time.
 func (g *guard) try(r *http.Request, key string) bool {
 	if g.key(strings.TrimSpace(key)) {
 		return true
@@ -96,7 +96,7 @@ func (g *guard) try(r *http.Request, key string) bool {
 	return false
 }
 
-// login gives a session for a key.
+// login starts a session for a key.
 func (g *guard) login(w http.ResponseWriter, r *http.Request, key string) bool {
 	if g.key == nil || !g.try(r, key) {
 		return g.key == nil
@@ -110,7 +110,7 @@ func (g *guard) login(w http.ResponseWriter, r *http.Request, key string) bool {
 			delete(g.sessions, s)
 		}
 	}
-	if len(g.sessions) >= mostSessions { // whoever is thrown out logs in again
+	if len(g.sessions) >= mostSessions { // whoever loses a session logs in again
 		clear(g.sessions)
 	}
 	g.sessions[id] = now.Add(sessionLasts)
@@ -129,7 +129,7 @@ func (g *guard) logout(w http.ResponseWriter, r *http.Request) {
 		SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
 }
 
-// back is where a login leads: a path of this console, and never another site.
+// back returns the page after a login: a path of this console, and never another site.
 func back(to string) string {
 	u, err := url.Parse(to)
 	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(to, "/") ||

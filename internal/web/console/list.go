@@ -11,7 +11,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/report"
 )
 
-// perPage is how many runs a page lists.
+// perPage is the number of runs on a page.
 const perPage = 100
 
 // listPage is the list of runs.
@@ -22,7 +22,7 @@ type listPage struct {
 	Rows     []Row
 	Records  []Record
 	Problems []string
-	Older    string // the address of the next page; empty: there are no older ones
+	Older    string // the address of the next page; empty: this is the last one
 	Filtered bool
 	Dir      string
 	Database string
@@ -32,7 +32,7 @@ type listPage struct {
 // listForm is the filter as it was typed.
 type listForm struct{ Case, Verdict, Target, From, To, Text string }
 
-// readFilter reads a filter's fields. Dates are days in UTC, both of them included.
+// readFilter reads a filter's fields. Dates are days in UTC, and both are included.
 func readFilter(r *http.Request) (form listForm, f filter, problems []string) {
 	get := func(name string) string { return strings.TrimSpace(r.FormValue(name)) }
 	form = listForm{get("case"), get("verdict"), get("target"), get("from"), get("to"), get("text")}

@@ -14,11 +14,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/live"
 )
 
-// liveRegions are the parts of the page of a run, each a template of live.html and an element of its id.
+// liveRegions are the parts of the page of a run, each with a template in live.html and an element with its id.
 var liveRegions = []string{"head", "announce", "phases", "figures", "times", "charts", "sweeps", "checks",
 	"conditions"}
 
-// livePage is the page of a run as it happens.
+// livePage is the page of a run that goes on.
 type livePage struct {
 	Name    string
 	Regions []liveRegion
@@ -29,11 +29,11 @@ type liveRegion struct {
 	HTML template.HTML
 }
 
-// liveView is what the templates of the regions show.
+// liveView is the data of the regions' templates.
 type liveView struct {
 	live.View
-	Word, Class string // the verdict, or what there is in its place
-	Run         string // of the report; empty: it is not there yet
+	Word, Class string // the verdict, or a word in place of it
+	Run         string // id of the report's run; empty: there is no report yet
 	Problem     string
 	Charts      []report.Chart
 	Resources   []report.Chart
@@ -42,7 +42,7 @@ type liveView struct {
 	Left        time.Duration
 }
 
-// live shows a run. Before its first events are there the page waits for them.
+// live shows a run. The page waits until the run has its first events.
 func (k *Console) live(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	path, ok := k.recordPath(name)
@@ -72,7 +72,7 @@ func (k *Console) live(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	for _, id := range liveRegions {
-		p.Regions = append(p.Regions, liveRegion{id, template.HTML(pic.Regions[id])}) // draw's own templates made it
+		p.Regions = append(p.Regions, liveRegion{id, template.HTML(pic.Regions[id])}) // made by draw's own templates
 	}
 	at := ""
 	if name == "current" {
@@ -81,7 +81,7 @@ func (k *Console) live(w http.ResponseWriter, r *http.Request) {
 	k.show(w, r, http.StatusOK, "live", "Live", at, p)
 }
 
-// recordPath finds the record that a page is about; "current" is that of this very process, and empty until it begins.
+// recordPath finds the record of a page; "current" is that of this process, and empty until it begins.
 func (k *Console) recordPath(name string) (path string, ok bool) {
 	if name == "current" && k.c.Current != nil {
 		return k.c.Current(), true
@@ -90,13 +90,13 @@ func (k *Console) recordPath(name string) (path string, ok bool) {
 }
 
 const (
-	// aliveEvery is how often a stream that has nothing to say says so: whoever has gone is noticed.
+	// aliveEvery is how often a stream without news sends a sign of life, so that a client that has left is noticed.
 	aliveEvery = 15 * time.Second
 	lookEvery  = 200 * time.Millisecond
 )
 
-// stream sends the parts of a run's page that have changed as server-sent events. A browser that lost the connection
-// gets all of them when it asks again.
+// stream sends the changed parts of a run's page as server-sent events. A browser that lost the connection gets all
+// parts when it connects again.
 func (k *Console) stream(w http.ResponseWriter, r *http.Request) {
 	path, ok := k.recordPath(r.PathValue("name"))
 	for ok && path == "" { // the run of this process has not begun
@@ -149,13 +149,13 @@ func newEvents(w http.ResponseWriter) *events {
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	w.Header().Set("X-Accel-Buffering", "no")
 	e := &events{w, http.NewResponseController(w)}
-	_ = e.control.SetReadDeadline(time.Time{}) // the request was read; its connection stays
+	_ = e.control.SetReadDeadline(time.Time{}) // the request was read; its connection stays open
 	fmt.Fprint(w, "retry: 1000\n\n")
 	_ = e.control.Flush()
 	return e
 }
 
-// sendWithin is how long a browser may take to take an event.
+// sendWithin is how long a browser may take to receive an event.
 const sendWithin = 20 * time.Second
 
 func (e *events) send(v any) error {
@@ -163,14 +163,14 @@ func (e *events) send(v any) error {
 	if err != nil {
 		return err
 	}
-	_ = e.control.SetWriteDeadline(time.Now().Add(sendWithin)) // where a server has none, its client is its own
+	_ = e.control.SetWriteDeadline(time.Now().Add(sendWithin)) // a server without deadlines has local clients only
 	if _, err := fmt.Fprintf(e.w, "data: %s\n\n", data); err != nil {
 		return err
 	}
 	return e.control.Flush()
 }
 
-// wait waits for next; false: the stream is over.
+// wait waits for next; false: the stream has ended.
 func (e *events) wait(r *http.Request, h *hub, next <-chan struct{}) bool {
 	alive := time.NewTimer(aliveEvery)
 	defer alive.Stop()
@@ -224,8 +224,8 @@ func (k *Console) draw(v live.View, out outcome) picture {
 	return pic
 }
 
-// liveCharts are the plots of the page, the same ones at every moment: where there is nothing to draw yet a plot is
-// empty, so that nothing below it moves when its points come.
+// liveCharts returns the plots of the page. They are the same at every moment: a plot without data is empty, so that
+// nothing below it moves when data comes.
 func liveCharts(v live.View, c *report.Report) (all []report.Chart) {
 	var s report.PhaseSeries
 	if v.Load != nil {
@@ -250,7 +250,7 @@ func liveCharts(v live.View, c *report.Report) (all []report.Chart) {
 	return append(all, resources...)
 }
 
-// unsampled says why there is nothing to show of what the server uses.
+// unsampled says why there are no figures about the server's resources.
 func unsampled(v live.View) string {
 	switch {
 	case v.Header != nil && v.Header.Target.Resources == "none":
@@ -261,10 +261,10 @@ func unsampled(v live.View) string {
 	return "not sampled yet"
 }
 
-// loadNames are the figures that a phase of load has.
+// loadNames are the names of the figures of a load phase.
 func loadNames() []string { return []string{"Completed/s", "In flight", "Answered", "Output tokens/s"} }
 
-// timesOf are the times of a phase, or their names where there is none yet.
+// timesOf returns the times of a phase, or only their names if there are none yet.
 func timesOf(l *live.Load) (out []live.Times) {
 	if l != nil {
 		return l.Times
@@ -275,7 +275,7 @@ func timesOf(l *live.Load) (out []live.Times) {
 	return out
 }
 
-// caseReport has what charts want of a report, while there is none: its targets and peaks.
+// caseReport returns what charts need of a report while there is none: its targets and peaks.
 func caseReport(v live.View) *report.Report {
 	if v.Header == nil || v.Header.Case == nil {
 		return nil
@@ -286,7 +286,7 @@ func caseReport(v live.View) *report.Report {
 		Resources: report.Resources{PeakGB: v.Resources.PeakGB, PeakCPU1s: v.Resources.PeakCores}}
 }
 
-// word is the verdict, or what there is in its place, and its class.
+// word returns the verdict, or a word in place of it, and its class.
 func word(v live.View) (text, class string) {
 	switch v.Stage {
 	case live.Ended:
@@ -306,7 +306,7 @@ func quantileText(q live.Quantile) string {
 	return report.Number(q.Low) + " – " + report.Number(q.High)
 }
 
-// checkClass is the class of a check's state.
+// checkClass returns the class of a check's state.
 func checkClass(s live.CheckState) string {
 	switch s {
 	case live.WouldPass, live.Passed:

@@ -16,24 +16,24 @@ import (
 const (
 	partExt = ".part"
 
-	// mostRecords are looked at of a directory, the newest.
+	// mostRecords is how many records of a directory are read: the newest.
 	mostRecords = 50
 )
 
-// recordExts are how records are called, compressed or not.
+// recordExts are the extensions of records, compressed or not.
 var recordExts = []string{report.EventsExt, strings.TrimSuffix(report.EventsExt, ".gz")}
 
 // Record is a run without a report: it is being written, or its writer was killed.
 type Record struct {
-	Name                         string // of the record's file when it is complete
+	Name                         string // name of the record's file once it is complete
 	Case, Profile, Target, Model string
 	Start                        time.Time
 	Running                      bool
-	Closed                       bool // its run has ended, and left no report
-	Generator                    int  // it is the record of one generator of a run, with this number
+	Closed                       bool // its run has ended without a report
+	Generator                    int  // it is the record of the run's generator with this number
 }
 
-// records finds records in a directory. What their headers say is read once.
+// records finds records in a directory. The header of each is read once.
 type records struct {
 	dir   string
 	mu    sync.Mutex
@@ -42,7 +42,7 @@ type records struct {
 
 func newRecords(dir string) *records { return &records{dir: dir, heads: map[string]Record{}} }
 
-// recordName gives the name of a record by its file's name; ok is false for other files.
+// recordName returns the name of a record by its file's name; ok is false for other files.
 func recordName(file string) (name string, part, ok bool) {
 	name, part = strings.CutSuffix(file, partExt)
 	return name, part, slices.ContainsFunc(recordExts, func(ext string) bool {
@@ -50,11 +50,11 @@ func recordName(file string) (name string, part, ok bool) {
 	})
 }
 
-// list gives the records that have no report yet, those that are being written first, and then the newest first.
+// list returns the records that have no report yet: first those that are being written, then the newest.
 func (r *records) list() []Record {
 	entries, err := os.ReadDir(r.dir)
 	if r.dir == "" || err != nil {
-		return nil // the list of runs says what is wrong with the directory
+		return nil // the list of runs shows the error
 	}
 	type found struct {
 		path string
@@ -97,7 +97,7 @@ func (r *records) list() []Record {
 	return out
 }
 
-// reportOf is the report's file that belongs to a record.
+// reportOf returns the path of the report that belongs to a record.
 func reportOf(path string) string {
 	for _, ext := range recordExts {
 		if base, ok := strings.CutSuffix(path, ext); ok {
@@ -109,7 +109,7 @@ func reportOf(path string) string {
 
 var errHeadRead = errors.New("the header is read")
 
-// head reads what a record's first event says.
+// head reads a record's first event.
 func (r *records) head(path string) (Record, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,7 +137,7 @@ func (r *records) head(path string) (Record, bool) {
 	return rec, true
 }
 
-// path finds a record by its name; ok is false for a name that is none, or leads elsewhere.
+// path finds a record by its name; ok is false if the name is invalid or leads to another directory.
 func (r *records) path(name string) (string, bool) {
 	if _, part, ok := recordName(name); !ok || part || r.dir == "" || name[0] == '.' || !filepath.IsLocal(name) ||
 		strings.ContainsAny(name, `/\`) {

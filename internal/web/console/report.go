@@ -20,10 +20,10 @@ func (k *Console) databaseName() string {
 // reportPage is one run.
 type reportPage struct {
 	Row
-	Content  any      // of the template "content"
-	Record   bool     // the record is at hand
+	Content  any      // data of the template "content"
+	Record   bool     // the record is available
 	Before   *Row     // the run of the same case and profile before this one
-	Problems []string // why there are no plots
+	Problems []string // reasons why there are no plots
 }
 
 func (k *Console) report(w http.ResponseWriter, r *http.Request) {
@@ -53,12 +53,12 @@ func (k *Console) report(w http.ResponseWriter, r *http.Request) {
 	k.show(w, r, http.StatusOK, "report", l.Status+" · "+l.Case, "", p)
 }
 
-// ownPolicy is that of a report's own page: it has its style in itself and nothing else, and gets nothing of the
-// console's, even if somebody put another page in its place.
+// ownPolicy is the policy of a report's own page: its style is part of the page. It can load nothing, and has no
+// access to the console, even if somebody replaced the file with another page.
 const ownPolicy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox allow-popups; " +
 	"frame-ancestors 'none'; form-action 'none'; base-uri 'none'"
 
-// ownPage sends the page that the run wrote, or makes it again where there is only the database.
+// ownPage sends the page that the run wrote, or makes it again if the run is only in the database.
 func (k *Console) ownPage(w http.ResponseWriter, r *http.Request) {
 	l, err := k.source.load(r.Context(), r.PathValue("id"))
 	if err != nil {
@@ -74,7 +74,7 @@ func (k *Console) ownPage(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	s, _ := k.source.series(r.Context(), l) // the report stands without plots
+	s, _ := k.source.series(r.Context(), l) // without an error: the report is shown without plots
 	var b bytes.Buffer
 	if err := report.WriteHTML(&b, l.report, s, l.signatures()...); err != nil {
 		k.fail(w, r, err)
@@ -116,7 +116,7 @@ func (k *Console) ownRecord(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", info.ModTime(), f)
 }
 
-// download makes an answer a file. Names of reports' files are plain.
+// download makes an answer a file to download. Names of reports' files need no quoting.
 func download(w http.ResponseWriter, kind, name string) {
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)

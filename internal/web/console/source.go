@@ -20,11 +20,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
 
-// errNoRun is matched where there is no run of an id.
+// errNoRun is matched when no run has the id.
 var errNoRun = errors.New("there is no such run")
 
 const (
-	mostFiles  = 5000             // reports of a directory that are read, the newest
+	mostFiles  = 5000             // maximum number of reports that are read of a directory: the newest
 	askTimeout = 15 * time.Second // for all that one page does with the database
 
 	// mostRecord is the largest record, compressed, whose plots are drawn for a page: judging it takes seconds.
@@ -37,10 +37,10 @@ type Row struct {
 	ID, Case, Profile, Status, Target, Model, Version string
 	Start                                             time.Time
 	Summary                                           report.Summary
-	file                                              string // the report's file; empty: it is in the database only
+	file                                              string // the report's file; empty: it is only in the database
 }
 
-// filter chooses rows; empty fields choose all.
+// filter selects rows; empty fields select all.
 type filter struct {
 	Case, Profile, Status, Target, Text string
 	Since, Until                        time.Time
@@ -54,9 +54,9 @@ func (f filter) takes(r Row) bool {
 		(f.Until.IsZero() || r.Start.Before(f.Until))
 }
 
-// source has the runs of a database and of a directory of reports.
+// source finds the runs of a database and of a directory of reports.
 type source struct {
-	database string // as open.DB takes it
+	database string // as open.DB accepts it
 	dir      string // empty: none
 
 	mu    sync.Mutex
@@ -66,7 +66,7 @@ type source struct {
 	slow  chan struct{}    // one record is judged at a time
 }
 
-// known is a report's file as it was read last.
+// known is a report's file as it was last read.
 type known struct {
 	size int64
 	at   time.Time
@@ -74,7 +74,7 @@ type known struct {
 	err  error // it is not a report
 }
 
-// drawn is what a record gave for plots.
+// drawn holds the data for plots from a record.
 type drawn struct {
 	path   string
 	at     time.Time
@@ -117,7 +117,7 @@ func (s *source) ask(ctx context.Context) (*store.DB, error) {
 	return db, nil
 }
 
-// list gives the newest runs that a filter takes, of both places, and what could not be read.
+// list returns the newest runs that a filter selects, from both places, and the errors of what could not be read.
 func (s *source) list(ctx context.Context, f filter, limit int) (rows []Row, problems []string) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -167,13 +167,13 @@ func (s *source) stored(ctx context.Context, f filter, limit int) ([]Row, error)
 	return rows, nil
 }
 
-// cases lists the test cases that there are runs of.
+// cases lists the test cases that have runs.
 func (s *source) cases(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	var out []string
 	if db, err := s.ask(ctx); db != nil && err == nil {
-		out, _ = db.Cases(ctx) // the list says what is wrong with the database
+		out, _ = db.Cases(ctx) // the list shows the error
 	}
 	rows, _ := s.scan()
 	for _, r := range rows {
@@ -232,7 +232,7 @@ var hexID = regexp.MustCompile(`^[0-9a-f]{4,16}$`)
 
 func rowOf(r *report.Report, file string) Row {
 	id := store.RunID(r.Evidence.SHA256)
-	if !hexID.MatchString(id) { // a report of somebody else's making has a name all the same
+	if !hexID.MatchString(id) { // a report that another program made gets an id all the same
 		id = "file-" + strings.TrimSuffix(filepath.Base(file), report.JSONExt)
 	}
 	return Row{ID: id, Case: r.TestCase, Profile: r.Profile, Status: string(r.Status), Target: r.Target.URL,
@@ -248,7 +248,7 @@ type loaded struct {
 	paths  report.Paths // beside the report's file, or where they would be
 }
 
-// load reads the run of an id.
+// load reads the run with an id.
 func (s *source) load(ctx context.Context, id string) (*loaded, error) {
 	rows, _ := s.scan()
 	for _, row := range rows {
@@ -292,13 +292,13 @@ func (s *source) load(ctx context.Context, id string) (*loaded, error) {
 	return l, nil
 }
 
-// record is the path of a run's record, if it is at hand and not too large to be judged for a page.
+// record returns the path of a run's record, if it exists and is small enough to be judged for a page.
 func (l *loaded) record() (path string, ok bool) {
 	info, err := os.Stat(l.paths.Events)
 	return l.paths.Events, l.paths.Events != "" && err == nil && info.Size() <= mostRecord
 }
 
-// series is what a run's plots are drawn from: nothing where its record is not at hand.
+// series returns the data of a run's plots; nothing if its record is not available.
 func (s *source) series(ctx context.Context, l *loaded) (report.Series, error) {
 	path, ok := l.record()
 	if !ok {
@@ -331,7 +331,7 @@ func (s *source) series(ctx context.Context, l *loaded) (report.Series, error) {
 	return d.Series, nil
 }
 
-// signatures are those of the attestation beside a report, where it is about this report.
+// signatures returns those of the attestation beside a report, if it belongs to this report.
 func (l *loaded) signatures() []report.Signature {
 	if l.paths.Attestation == "" {
 		return nil

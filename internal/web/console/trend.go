@@ -8,26 +8,26 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/report"
 )
 
-// mostTrend is how many runs a trend shows, the newest.
+// mostTrend is how many runs a trend shows: the newest.
 const mostTrend = 40
 
-// trendPage is how the figures of a case moved over its runs.
+// trendPage shows how the figures of a case changed over its runs.
 type trendPage struct {
 	Cases    []string
 	Case     string
 	Profile  string
 	Target   string
-	All      bool // figures, not those of the checks alone
+	All      bool // all figures, not only those of the checks
 	Runs     []trendRun
 	Figures  []trendFigure
 	Problems []string
-	Versions bool // several
+	Versions bool // there are several versions
 }
 
 type trendRun struct {
 	report.TrendRun
 	N       int
-	Changed bool // its version is not that of the run before
+	Changed bool // its version differs from that of the run before
 }
 
 type trendFigure struct {
@@ -50,7 +50,7 @@ func (k *Console) trend(w http.ResponseWriter, r *http.Request) {
 	k.show(w, r, http.StatusOK, "trend", "Trends", "/trend", p)
 }
 
-// newestCase is the case that was run last.
+// newestCase returns the case that was run last.
 func (k *Console) newestCase(r *http.Request, cases []string) string {
 	if rows, _ := k.source.list(r.Context(), filter{}, 1); len(rows) > 0 {
 		return rows[0].Case

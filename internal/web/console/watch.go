@@ -18,20 +18,22 @@ import (
 const (
 	drawEvery = time.Second
 
-	// headStart is what a record is read for before it is drawn for the first time.
+	// headStart is how long a record is read before it is drawn for the first time.
 	headStart = 250 * time.Millisecond
 
-	// judgeShare is how much of the time may go into judging a run that goes on: at most one part of so many.
+	// judgeShare bounds the time for judging a run that goes on: at most one part in this many.
 	judgeShare = 8
 
-	// apartShare is that of judging a record from its file, which takes longer: the more it has, the more seldom.
+	// apartShare is the same for judging a record from its file, which takes longer: the larger the record, the less
+	// often.
 	apartShare = 16
 
-	// unwatched is how long a record is followed after its last viewer has left: a reload must not begin anew.
+	// unwatched is how long a record is followed after its last viewer has left, so that a reload does not start
+	// again.
 	unwatched = 20 * time.Second
 
 	mostWatched = 8  // records at a time
-	mostViewers = 64 // of all records
+	mostViewers = 64 // of all records together
 )
 
 var errTooMany = errors.New("too many pages watch runs already; close one of them")
@@ -39,13 +41,13 @@ var errTooMany = errors.New("too many pages watch runs already; close one of the
 // regions are parts of a page by the ids of their elements, as HTML.
 type regions map[string]string
 
-// picture is what the page of a run shows at one moment.
+// picture is the content of the page of a run at one moment.
 type picture struct {
 	Regions regions `json:"regions"`
-	Final   bool    `json:"final"` // nothing more will come
+	Final   bool    `json:"final"` // no more events will come
 }
 
-// hub follows the records that somebody watches.
+// hub follows the records that are being watched.
 type hub struct {
 	draw    func(live.View, outcome) picture
 	ctx     context.Context
@@ -54,13 +56,13 @@ type hub struct {
 	mu      sync.Mutex
 	watched map[string]*watch // by path
 	viewers int
-	apart   chan struct{} // held by the one record that is judged from its file
+	apart   chan struct{} // held by the one record that is being judged from its file
 }
 
-// outcome is what is known of a run beside its events.
+// outcome is what is known about a run besides its events.
 type outcome struct {
-	run     string // the id of the run's report, once it is there
-	problem string // the record cannot be read
+	run     string // the id of the run's report, once it exists
+	problem string // why the record cannot be read
 }
 
 func newHub(draw func(live.View, outcome) picture) *hub {
@@ -81,20 +83,20 @@ type watch struct {
 	mu      sync.Mutex
 	run     *live.Run
 	out     outcome
-	over    bool // the record has been read to its end
+	over    bool // the record was read to its end
 	picture picture
 	version int
 	next    chan struct{} // closed when there is a new picture
 	viewers int
 	left    time.Time // when the last viewer left
-	apart   struct {  // judging the record from its file
+	apart   struct {  // for judging the record from its file
 		now  bool
 		last time.Time
 		took time.Duration
 	}
 }
 
-// join begins to watch a record; leave ends it.
+// join starts to watch a record; leave ends it.
 func (h *hub) join(path string) (*watch, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -124,7 +126,7 @@ func (h *hub) leave(w *watch) {
 	w.mu.Unlock()
 }
 
-// follow reads a record and draws it again and again, until nobody has watched it for a while.
+// follow reads a record and draws it repeatedly, until nobody has watched it for a while.
 func (h *hub) follow(w *watch) {
 	ctx, cancel := context.WithCancel(h.ctx)
 	var beside sync.WaitGroup
@@ -132,7 +134,7 @@ func (h *hub) follow(w *watch) {
 	beside.Go(func() { defer close(read); w.read(ctx) })
 	defer beside.Wait()
 	defer cancel()
-	select { // what the record has already belongs into the first picture
+	select { // the first picture contains what the record has already
 	case <-read:
 	case <-time.After(headStart):
 	}
@@ -176,7 +178,7 @@ func (h *hub) forget(w *watch) bool {
 	return true
 }
 
-// read hands the record's events to the state machine.
+// read passes the record's events to the state machine.
 func (w *watch) read(ctx context.Context) {
 	info, err := evidence.Follow(ctx, w.path, func(e *evidence.Event) error {
 		w.mu.Lock()
@@ -213,7 +215,7 @@ func (w *watch) judge() {
 	}
 }
 
-// judgeApart says whether it is time to judge the record from its file, and notes that this is being done.
+// judgeApart says whether it is time to judge the record from its file, and records that this is being done.
 func (w *watch) judgeApart() (added int, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -225,7 +227,7 @@ func (w *watch) judgeApart() (added int, ok bool) {
 	return added, true
 }
 
-// standOf judges a record from its file, after those that wait already.
+// standOf judges a record from its file, after other records that already wait for this.
 func (h *hub) standOf(ctx context.Context, w *watch, added int) {
 	select {
 	case h.apart <- struct{}{}:
@@ -235,7 +237,7 @@ func (h *hub) standOf(ctx context.Context, w *watch, added int) {
 	}
 	begun := time.Now()
 	stand, err := judge.Stand(ctx, w.path, live.MaxJudged)
-	debug.FreeOSMemory() // the record's, which would be kept for the next time
+	debug.FreeOSMemory() // the memory of the record, which would be kept for the next time
 	if ctx.Err() != nil {
 		return
 	}
@@ -250,7 +252,7 @@ func (h *hub) standOf(ctx context.Context, w *watch, added int) {
 	}
 }
 
-// publish draws what there is to see and wakes those who watch.
+// publish draws the picture and wakes those who watch.
 func (w *watch) publish(draw func(live.View, outcome) picture) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -270,14 +272,15 @@ func (w *watch) publish(draw func(live.View, outcome) picture) {
 	w.next = make(chan struct{})
 }
 
-// look gives the newest picture, and a channel that is closed when there is another one.
+// look returns the newest picture, and a channel that is closed when there is another one.
 func (w *watch) look() (p picture, version int, next <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.picture, w.version, w.next
 }
 
-// settle waits until every record that somebody watches is drawn to its end, and a moment longer, in which it is sent.
+// settle waits until every record that is being watched is drawn to its end, and a moment longer until that has been
+// sent.
 func (h *hub) settle(ctx context.Context) {
 	const moment = 100 * time.Millisecond
 	for quiet := 0; quiet < 3; {

@@ -84,7 +84,8 @@ func finish(t *testing.T, w *evidence.Writer, path string) {
 	}
 }
 
-// kill leaves of a record what a killed process left an hour ago: there is no lock on it, and its last line is cut.
+// kill leaves a record like that of a process that was killed an hour ago: it has no lock, and its last line is cut
+// off.
 func kill(t *testing.T, w *evidence.Writer, path string) {
 	t.Helper()
 	data, err := os.ReadFile(path + partExt)
@@ -131,7 +132,7 @@ func newViewer(t *testing.T, address string) *viewer {
 	return &viewer{t, lines, regions{}, false, cancel}
 }
 
-// until reads events until a part has a text.
+// until reads events until a part contains a text.
 func (v *viewer) until(part, text string) {
 	v.t.Helper()
 	for !strings.Contains(v.parts[part], text) {
@@ -161,8 +162,8 @@ func (v *viewer) next() bool {
 	return false
 }
 
-// TestWatch: a page is told what a run does as its record grows; another page that comes later, or comes back, gets
-// all of it; and at the end there is the verdict and the way to the report.
+// TestWatch: a page is informed as a run's record grows. Another page that comes later, or reconnects, gets all of it;
+// at the end there are the verdict and a link to the report.
 func TestWatch(t *testing.T) {
 	dir := t.TempDir()
 	k := newConsole(t, Config{Dir: dir})
@@ -186,7 +187,7 @@ func TestWatch(t *testing.T) {
 	late := newViewer(t, server.URL+"/live/"+name+"/stream")
 	late.until("phases", "20 requests")
 	late.until("head", "A run to watch")
-	v.cancel() // the connection breaks, and the browser comes back
+	v.cancel() // the connection breaks, and the browser reconnects
 	v = newViewer(t, server.URL+"/live/"+name+"/stream")
 	v.until("phases", "20 requests")
 	if page := get(t, k, "/live/"+name).Body.String(); !strings.Contains(page, "20 requests") {
@@ -213,8 +214,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchALargeRun: a record of more events than are kept is judged from its file, while it is written and when it
-// has ended.
+// TestWatchALargeRun: a record with more events than are kept is judged from its file, while it is being written and
+// after it has ended.
 func TestWatchALargeRun(t *testing.T) {
 	dir := t.TempDir()
 	server := httptest.NewServer(newConsole(t, Config{Dir: dir}))
@@ -232,7 +233,7 @@ func TestWatchALargeRun(t *testing.T) {
 	v.until("head", `href="/runs/`)
 }
 
-// TestWatchALargeKilledRun: what came last is judged before the page says that nothing more will come.
+// TestWatchALargeKilledRun: the last events are judged before the page says that no more will come.
 func TestWatchALargeKilledRun(t *testing.T) {
 	dir := t.TempDir()
 	server := httptest.NewServer(newConsole(t, Config{Dir: dir}))
@@ -268,7 +269,7 @@ func TestWatchAKilledRun(t *testing.T) {
 	}
 }
 
-// TestWatchTheRunOfThisProcess: the page waits until the run begins, and follows it then.
+// TestWatchTheRunOfThisProcess: the page waits until the run begins, and then follows it.
 func TestWatchTheRunOfThisProcess(t *testing.T) {
 	dir := t.TempDir()
 	current := make(chan string, 1)
@@ -296,7 +297,7 @@ func TestWatchTheRunOfThisProcess(t *testing.T) {
 	v.until("announce", "The verdict is ")
 }
 
-// TestTooManyWatch: pages that watch are bounded, and a place is free again when one of them has gone.
+// TestTooManyWatch: the number of watching pages is bounded, and a place is free again when one of them has left.
 func TestTooManyWatch(t *testing.T) {
 	dir := t.TempDir()
 	k := newConsole(t, Config{Dir: dir})

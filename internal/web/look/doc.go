@@ -1,5 +1,5 @@
-// Package look is what every page of the console looks like and how it is sent: the style sheet in the visual language
-// of the report, and the security headers.
+// Package look has the look of every page of the console and the headers with which it is sent: the style sheet in the
+// visual language of the report, and the security headers.
 //
 // look.css has the report's palette, light and dark, and the parts that pages share. File in look.go sends a file from
 // memory with its headers; start reading there.

@@ -14,12 +14,12 @@ import (
 var CSS []byte
 
 // Policy is the Content-Security-Policy of every page: scripts, styles and requests of this origin only, nothing
-// inline, no frames and no forms that leave.
+// inline, no frames, and no forms that are sent to other sites.
 const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 
-// File serves data with the headers of the console. Browsers ask each time whether it is still the same, so that a new
-// version of the program is seen at once.
+// File serves data with the headers of the console. Browsers check each time whether it has changed, so that a new
+// version of the program is used at once.
 func File(contentType string, data []byte) http.Handler {
 	sum := sha256.Sum256(data)
 	tag := `"` + hex.EncodeToString(sum[:12]) + `"`
@@ -36,12 +36,12 @@ func File(contentType string, data []byte) http.Handler {
 		h.Set("Content-Length", strconv.Itoa(len(data)))
 		w.WriteHeader(http.StatusOK)
 		if r.Method != http.MethodHead {
-			w.Write(data) // a client that has gone needs no error
+			w.Write(data) // a client that has left needs no error
 		}
 	})
 }
 
-// Headers sets what keeps a page of the console to itself.
+// Headers sets the headers that isolate a page of the console from other sites.
 func Headers(h http.Header) {
 	h.Set("Content-Security-Policy", Policy)
 	h.Set("X-Content-Type-Options", "nosniff")

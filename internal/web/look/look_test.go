@@ -13,7 +13,7 @@ import (
 
 var variable = regexp.MustCompile(`(--[a-z0-9-]+): ([^;]+);`)
 
-// palettes gives the variables of the light and of the dark palette.
+// palettes returns the variables of the light and of the dark palette.
 func palettes(t *testing.T, css string) [2]map[string]string {
 	t.Helper()
 	light, rest, ok := strings.Cut(css, "@media (prefers-color-scheme: dark) {")
@@ -31,7 +31,7 @@ func palettes(t *testing.T, css string) [2]map[string]string {
 	return all
 }
 
-// TestPalette: the console has every color of the report's page, light and dark.
+// TestPalette: the console has every colour of the report's page, light and dark.
 func TestPalette(t *testing.T) {
 	report, err := os.ReadFile("../../../certify/report/page.css")
 	if err != nil {
@@ -50,7 +50,7 @@ func TestPalette(t *testing.T) {
 	}
 }
 
-// contrast is WCAG's ratio of the luminances of two colors as #rrggbb.
+// contrast is WCAG's ratio of the luminances of two colours as #rrggbb.
 func contrast(t *testing.T, a, b string) float64 {
 	t.Helper()
 	luminance := func(color string) float64 {
@@ -74,7 +74,7 @@ func contrast(t *testing.T, a, b string) float64 {
 	return (max(x, y) + 0.05) / (min(x, y) + 0.05)
 }
 
-// TestContrast: whatever is text stands out as WCAG's level AA asks: 4.5 to 1.
+// TestContrast: all text has the contrast of WCAG's level AA: 4.5 to 1.
 func TestContrast(t *testing.T) {
 	for i, colors := range palettes(t, string(CSS)) {
 		for text, grounds := range map[string][]string{

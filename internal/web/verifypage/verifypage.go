@@ -26,12 +26,13 @@ var (
 )
 
 // policy is the page's Content-Security-Policy, with the hashes of its style and its script. Nothing can be fetched,
-// posted or framed: what is dropped onto the page stays in the browser. The worker is made from the page's own text.
+// posted or framed: files that are dropped onto the page stay in the browser. The worker is made from the page's own
+// text.
 const policy = "default-src 'none'; connect-src 'none'; script-src '%s' 'wasm-unsafe-eval'; style-src '%s'; " +
 	"worker-src blob:; img-src data:; form-action 'none'; base-uri 'none'"
 
-// Page makes the file. wasm is the judge, support the wasm_exec.js of the Go release that compiled it, and version
-// that of the program.
+// Page makes the file. wasm is the judge, support the wasm_exec.js of the Go release that compiled it, and version the
+// program's version.
 func Page(wasm, support []byte, version string) ([]byte, error) {
 	var packed bytes.Buffer
 	gz, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
@@ -50,7 +51,7 @@ func Page(wasm, support []byte, version string) ([]byte, error) {
 		Policy, Version string
 		Style           template.CSS
 		Script          template.JS
-		Worker, Judge   template.JS // data blocks: they hold base64, which ends no element
+		Worker, Judge   template.JS // data blocks: they contain base64, which cannot end an element
 	}{fmt.Sprintf(policy, sourceHash(pageJS), sourceHash(style)), version, template.CSS(style), template.JS(pageJS),
 		encoded(append(append([]byte{}, support...), workerJS...)), encoded(packed.Bytes())})
 	if err != nil {
@@ -59,7 +60,7 @@ func Page(wasm, support []byte, version string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// sourceHash names an inline script or style in a policy.
+// sourceHash returns the source expression of an inline script or style in a policy.
 func sourceHash(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
@@ -69,8 +70,8 @@ func encoded(data []byte) template.JS {
 	return template.JS(`"` + base64.StdEncoding.EncodeToString(data) + `"`)
 }
 
-// Handler serves the page from a file that Page made, such as the one of a release. The policy in the file is its own;
-// the headers forbid frames, which a policy in a file cannot.
+// Handler serves the page from a file that Page made, such as the one in a release. The policy in the file is its own;
+// the headers forbid frames, which a policy inside a file cannot do.
 func Handler(path string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		data, err := os.ReadFile(path)

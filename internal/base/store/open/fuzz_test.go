@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// FuzzCheck: any URL is taken or refused with ErrURL, and neither the error nor the name shows its password.
+// FuzzCheck: any URL is accepted, or refused with ErrURL, and neither the error nor the name shows its password.
 func FuzzCheck(f *testing.F) {
 	for _, s := range [][2]string{{"postgres", "h:5432/d"}, {"postgresql", "h/d?sslmode=disable"},
 		{"postgres", "%zz"}, {"mysql", "h"}, {"postgres", "[::1"}, {"", ""}, {"postgres", "/d?host=/run"},

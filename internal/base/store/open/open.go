@@ -16,13 +16,13 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/store/sqlite"
 )
 
-// None is the URL that stands for no database.
+// None is the URL that means no database.
 const None = "none"
 
 var (
-	// ErrURL is matched by errors about a URL that no driver takes.
+	// ErrURL is matched by errors about a URL that no driver supports.
 	ErrURL = errors.New("unusable database URL")
-	// ErrNoFile is matched where an SQLite file is not there.
+	// ErrNoFile is matched when an SQLite file does not exist.
 	ErrNoFile = errors.New("no database file")
 )
 
@@ -44,7 +44,7 @@ func DB(ctx context.Context, raw string) (*store.DB, error) {
 	return sqlite.Open(ctx, rest)
 }
 
-// Existing is DB without making a file: ErrNoFile is matched where there is none yet.
+// Existing is DB without creating a file: the error matches ErrNoFile if there is none yet.
 func Existing(ctx context.Context, raw string) (*store.DB, error) {
 	scheme, rest, err := parse(raw)
 	if err != nil {
@@ -58,7 +58,7 @@ func Existing(ctx context.Context, raw string) (*store.DB, error) {
 	return DB(ctx, raw)
 }
 
-// Name says which database a URL means, without its password.
+// Name describes the database of a URL, without its password.
 func Name(raw string) string {
 	scheme, rest, err := parse(raw)
 	switch {
@@ -69,12 +69,12 @@ func Name(raw string) string {
 	}
 	u, err := url.Parse(rest)
 	if err != nil {
-		return "PostgreSQL" // pgx takes more than url.Parse does
+		return "PostgreSQL" // pgx accepts more than url.Parse does
 	}
 	return Redact(*u)
 }
 
-// Redact shows a database's URL without what may be a password: that of its user, the query, the fragment.
+// Redact shows a database's URL without the parts that may contain a password: the user's, the query, the fragment.
 func Redact(u url.URL) string {
 	u.RawQuery, u.Fragment = "", ""
 	return u.Redacted()
@@ -102,7 +102,7 @@ func parse(raw string) (scheme, rest string, err error) {
 		}
 		return "sqlite", path, nil
 	}
-	// not shown: it may hold a password
+	// not shown: it may contain a password
 	return "", "", fmt.Errorf("%w: want postgres://user:password@host:port/database or sqlite:///path", ErrURL)
 }
 

@@ -26,7 +26,7 @@ func Open(ctx context.Context, url string) (*store.DB, error) {
 		cfg.ConnectTimeout = 5 * time.Second
 	}
 	db := stdlib.OpenDB(*cfg)
-	db.SetMaxOpenConns(4) // a log and a few readers: more would only take the server's slots
+	db.SetMaxOpenConns(4) // a log and a few readers: more would only use up the server's connections
 	db.SetConnMaxIdleTime(time.Minute)
 	s, err := store.New(ctx, db, store.Postgres, copier(db))
 	if err != nil {
@@ -36,7 +36,7 @@ func Open(ctx context.Context, url string) (*store.DB, error) {
 	return s, nil
 }
 
-// Check says whether a URL could be one of a database, without connecting.
+// Check says whether a URL can be that of a database, without connecting.
 func Check(url string) error {
 	_, err := parse(url)
 	return err
@@ -50,7 +50,8 @@ func parse(url string) (*pgx.ConnConfig, error) {
 	return cfg, nil
 }
 
-// copier inserts rows by COPY. Only where one of them is there already is the slower way taken that leaves it out.
+// copier inserts rows by COPY. Only if one of them exists already does it use the slower way, which leaves existing
+// rows out.
 func copier(db *sql.DB) store.Bulk {
 	return func(ctx context.Context, table, unique string, columns []string, rows [][]any) error {
 		conn, err := db.Conn(ctx)
@@ -72,7 +73,7 @@ func copier(db *sql.DB) store.Bulk {
 	}
 }
 
-// copyNew inserts the rows that are not there, by way of a table of its own.
+// copyNew inserts the rows that do not exist yet, by way of a temporary table.
 func copyNew(ctx context.Context, tx pgx.Tx, table, unique string, columns []string, rows [][]any) error {
 	const fresh = "fresh_rows"
 	if _, err := tx.Exec(ctx, "CREATE TEMPORARY TABLE "+fresh+" (LIKE "+table+") ON COMMIT DROP"); err != nil {
@@ -87,10 +88,10 @@ func copyNew(ctx context.Context, tx pgx.Tx, table, unique string, columns []str
 	return err
 }
 
-// uniqueViolation is PostgreSQL's code for a value that a unique index has already.
+// uniqueViolation is PostgreSQL's code for a value that already exists in a unique index.
 const uniqueViolation = "23505"
 
-// code is PostgreSQL's code of an error; empty for any other.
+// code returns PostgreSQL's code of an error; empty for any other error.
 func code(err error) string {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {

@@ -13,8 +13,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/store"
 )
 
-// Open opens or creates the file at path; its directory is made if missing. Readers and one writer may be different
-// processes: the file is in WAL mode, and a writer waits up to 5 s for another.
+// Open opens or creates the file at path, and its directory if that is missing. Several processes may read and write:
+// the file is in WAL mode, and a writer waits up to 5 s for another.
 func Open(ctx context.Context, path string) (*store.DB, error) { return open(ctx, path) }
 
 // open is Open with more pragmas.
@@ -24,14 +24,15 @@ func open(ctx context.Context, path string, pragmas ...string) (*store.DB, error
 			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		}
 	}
-	// Only its owner may read it: it says who asked what, and may hold prompts. SQLite makes its other files alike.
+	// Only its owner may read it: it says who asked for what, and may contain prompts. SQLite gives its other files
+	// the same mode.
 	if f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL, 0o600); err == nil {
 		f.Close()
 	}
 	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: url.Values{
 		"_pragma": append([]string{"journal_mode(WAL)", "busy_timeout(5000)", "foreign_keys(1)",
 			"synchronous(NORMAL)"}, pragmas...),
-		"_txlock": {"immediate"}, // a transaction that writes must not find out halfway that another does too
+		"_txlock": {"immediate"}, // a writer must not meet another one in the middle of its work
 	}.Encode()}
 	db, err := sql.Open("sqlite", dsn.String())
 	if err != nil {

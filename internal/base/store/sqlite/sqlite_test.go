@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) func(context.Context) (*store.DB, error) {
-		path := filepath.Join(t.TempDir(), "new dir", "what? #1.db") // characters that a URL would take apart
+		path := filepath.Join(t.TempDir(), "new dir", "what? #1.db") // with characters that have a meaning in URLs
 		return func(ctx context.Context) (*store.DB, error) { return Open(ctx, path) }
 	})
 }
@@ -39,8 +39,8 @@ func TestGarbageIsNotADatabase(t *testing.T) {
 	}
 }
 
-// TestFull: on a full disk writes fail and say so, what is there stays whole and can be read, the request log waits,
-// and once there is room again everything goes on.
+// TestFull: on a full disk, writes fail with an error, stored rows stay complete and readable, and the request log
+// waits. Once there is room again, everything continues.
 func TestFull(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	full := func(ctx context.Context) (*store.DB, error) { return open(ctx, path, "max_page_count(60)") } // of 4 KiB
@@ -89,7 +89,7 @@ func TestFull(t *testing.T) {
 	if l.Pending() == 0 || l.Dropped() > 0 {
 		t.Errorf("%d pending, %d dropped, %d written", l.Pending(), l.Dropped(), l.Written())
 	}
-	if n, err := db.Forget(t.Context(), time.Now()); err != nil || n < int64(stored) { // needs no room
+	if n, err := db.Forget(t.Context(), time.Now()); err != nil || n < int64(stored) { // this needs no room
 		t.Errorf("forgot %d, %v", n, err)
 	}
 	for deadline := time.Now().Add(time.Minute); l.Written() < 100; time.Sleep(time.Millisecond) {

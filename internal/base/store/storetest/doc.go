@@ -1,3 +1,3 @@
-// Package storetest is the conformance suite of the store: what PostgreSQL and SQLite must both do. All of it is in
-// storetest.go.
+// Package storetest is the conformance suite of the store: it tests what PostgreSQL and SQLite must both do. All of it
+// is in storetest.go.
 package storetest

@@ -14,7 +14,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/store"
 )
 
-// Run tests a driver. open gives the same empty database each time it is called within one test.
+// Run tests a driver. Within one test, open returns the same database each time; it is empty at first.
 func Run(t *testing.T, fresh func(t *testing.T) (open func(context.Context) (*store.DB, error))) {
 	for name, test := range map[string]func(*testing.T, func(context.Context) (*store.DB, error)){
 		"a run comes back as it was saved":       runRoundTrip,
@@ -52,7 +52,7 @@ func mustOpen(t *testing.T, open func(context.Context) (*store.DB, error)) *stor
 	return db
 }
 
-// Logged is the request log of the database at url, which open opens.
+// Logged returns the request log of the database at url, which open opens.
 func Logged(t *testing.T, open func(context.Context, string) (*store.DB, error), url string) []store.Request {
 	t.Helper()
 	db, err := open(t.Context(), url)
@@ -84,7 +84,7 @@ func BenchmarkAddRequests(b *testing.B, db *store.DB) {
 
 func number(v float64) *float64 { return &v }
 
-// sample is a run with everything, some of it hostile.
+// sample returns a run with all fields set, some of them to hostile values.
 func sample(id string, at time.Time) *store.Run {
 	return &store.Run{
 		ID: id, TestCase: "TC-L1-COMP-MIXTRAL-003", Profile: "quick", Status: "FAIL",
@@ -237,8 +237,8 @@ func requestRoundTrip(t *testing.T, open func(context.Context) (*store.DB, error
 	}
 }
 
-// sentTwice: after a connection that broke as a batch was stored nobody knows whether it was, and it is sent again,
-// by then perhaps with others.
+// sentTwice: if a connection breaks while a batch is stored, the client does not know whether it was stored. It is
+// sent again, perhaps with other lines added.
 func sentTwice(t *testing.T, open func(context.Context) (*store.DB, error)) {
 	db := mustOpen(t, open)
 	list := requests(20, time.Now())
@@ -356,7 +356,7 @@ func reopening(t *testing.T, open func(context.Context) (*store.DB, error)) {
 	}
 }
 
-// opening: several programs may meet an empty database at the same moment, as the pods of a new deployment do.
+// opening: several programs may open an empty database at the same moment, like the pods of a new deployment.
 func opening(t *testing.T, open func(context.Context) (*store.DB, error)) {
 	var wg sync.WaitGroup
 	for range 6 {

@@ -26,8 +26,8 @@ import (
 //
 // Registers: Z0 … Z3, Z6 and Z7 products, Z4, Z5 and Z23 lookups, Z8 … Z15 entries of two steps, Z16 … Z19 the grid,
 // Z20 … Z22 the activations' scale and sums of floats, Z24 … Z27 values, Z28 … Z31 signs' bits or numbers of tables.
-// BX is the argument, R10 a gridHelp, DI the grid, SI walks the planes, R13 the activations; R12 has these in the order
-// of entries, R11 super-scales.
+// BX is the argument, R10 a gridHelp, DI the grid, SI walks the planes, R13 the activations; R12 has these in the
+// order of entries, R11 super-scales.
 type gridDot struct {
 	name   string
 	size   int  // bytes of a block's planes

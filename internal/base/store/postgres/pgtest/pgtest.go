@@ -21,19 +21,19 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
 )
 
-// Cluster is a private PostgreSQL.
+// Cluster is a private PostgreSQL server.
 type Cluster struct {
 	bin, dir string
-	as       *syscall.SysProcAttr // initdb refuses root: another user then
+	as       *syscall.SysProcAttr // initdb refuses root: then another user
 	server   *exec.Cmd
 	made     atomic.Int64
 }
 
-// ErrMissing is matched where PostgreSQL is not installed.
+// ErrMissing is matched when PostgreSQL is not installed.
 var ErrMissing = errors.New("postgresql is not installed: its server is needed for these tests")
 
-// New makes a cluster, not started, for a test or a benchmark, and removes it when that ends. Where PostgreSQL is not
-// installed the test is skipped, but under CI it fails.
+// New makes a cluster, not yet started, for a test or a benchmark, and removes it when that ends. If PostgreSQL is not
+// installed, the test is skipped, but fails in CI.
 func New(t testing.TB) *Cluster {
 	t.Helper()
 	c, err := Make()
@@ -53,7 +53,7 @@ func Make() (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("/tmp", "pg") // a socket's path may have about 100 bytes
+	dir, err := os.MkdirTemp("/tmp", "pg") // the path of a socket may have about 100 bytes
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func Make() (*Cluster, error) {
 	return c, nil
 }
 
-// binaries finds initdb's directory: on the path, or where Debian puts it.
+// binaries finds initdb's directory: on the path, or where Debian installs it.
 func binaries() (string, error) {
 	if p, err := exec.LookPath("initdb"); err == nil {
 		return filepath.Dir(p), nil
@@ -144,12 +144,12 @@ func (c *Cluster) Remove() {
 	os.RemoveAll(c.dir)
 }
 
-// URL is that of a database of the cluster. "postgres" is always there.
+// URL returns the URL of a database of the cluster. The database "postgres" always exists.
 func (c *Cluster) URL(database string) string {
 	return fmt.Sprintf("postgres:///%s?host=%s&user=tester", database, c.dir)
 }
 
-// Database creates an empty database on the running server and gives its URL.
+// Database creates an empty database on the running server and returns its URL.
 func (c *Cluster) Database(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("t%d", c.made.Add(1))
