@@ -176,7 +176,8 @@ func TestNoHome(t *testing.T) {
 			{words("version"), true}, {words("model list"), true}, {words("model inspect demo"), true},
 			{words("run --model synth:tiny --max-tokens 2 hi"), true}, {words("case list"), true},
 			{words("report list"), false},
-			{words("model pull hf://owner/repo/file.gguf --endpoint https://192.0.2.1"), false}, // this address never answers
+			// this address never answers
+			{words("model pull hf://owner/repo/file.gguf --endpoint https://192.0.2.1"), false},
 		} {
 			cmd := exec.CommandContext(t.Context(), program, test.args...)
 			cmd.Env, cmd.Dir = env, dir

@@ -112,8 +112,8 @@ func (b *burst) take() []outcome {
 	return out
 }
 
-// goodput returns the tokens a second that the service generates in a while, by its own count: whole answers end ten at
-// a time, and would be too coarse. All of them are for answers that are taken; see TestOverload.
+// goodput returns the tokens a second that the service generates in a while, by its own count: whole answers end ten
+// at a time, and would be too coarse. All of them are for answers that are taken; see TestOverload.
 func (s *servedProcess) goodput(d time.Duration) float64 {
 	s.t.Helper()
 	began, before := time.Now(), s.sum(telemetry.GenerationTokens)

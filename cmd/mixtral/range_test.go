@@ -40,7 +40,8 @@ func TestNumbersOutOfRange(t *testing.T) {
 	}
 }
 
-// numbersOutside returns numbers that a flag must refuse: those just beyond its bounds, and for floats NaN and infinity.
+// numbersOutside returns numbers that a flag must refuse: those just beyond its bounds, and for floats NaN and
+// infinity.
 func numbersOutside(t *testing.T, f *kong.Flag) (all []string) {
 	typ := f.Target.Type()
 	if typ.Kind() == reflect.Pointer {

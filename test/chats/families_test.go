@@ -81,6 +81,16 @@ func families(t *testing.T) []family {
 			Added: slices.Concat(chatML(32000, true), words), Template: hermes, Conversations: []conversation{
 				said("<think>Hello", "a <think> b</think>c", " </think>\n<think> <think>")}})
 	}
+	// marks and words that take the white space beside them
+	strips := []addedToken{{ID: 32000, Content: "<|im_end|>", Special: true, RStrip: true},
+		{ID: 32001, Content: "<|im_start|>", Special: true}, {ID: 32002, Content: "<think>", RStrip: true},
+		{ID: 32003, Content: "</think>", LStrip: true}, {ID: 32004, Content: "<sep>", LStrip: true, RStrip: true}}
+	for _, spaces := range []string{"prepend", "first", "never"} {
+		all = append(all, family{Name: "strip-" + spaces, Vocabulary: "v1", Spaces: spaces, EOS: "<|im_end|>",
+			Added: strips, Template: hermes, Conversations: []conversation{
+				said("<think>  Hello", "a <think> b  </think> c", "  <sep>\n\n<sep>d\t</think><think> "),
+				said(" a <sep> b ", "c<sep>", "  </think>")}})
+	}
 	for i, f := range all {
 		if f.Name == "8x7b-instruct-first" { // it takes no system message, and answers have no space before them
 			all[i].Conversations = []conversation{plain()[0]}

@@ -86,7 +86,8 @@ func withExperts(t *testing.T, path string, typ quant.Type) string {
 	}, nil)
 }
 
-// changed copies a file with more keys, other tensors, and factors for the frequencies of RoPE.
+// changed copies a file with other keys, or without those that are nil, with other tensors, without those that change
+// gives no data, and with factors for the frequencies of RoPE.
 func changed(t *testing.T, path string, keys map[string]any, change func(x gguf.Tensor) (quant.Type, []byte),
 	factors []float32) string {
 	t.Helper()
@@ -108,23 +109,30 @@ func changed(t *testing.T, path string, keys map[string]any, change func(x gguf.
 	}
 	w := gguf.NewWriter(out)
 	for _, k := range f.Keys() {
-		do(w.Copy(f, k))
+		if _, ok := keys[k]; !ok {
+			do(w.Copy(f, k))
+		}
 	}
 	for k, v := range keys {
-		do(w.Set(k, v))
+		if v != nil {
+			do(w.Set(k, v))
+		}
 	}
 	data := map[string][]byte{}
 	for _, x := range f.Tensors() {
-		typ, b := change(x)
-		data[x.Name] = b
-		do(w.Add(x.Name, typ, x.Dims...))
+		if typ, b := change(x); b != nil {
+			data[x.Name] = b
+			do(w.Add(x.Name, typ, x.Dims...))
+		}
 	}
 	if factors != nil {
 		do(w.Add("rope_freqs.weight", quant.F32, len(factors)))
 	}
 	do(w.WriteHeader())
 	for _, x := range f.Tensors() {
-		do(w.WriteTensor(x.Name, data[x.Name]))
+		if data[x.Name] != nil {
+			do(w.WriteTensor(x.Name, data[x.Name]))
+		}
 	}
 	if factors != nil {
 		b := make([]byte, 4*len(factors))

@@ -114,8 +114,7 @@ func TestMixesAreLlamas(t *testing.T) {
 			line := func(matrix, types string) {
 				tied := map[bool]string{true: "tied", false: "own"}[s.tied]
 				fmt.Fprintln(&text, s.experts, s.layers, s.heads, s.kvHeads, s.width, s.ffn, tied, fileTypes[n],
-					matrix,
-					types)
+					matrix, types)
 			}
 			if plain == weighted {
 				line("any", plain)

@@ -18,6 +18,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/model/calibrate"
 	"github.com/hxp-enterprise/mixtral/internal/model/convert"
+	"github.com/hxp-enterprise/mixtral/models/demo"
 )
 
 const demoData = "../../models/demo/testdata/"
@@ -164,8 +165,8 @@ func importanceOf(t *testing.T, path string) (*convert.Importance, string) {
 	return ours, forLlama(t, matrix)
 }
 
-// withoutZeros gives the columns that were put in a positive importance. Their weights are zeros, so that it says
-// nothing; llama-quantize makes garbage of IQ3_S where an importance is zero.
+// withoutZeros gives the columns that were put in the mean importance of their matrix: one of zero for a whole block
+// is nothing that a model has.
 func withoutZeros(t *testing.T, matrix string) string {
 	t.Helper()
 	return changed(t, matrix, nil, func(x gguf.Tensor) (quant.Type, []byte) {
@@ -212,8 +213,8 @@ func forLlama(t *testing.T, matrix string) string {
 			t.Fatalf("%s has no counts", name)
 		}
 		sums, n := make([]float32, x.Elems()), make([]float32, counts.Elems())
-		err := errors.Join(quant.Unpack(x.Type, sums, x.Data), quant.Unpack(counts.Type, n, counts.Data))
-		if err != nil {
+		if err := errors.Join(quant.Unpack(x.Type, sums, x.Data),
+			quant.Unpack(counts.Type, n, counts.Data)); err != nil {
 			t.Fatal(err)
 		}
 		for i := range sums {
@@ -270,6 +271,27 @@ func (m measured) String() string {
 	return fmt.Sprintf("%.4f | %.4f | %.5f", m.here, m.there, m.divergence)
 }
 
+// TestWideDemo: the widened demo model computes what the demo model does.
+func TestWideDemo(t *testing.T) {
+	data, _ := demo.Model()
+	path := filepath.Join(t.TempDir(), "demo.gguf")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plain := changed(t, path, nil, func(x gguf.Tensor) (quant.Type, []byte) {
+		v, b := make([]float32, x.Elems()), make([]byte, 4*x.Elems())
+		if err := errors.Join(quant.Unpack(x.Type, v, x.Data), quant.Pack(quant.F32, b, v)); err != nil {
+			t.Fatal(err)
+		}
+		return quant.F32, b
+	}, nil)
+	tokens := readTokenizer(t, path).Encode(prompt, true)
+	want := openOurs(t, plain).forward(t, tokens, 0, len(tokens))
+	if l := compareRows(t, want, openOurs(t, wideDemo(t)).forward(t, tokens, 0, len(tokens))); l.rms > 1e-3 {
+		t.Errorf("relative rms %.3g, want ≤ 1e-3", l.rms)
+	}
+}
+
 // TestPerplexityOfFormats: what each format makes of a trained model, in files of both programs, read by both. The
 // table of docs/MODELS.md is made by -update.
 func TestPerplexityOfFormats(t *testing.T) {
@@ -317,8 +339,8 @@ func check(t *testing.T, typ quant.Type, m measured) {
 	}
 }
 
-const tableHead = `| | bits | file of ` + "`quantize`" + `: perplexity | in llama.cpp | divergence | file of ` + "`llama-quantize`" +
-	`: perplexity | in llama.cpp | divergence |
+const tableHead = "| | bits | file of `quantize`: perplexity | in llama.cpp | divergence " +
+	"| file of `llama-quantize`" + `: perplexity | in llama.cpp | divergence |
 |---|---|---|---|---|---|---|---|
 `
 

@@ -16,16 +16,18 @@ import (
 	"github.com/hxp-enterprise/mixtral/models/demo"
 )
 
-// The demo model is 192 wide with 6 heads of 32: too narrow for rows of 256, which most formats need. With zeros it is
-// made 256 wide, with 8 heads, and computes the same: norms see the same vector with zeros behind it, each of its two
-// groups of heads gets one more that adds nothing, and the norms' weights and epsilon make up for the mean over 256.
+// The demo model is 192 wide with 6 heads of 32, three for each of 2 keys: too narrow for rows of 256, which most
+// formats need. With zeros it is made 256 wide, with 8 heads and a key for each, and computes the same: norms see the
+// same vector with zeros behind it, their weights and epsilon make up for the mean over 256, the heads' keys and
+// values are copies, and the last two heads add nothing. The zeros are the last columns of every row, because
+// llama-quantize misplaces what is behind 32 zeros of a row in IQ3_S.
 const (
-	narrow, wide         = 192, 256
-	narrowHeads, headDim = 3, 32 // heads that share a key
-	wideHeads            = 4
+	narrow, wide = 192, 256
+	headDim      = 32
+	group        = 3 // heads with one key
 )
 
-// wideDemo writes the widened demo model in F32 or, with half, its matrices in F16.
+// wideDemo writes the widened demo model in F32.
 func wideDemo(t *testing.T) string {
 	t.Helper()
 	data, ok := demo.Model()
@@ -47,6 +49,7 @@ func wideDemo(t *testing.T) string {
 	do(err)
 	changes := map[string]any{"llama.embedding_length": uint32(wide),
 		"llama.attention.head_count":             uint32(wide / headDim),
+		"llama.attention.head_count_kv":          uint32(wide / headDim),
 		"llama.attention.layer_norm_rms_epsilon": eps * narrow / wide, "general.file_type": uint32(0)}
 	w := gguf.NewWriter(out)
 	for _, key := range f.Keys() {
@@ -92,35 +95,29 @@ func widen(name string, v []float32, dims []int) ([]float32, []int) {
 			v[i] *= float32(math.Sqrt(float64(narrow) / wide))
 		}
 	}
-	behind := func(i int) int { return i }
-	heads := func(i int) int { // the new place of a row or column of one of the heads
-		return i/(narrowHeads*headDim)*(wideHeads*headDim) + i%(narrowHeads*headDim)
+	from := slices.Clone(dims)
+	for len(from) < 3 {
+		from = append(from, 1)
 	}
-	col, row := behind, behind
-	switch stem {
-	case "attn_q":
-		row = heads
-	case "attn_output":
-		col = heads
-	}
-	to := slices.Clone(dims)
+	to := slices.Clone(from)
 	to[0] = wide // all rows are 192 or 256 long
-	if len(dims) > 1 && dims[1] == narrow && (stem == "attn_q" || stem == "attn_output" || stem == "ffn_down_exps") {
+	row := func(r int) int { return r }
+	switch stem {
+	case "attn_q", "attn_output", "ffn_down_exps":
 		to[1] = wide
+	case "attn_k", "attn_v":
+		to[1] = wide
+		row = func(r int) int { return r/headDim/group*headDim + r%headDim }
 	}
-	for len(dims) < 3 {
-		dims, to = append(dims, 1), append(to, 1)
+	rows := to[1]
+	if to[1] != from[1] {
+		rows = narrow
 	}
 	out := make([]float32, to[0]*to[1]*to[2])
-	for part := range dims[2] {
-		for r := range dims[1] {
-			for c := range dims[0] {
-				out[(part*to[1]+row(r))*to[0]+col(c)] = v[(part*dims[1]+r)*dims[0]+c]
-			}
+	for part := range from[2] {
+		for r := range rows {
+			copy(out[(part*to[1]+r)*to[0]:], v[(part*from[1]+row(r))*from[0]:][:from[0]])
 		}
 	}
-	for len(to) > 1 && to[len(to)-1] == 1 {
-		to = to[:len(to)-1]
-	}
-	return out, to
+	return out, to[:len(dims)]
 }

@@ -51,7 +51,8 @@ func CorrelationTime(x []float64) float64 {
 // lags is how many sums of products are computed together: a single sum would wait for each of its additions.
 const lags = 4
 
-// products returns Σ r[i]·r[i−k−j] for j from 0 to lags−1, each summed in the order of i. r must be longer than k+lags.
+// products returns Σ r[i]·r[i−k−j] for j from 0 to lags−1, each summed in the order of i. r must be longer than
+// k+lags.
 func products(r []float64, k int) (sums [lags]float64) {
 	for j := range sums { // until all have begun
 		for i := k + j; i < k+lags-1; i++ {

@@ -59,7 +59,7 @@ type Spec struct {
 	Ends           []int32         // what ends an answer beside EOS: the end of a turn
 	AddBOS         bool            // a prompt starts with BOS
 	AddSpacePrefix bool            // text starts with a space that is not its own
-	Metaspace      string          // where AddSpacePrefix puts none: a name above; empty: everywhere, as SentencePiece
+	Metaspace      string          // where AddSpacePrefix puts none: a name above; empty: everywhere
 	Flags          map[int32]Flags // of added pieces that have any
 	Template       string          // Jinja chat template, if there is one
 	ToolTemplate   string          // another one for conversations with tools

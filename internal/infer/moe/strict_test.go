@@ -3,6 +3,7 @@ package moe
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"math"
 	"strings"
 	"testing"
@@ -169,6 +170,41 @@ func TestMarksAreControl(t *testing.T) {
 	if err != nil || s.Types[510] != token.TypeControl || s.Types[511] != token.TypeUserDefined ||
 		s.Metaspace != token.MetaspaceFirst {
 		t.Errorf("types %v, metaspace %q, %v", s.Types[510:], s.Metaspace, err)
+	}
+}
+
+// TestFlagsOfAddedTokens: they come from our own keys, or in Phi-3's vocabulary from the model's name as in llama.cpp.
+func TestFlagsOfAddedTokens(t *testing.T) {
+	spec := token.Synthetic(512, 1)
+	for i, piece := range []string{"<|endoftext|>", "<tool>"} {
+		id := 510 + i
+		spec.Pieces[id], spec.Types[id], spec.Scores[id] = piece, token.TypeUserDefined, token.AddedScore
+	}
+	keys := map[string]any{"tokenizer.ggml.tokens": spec.Pieces, "tokenizer.ggml.scores": spec.Scores,
+		"tokenizer.ggml.token_type": spec.Types}
+	for _, c := range []struct {
+		key   string
+		value any
+		want  map[int32]token.Flags
+		err   string
+	}{
+		{"general.name", "Mixtral", nil, ""},
+		{"general.name", "Phi-3-mini MoE", map[int32]token.Flags{2: {RStrip: true}, 511: {RStrip: true}}, ""},
+		{"mixtral.tokenizer.lstrip", []int32{511}, map[int32]token.Flags{511: {LStrip: true}}, ""},
+		{"mixtral.tokenizer.normalized", []int32{511}, map[int32]token.Flags{511: {Normalized: true}}, ""},
+		{"mixtral.tokenizer.rstrip", []int32{512}, nil, "id 512 of 512"},
+		{"mixtral.tokenizer.single_word", "all", nil, "mixtral.tokenizer.single_word"},
+	} {
+		keys := maps.Clone(keys)
+		keys[c.key] = c.value
+		s, err := TokenSpec(parse(t, changed(t, keys, nil)))
+		if err == nil {
+			_, err = token.New(s)
+		}
+		if c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) ||
+			c.err == "" && (err != nil || !maps.Equal(s.Flags, c.want)) {
+			t.Errorf("%s %v: %v, %v; want %v %s", c.key, c.value, s.Flags, err, c.want, c.err)
+		}
 	}
 }
 

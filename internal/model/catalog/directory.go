@@ -82,11 +82,50 @@ func openDirectory(ctx context.Context, path string, options Options) (*Opened, 
 	if len(weights) > 0 {
 		return openConverted(ctx, dir, nameOf(path), options)
 	}
-	hint := "models are GGUF files, or directories with one, or with safetensors, config.json and a tokenizer"
-	if parts, _ := filepath.Glob(filepath.Join(globEscape(dir), "*.part")); len(parts) > 0 {
-		hint = "it holds unfinished files: run the same mixtral model pull again, it continues"
+	return nil, &Error{Err: unusable{errors.New("the directory holds no model")}, Hint: instead(dir)}
+}
+
+// instead says what to do with a directory without a model.
+func instead(dir string) string {
+	entries, _ := os.ReadDir(dir) // it was read before
+	var cut, folders []string
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case strings.HasSuffix(name, ".part"):
+			return "it holds unfinished files: run the same mixtral model pull again, it continues"
+		case cutFile.MatchString(name):
+			cut = append(cut, name)
+		case e.IsDir() && !strings.HasPrefix(name, "."):
+			if models, err := ggufModels(filepath.Join(dir, name)); err == nil && len(models) > 0 {
+				folders = append(folders, filepath.Join(dir, name))
+			}
+		}
 	}
-	return nil, &Error{Err: unusable{errors.New("the directory holds no model")}, Hint: hint}
+	switch {
+	case len(cut) > 0:
+		return joinHint(filepath.Join(dir, cut[0]))
+	case len(folders) > 0:
+		return "models are in folders of it, name one of them: " + strings.Join(folders[:min(len(folders), 3)], ", ")
+	}
+	return "models are GGUF files, or directories with one, or with safetensors, config.json and a tokenizer"
+}
+
+// cutFile is the name of a piece of a file that was cut for its size, without regard to its contents.
+var cutFile = regexp.MustCompile(
+	`(?i)^(.+\.gguf)[-._](?:split-?|part-?)?(?:[a-z]{1,2}|\d{1,3}|\d{1,3}of\d{1,3})$`)
+
+// joinHint says how to join the pieces of which path is one.
+func joinHint(path string) string {
+	dir, whole := filepath.Dir(path), cutFile.FindStringSubmatch(filepath.Base(path))[1]
+	entries, _ := os.ReadDir(dir) // sorted
+	var pieces []string
+	for _, e := range entries {
+		if m := cutFile.FindStringSubmatch(e.Name()); m != nil && m[1] == whole {
+			pieces = append(pieces, filepath.Join(dir, e.Name()))
+		}
+	}
+	return fmt.Sprintf("the file was cut into pieces: cat %s > %s joins them", strings.Join(pieces, " "),
+		filepath.Join(dir, whole))
 }
 
 // laterPart is the name of a split model's part that is not its first.
@@ -97,7 +136,8 @@ func ggufModels(dir string) (models []string, err error) {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
 		name := e.Name()
-		if !strings.HasSuffix(name, ".gguf") || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "mmproj") ||
+		if !strings.EqualFold(filepath.Ext(name), ".gguf") || strings.HasPrefix(name, ".") ||
+			strings.HasPrefix(name, "mmproj") ||
 			strings.Contains(name, "imatrix") || e.IsDir() {
 			continue
 		}
@@ -109,11 +149,11 @@ func ggufModels(dir string) (models []string, err error) {
 }
 
 // typeName is the type in a GGUF file's name, such as Q4_K_M.
-var typeName = regexp.MustCompile(`(?i)[-._](?:i1-)?(?:i?q[1-8](?:_[0-9a-z]{1,3}){0,2}|bf16|f16|f32|fp16)$`)
+var typeName = regexp.MustCompile(`(?i)[-._](?:i1-|ud-)?(?:i?q[1-8](?:_[0-9a-z]{1,3}){0,2}|bf16|f16|f32|fp16)$`)
 
 // stem gives a model's name without its type, and without what marks a part.
 func stem(path string) string {
-	name := strings.TrimSuffix(filepath.Base(path), ".gguf")
+	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	name = regexp.MustCompile(`-\d{5}-of-\d{5}$`).ReplaceAllString(name, "")
 	return strings.ToLower(typeName.ReplaceAllString(name, ""))
 }

@@ -38,6 +38,9 @@ func openFile(path string) (*Opened, error) {
 		return nil, &Error{Err: unusable{known}, Hint: known.Hint}
 	}
 	f, err := gguf.Open(path)
+	if err != nil && cutFile.MatchString(filepath.Base(path)) {
+		return nil, &Error{Err: unusable{err}, Hint: joinHint(path)}
+	}
 	if err != nil {
 		return nil, &Error{Err: unusable{err}}
 	}

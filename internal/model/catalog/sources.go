@@ -182,7 +182,7 @@ func (s *sources) unchanged(paths []string) error {
 // nothing else.
 func (s *sources) key(typ string) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "mixtral conversion 2\n%s\n", typ) // another number when the converter makes other files
+	fmt.Fprintf(h, "mixtral conversion 3\n%s\n", typ) // another number when the converter makes other files
 	for _, f := range s.Files {
 		fmt.Fprintf(h, "%q %d %s\n", f.Name, f.Size, f.SHA256)
 	}

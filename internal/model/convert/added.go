@@ -135,6 +135,8 @@ func specialTokens(dir string) (map[string]bool, error) {
 // not special and does not say it: so it is in Transformers, in tokenizer.json all say it.
 func (v *vocabulary) add(a addedToken, most int, normalized bool) error {
 	switch {
+	case int(a.ID) >= most && a.Content == v.padding && a.Content != "":
+		return nil
 	case a.ID < 0 || int(a.ID) >= most:
 		return fmt.Errorf("id %d of %q is not below vocab_size %d", a.ID, bounded.Short(a.Content, 200), most)
 	case a.Content == "":

@@ -27,6 +27,7 @@ type hfConfig struct {
 	Experts       int        `json:"num_local_experts"`
 	ExpertsUsed   int        `json:"num_experts_per_tok"`
 	Context       int        `json:"max_position_embeddings"`
+	Window        int        `json:"sliding_window"` // 0, null or absent: none
 	Vocab         int        `json:"vocab_size"`
 	NormEps       float64    `json:"rms_norm_eps"`
 	RopeTheta     float64    `json:"rope_theta"`
@@ -63,19 +64,16 @@ func (r ropeConfig) kind() string {
 	return ""
 }
 
-// tokenID is an id, or a list whose first counts; nil where there is none.
-type tokenID struct{ id *int32 }
+// tokenID is an id, or a list of some that mean the same; none for null.
+type tokenID []int32
 
 func (t *tokenID) UnmarshalJSON(b []byte) error {
-	if err := json.Unmarshal(b, &t.id); err == nil {
-		return nil
+	var id *int32
+	if err := json.Unmarshal(b, &id); err != nil {
+		return json.Unmarshal(b, (*[]int32)(t))
 	}
-	var list []int32
-	if err := json.Unmarshal(b, &list); err != nil {
-		return err
-	}
-	if len(list) > 0 {
-		t.id = &list[0]
+	if id != nil {
+		*t = []int32{*id}
 	}
 	return nil
 }
@@ -159,6 +157,9 @@ func parseConfig(data []byte) (c hfConfig, err error) {
 	}
 	if c.HeadDim == 0 && c.Heads > 0 {
 		c.HeadDim = c.Dim / c.Heads
+	}
+	if c.Window > 0 && c.Window < c.Context { // up to here it makes no difference, and no further is computed
+		c.Context = c.Window
 	}
 	return c, c.check()
 }

@@ -57,8 +57,7 @@ func TestMixesAreLlamas(t *testing.T) {
 					got := m.Type(Tensor{Dims: []int{cols, 256}, Kind: kind, layer: layer}, sh, tied == "tied")
 					if !strings.EqualFold(got.String(), format) {
 						t.Fatalf("%s %s: layer %d has %v", strings.Join(strings.Fields(s.Text())[:9], " "), stem,
-							layer,
-							got)
+							layer, got)
 					}
 					compared++
 				}

@@ -15,8 +15,9 @@ var hfLayer = map[string]string{
 	"self_attn.o_proj": "attn_output",
 }
 
-// hfExpert are an expert's matrices: w2(silu(w1·x) ∘ w3·x).
-var hfExpert = map[string]string{"w1": "ffn_gate_exps", "w2": "ffn_down_exps", "w3": "ffn_up_exps"}
+// hfExpert are an expert's matrices: w2(silu(w1·x) ∘ w3·x). Some merges have them under the names of dense models.
+var hfExpert = map[string]string{"w1": "ffn_gate_exps", "w2": "ffn_down_exps", "w3": "ffn_up_exps",
+	"gate_proj": "ffn_gate_exps", "down_proj": "ffn_down_exps", "up_proj": "ffn_up_exps"}
 
 // hfPacked are arrays of all experts, as Transformers 5 holds them: the matrices that lie in each expert's part, one
 // below the other.
@@ -30,7 +31,7 @@ type place struct {
 
 var (
 	hfLayerName  = regexp.MustCompile(`^model\.layers\.(\d{1,4})\.(.+)\.weight$`)
-	hfExpertName = regexp.MustCompile(`^block_sparse_moe\.experts\.(\d{1,4})\.(w[123])$`)
+	hfExpertName = regexp.MustCompile(`^(?:block_sparse_moe|mlp)\.experts\.(\d{1,4})\.(w[123]|(?:gate|up|down)_proj)$`)
 	hfPackedName = regexp.MustCompile(`^model\.layers\.(\d{1,4})\.mlp\.experts\.(gate_up_proj|down_proj)$`)
 	oldExperts   = regexp.MustCompile(`^(blk\.\d{1,4}\.ffn_(?:gate|up|down))\.(\d{1,4})\.weight$`)
 	blockName    = regexp.MustCompile(`^blk\.(\d{1,4})\.(.+)\.weight$`)

@@ -14,7 +14,8 @@ import (
 // vocabulary is a directory's tokenizer.
 type vocabulary struct {
 	token.Spec
-	addEOS bool
+	addEOS  bool
+	padding string // the piece that fills rows of a batch
 }
 
 // tokenizerConfig is the part of tokenizer_config.json that matters.
@@ -57,7 +58,11 @@ const (
 
 // readTokenizer reads tokenizer.model, or else tokenizer.json, and what tokenizer_config.json adds to it.
 func readTokenizer(dir string, c *hfConfig) (*vocabulary, error) {
-	v := &vocabulary{}
+	padding, err := paddingOf(dir)
+	if err != nil {
+		return nil, err
+	}
+	v := &vocabulary{padding: padding}
 	name := tokenizerModel
 	parse := parseSentencePiece
 	data, err := readFile(dir, name)
@@ -74,6 +79,7 @@ func readTokenizer(dir string, c *hfConfig) (*vocabulary, error) {
 	if v.Spec, err = parse(data); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, name), err)
 	}
+	v.cutPadding(c.Vocab)
 	found := name == tokenizerJSON
 	if !found {
 		if found, err = v.addFromJSON(dir, c.Vocab); err != nil {
@@ -110,13 +116,16 @@ func (v *vocabulary) readConfig(dir string, c *hfConfig, found bool) error {
 	for _, s := range []struct {
 		to   *int32
 		text tokenText
-		id   *int32
-	}{{&v.BOS, t.BOS, c.BOS.id}, {&v.EOS, t.EOS, c.EOS.id}, {&v.UNK, t.UNK, nil}} {
+		ids  tokenID
+	}{{&v.BOS, t.BOS, c.BOS}, {&v.EOS, t.EOS, c.EOS}, {&v.UNK, t.UNK, nil}} {
 		if id := slices.Index(v.Pieces, string(s.text)); s.text != "" && id >= 0 {
 			*s.to = int32(id)
-		} else if s.id != nil && *s.to < 0 {
-			*s.to = *s.id
+		} else if len(s.ids) > 0 && *s.to < 0 {
+			*s.to = s.ids[0]
 		}
+	}
+	if err := v.ends(dir, c); err != nil {
+		return err
 	}
 	if t.AddBOS != nil {
 		v.AddBOS = *t.AddBOS
@@ -132,6 +141,57 @@ func (v *vocabulary) readConfig(dir string, c *hfConfig, found bool) error {
 	}
 	v.addEOS = t.AddEOS
 	return v.template(dir, t.Template)
+}
+
+// ends takes over what ends an answer beside EOS: config.json and generation_config.json may list several ids.
+func (v *vocabulary) ends(dir string, c *hfConfig) error {
+	const name = "generation_config.json"
+	data, err := readFile(dir, name)
+	if err != nil {
+		return err
+	}
+	var g struct {
+		EOS tokenID `json:"eos_token_id"`
+	}
+	if data != nil {
+		if err := decode(data, maxSettings, &g); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, name), err)
+		}
+	}
+	for _, id := range slices.Concat(c.EOS, g.EOS) {
+		if id >= 0 && int(id) < c.Vocab && id != v.EOS && !slices.Contains(v.Ends, id) {
+			v.Ends = append(v.Ends, id)
+		}
+	}
+	return nil
+}
+
+// paddingOf gives the piece that a directory's files name as padding. Fine-tunes add one beyond the embedding's rows,
+// because no text and no model ever has it.
+func paddingOf(dir string) (string, error) {
+	var t struct {
+		Padding tokenText `json:"pad_token"`
+	}
+	for _, name := range []string{"special_tokens_map.json", "tokenizer_config.json"} {
+		data, err := readFile(dir, name)
+		if err != nil {
+			return "", err
+		}
+		if data != nil {
+			if err := decode(data, maxSettings, &t); err != nil {
+				return "", fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, name), err)
+			}
+		}
+	}
+	return string(t.Padding), nil
+}
+
+// cutPadding leaves out padding beyond the embedding's rows.
+func (v *vocabulary) cutPadding(rows int) {
+	for n := len(v.Pieces) - 1; n >= rows && v.padding != "" && v.Pieces[n] == v.padding; n-- {
+		v.SetFlag(int32(n), token.Flags{})
+		v.Pieces, v.Scores, v.Types = v.Pieces[:n], v.Scores[:n], v.Types[:n]
+	}
 }
 
 // template finds the chat templates as transformers does: chat_template.jinja and additional_chat_templates/NAME.jinja
@@ -226,6 +286,9 @@ func (v *vocabulary) set(w *gguf.Writer) error {
 	}
 	if v.Template != "" {
 		keys = append(keys, metadata{"tokenizer.chat_template", v.Template})
+	}
+	if len(v.Ends) > 0 {
+		keys = append(keys, metadata{"tokenizer.ggml.eos_token_ids", append([]int32{v.EOS}, v.Ends...)})
 	}
 	flags := v.FlagLists()
 	if v.Metaspace != "" && (v.Metaspace != token.MetaspaceNever || len(flags) > 0) { // it matters to flags alone

@@ -251,7 +251,8 @@ func TestChatLogprobs(t *testing.T) {
 		t.Fatalf("%d entries for %+v", len(c), r.Usage)
 	}
 	if c[0].Token != "o" || string(c[0].Bytes) != "o" || c[0].Logprob >= 0 || len(c[0].TopLogprobs) != 3 ||
-		c[0].TopLogprobs[2].Token != "o" || c[0].TopLogprobs[2].Logprob != c[0].Logprob { // drawn, and not one of the two
+		// drawn, and not one of the two
+		c[0].TopLogprobs[2].Token != "o" || c[0].TopLogprobs[2].Logprob != c[0].Logprob {
 		t.Errorf("%+v", c[0])
 	}
 	zero := post[openai.TextResponse](f, "/v1/completions", `{"prompt":"ab","temperature":0,"logprobs":0}`)

@@ -108,7 +108,8 @@ func TestDocs(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range own.FindAllStringSubmatch(string(source), -1) {
-			if m[1] != "client_closed_request" && !slices.Contains(codes, m[1]) { // no client is there to read this one
+			// no client is there to read client_closed_request
+			if m[1] != "client_closed_request" && !slices.Contains(codes, m[1]) {
 				t.Errorf("docs/API.md does not list the code %s of %s", m[1], file.Name())
 			}
 		}
