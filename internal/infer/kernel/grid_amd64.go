@@ -11,7 +11,7 @@ import (
 )
 
 // gridBlock is the argument of the kernels of formats with grids, each of which takes a block of 32 rows a step
-// further. _asm/grid.go has its layout, and says what the steps are.
+// further, or a panel all the way. _asm/grid.go has its layout, and says what the steps are.
 type gridBlock struct {
 	planes  unsafe.Pointer // of the block
 	low     unsafe.Pointer // words of the low eight bits of four indices: one or two for each run of 32 weights
@@ -271,6 +271,7 @@ func gridSingle2(m *Matrix, s *Scratch, w []byte, x unsafe.Pointer, acc *[panelR
 	*b = gridBlock{} // it points behind the rows now
 }
 
+// gridSingle512 is the same in one step.
 func gridSingle512(m *Matrix, s *Scratch, w []byte, x unsafe.Pointer, acc *[panelRows]float32) {
 	f := gridFormats[m.typ]
 	b := &s.grid

@@ -12,6 +12,7 @@ import (
 // A step of each format's own, in this file, takes the planes of a block apart: into the indices' high bits (a byte
 // for each index), signs (a bit for each weight) and scales (float32). What follows is common to formats of the same
 // kind: looking up and multiplying, or looking up and storing weights for several columns (grid_ymm.go, grid_zmm.go).
+// On AVX-512 a single column has a kernel for each format, which takes a whole panel in one step (grid_dot.go).
 //
 // The steps of formats' own are written with the names of AVX2; for AVX-512 those are translated, see p.
 type grid struct {
@@ -354,7 +355,7 @@ Formats with grids. part… takes the planes of a block of 32 rows apart into hi
 spread… looks weights up and stores them as quads, dot… multiplies them with a column.`,
 	"avx512": `
 Formats with grids. lookUp finds the entries of all indices of a block in tables that VPERMI2B looks 64 bytes up in at
-once; spread… makes quads of weights of the entries and the signs, dot… multiplies them with a column.`,
+once; spread… makes quads of weights of the entries and the signs. dot… multiplies a panel with a single column.`,
 }
 
 func emitGridYMM(f *file) {
