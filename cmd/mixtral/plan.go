@@ -426,8 +426,9 @@ func (r *planResult) print(w io.Writer) error {
 	if !r.Held {
 		verdict = noun.For(r.Replicas, "does not hold", "do not hold")
 	}
-	fmt.Fprintf(w, "%s %s %s at %.4g requests/s; the limit is %.4g (%+.0f %%)\n",
-		noun.Of(r.Replicas, "replica", "replicas"), verdict, strings.Join(r.Objectives, ", "), r.RPS, r.KneeRPS,
+	fmt.Fprintf(w, "%s %s %s at %.4g requests/s; %s up to %.4g (%+.0f %%)\n",
+		noun.Of(r.Replicas, "replica", "replicas"), verdict, strings.Join(r.Objectives, ", "), r.RPS,
+		noun.For(r.Replicas, "it holds", "they hold"), r.KneeRPS,
 		100*r.Headroom)
 	fmt.Fprintf(w, "%s; routing %s\n", r.Costs, r.Policy)
 	if r.From != nil {
