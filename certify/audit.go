@@ -224,7 +224,9 @@ func (a *auditor) usage(ctx context.Context) evidence.Audit {
 			noun.Of(claimed, "output token", "output tokens"), noun.Of(chunks, "chunk", "chunks"))
 	case tokenizer:
 		res.OK, res.Measured = false, off(counted)
-		// certain says whether b is smaller than a, and chance does not explain it.
+		res.Detail = fmt.Sprintf("%s claimed, its own tokenizer counts %d and they came in %s",
+			noun.Of(claimed, "output token", "output tokens"), counted, noun.Of(chunks, "chunk", "chunks"))
+	default: // a chunk may have several tokens, but each token has at least one byte and each chunk at least one token
 		res.OK = claimed <= bytes+usageSlack*answers && claimed >= chunks-usageSlack*answers
 		res.Measured = off(chunks)
 		res.Detail = fmt.Sprintf("%d output tokens claimed for %d bytes in %d chunks; without a tokenizer only "+
