@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -94,7 +95,11 @@ func BenchmarkGrammar(b *testing.B) {
 		{"schema", llm.Grammar{Kind: llm.GrammarSchema, Source: `{"type":"array","minItems":1000,"items":` + person + `}`}},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
-			shape := synth.Nano() // with a vocabulary of the usual size, which masks go by
+			shape := synth.Nano()
+			if os.Getenv("MIXTRAL_BENCH_SHAPE") == "mid" {
+				shape = synth.Mid()
+			}
+			// masks depend on the vocabulary, which is of the usual size here
 			shape.Vocab = 32000
 			e := open(b, shape, Config{NoGuesses: true})
 			round(b, e, nil)
