@@ -132,30 +132,38 @@ func promptGOP(info moe.Info, n int) float64 { return float64(info.Ops(n, 1)) / 
 // stepGB is how many 10⁹ bytes a step of n sequences reads.
 func stepGB(info moe.Info, n int) float64 { return float64(info.StepBytes(n)) / 1e9 }
 
-// rate returns the tokens per second of all requests together while all were decoding: from the first token of the
-// last one until the end of the first one.
+// rate returns the tokens per second of all requests together while all were decoding, as besideAll counts them.
 func rate(times []timing) float64 {
+	gap, beside := besideAll(times)
+	if beside == 0 {
+		return 0
+	}
+	return float64(len(times)) / gap
+}
+
+// besideAll gives the mean time between two tokens of a sequence, in seconds, from the first token of the last
+// sequence to the last token of the first one, and how many tokens came in that time.
+func besideAll(times []timing) (gap float64, beside int) {
 	from, to := times[0].at[0], times[0].at[len(times[0].at)-1]
 	for _, t := range times {
-		if t.at[0].After(from) {
-			from = t.at[0]
+		if first := t.at[0]; first.After(from) {
+			from = first
 		}
-		if end := t.at[len(t.at)-1]; end.Before(to) {
-			to = end
+		if last := t.at[len(t.at)-1]; last.Before(to) {
+			to = last
 		}
 	}
-	n := 0
 	for _, t := range times {
 		for _, at := range t.at {
 			if at.After(from) && !at.After(to) {
-				n++
+				beside++
 			}
 		}
 	}
-	if !to.After(from) {
-		return 0
+	if beside == 0 {
+		return 0, 0
 	}
-	return float64(n) / to.Sub(from).Seconds()
+	return to.Sub(from).Seconds() * float64(len(times)) / float64(beside), beside
 }
 
 // derive computes the medians.

@@ -182,11 +182,14 @@ func (p *profiler) together(n, prompt int) (plan.Decoding, error) {
 // overlap lets n sequences decode the given number of tokens. It gives the mean time between two tokens of one while
 // all of them are decoded, and how many tokens came in that time.
 func (p *profiler) overlap(n, prompt, generate int) (gap float64, beside int, err error) {
-	times := make([]*timing, n)
+	times := make([]timing, n)
 	g, ctx := errgroup.WithContext(p.app.ctx)
 	for i := range times {
-		g.Go(func() (err error) {
-			times[i], err = p.ask(ctx, prompt, generate)
+		g.Go(func() error {
+			t, err := p.ask(ctx, prompt, generate)
+			if err == nil {
+				times[i] = *t
+			}
 			return err
 		})
 	}
@@ -195,31 +198,6 @@ func (p *profiler) overlap(n, prompt, generate int) (gap float64, beside int, er
 	}
 	gap, beside = besideAll(times)
 	return gap, beside, nil
-}
-
-// besideAll gives the mean time between two tokens of a sequence, in seconds, from the first token of the last
-// sequence to the last token of the first one, and how many tokens came in that time.
-func besideAll(times []*timing) (gap float64, beside int) {
-	from, to := times[0].at[0], times[0].at[len(times[0].at)-1]
-	for _, t := range times {
-		if first := t.at[0]; first.After(from) {
-			from = first
-		}
-		if last := t.at[len(t.at)-1]; last.Before(to) {
-			to = last
-		}
-	}
-	for _, t := range times {
-		for _, at := range t.at {
-			if at.After(from) && !at.After(to) {
-				beside++
-			}
-		}
-	}
-	if beside == 0 {
-		return 0, 0
-	}
-	return to.Sub(from).Seconds() * float64(len(times)) / float64(beside), beside
 }
 
 // ask streams one completion of random tokens, so that no cache has them, and notes when each token came.

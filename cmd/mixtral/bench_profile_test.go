@@ -16,24 +16,24 @@ import (
 // TestBesideAll counts the tokens that come while every sequence decodes: those after the last first token, up to the
 // first last one.
 func TestBesideAll(t *testing.T) {
-	at := func(ms ...int) *timing {
-		times := &timing{}
+	at := func(ms ...int) timing {
+		var times timing
 		for _, m := range ms {
 			times.at = append(times.at, time.UnixMilli(int64(m)))
 		}
 		return times
 	}
 	for name, tt := range map[string]struct {
-		times  []*timing
+		times  []timing
 		gap    float64
 		beside int
 	}{
-		"one":            {[]*timing{at(0, 10, 20)}, 0.01, 2},
-		"in step":        {[]*timing{at(0, 10, 20), at(0, 10, 20)}, 0.01, 4},
-		"one joins":      {[]*timing{at(0, 5, 10, 20, 30), at(10, 20, 30)}, 0.01, 4},
-		"one leaves":     {[]*timing{at(0, 10, 20), at(0, 10, 20, 25, 30)}, 0.01, 4},
-		"not together":   {[]*timing{at(0, 1, 2), at(5, 6, 7)}, 0, 0},
-		"a single token": {[]*timing{at(0), at(0, 10)}, 0, 0},
+		"one":            {[]timing{at(0, 10, 20)}, 0.01, 2},
+		"in step":        {[]timing{at(0, 10, 20), at(0, 10, 20)}, 0.01, 4},
+		"one joins":      {[]timing{at(0, 5, 10, 20, 30), at(10, 20, 30)}, 0.01, 4},
+		"one leaves":     {[]timing{at(0, 10, 20), at(0, 10, 20, 25, 30)}, 0.01, 4},
+		"not together":   {[]timing{at(0, 1, 2), at(5, 6, 7)}, 0, 0},
+		"a single token": {[]timing{at(0), at(0, 10)}, 0, 0},
 	} {
 		gap, beside := besideAll(tt.times)
 		if beside != tt.beside || gap < tt.gap-1e-9 || gap > tt.gap+1e-9 {

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -85,12 +86,8 @@ func wordRune(r rune) bool {
 // encodeParts appends the ids of what template and users wrote, in one text. before is what goes in front of it.
 func (m *merger) encodeParts(parts []Part, before prefix) []int32 {
 	t := m.t
-	whole, ends, part := "", []int{0}, 0 // ends are those of the parts
-	if len(parts) == 1 {
-		whole, ends[0] = parts[0].Text, len(parts[0].Text)
-	} else {
-		whole, ends = join(parts)
-	}
+	whole, ends := join(parts)
+	part := 0
 	find := splitter{t: t, spaces: true, find: func(at int) (id int32, n int) {
 		for ends[part] <= at {
 			part++
@@ -120,8 +117,11 @@ func (m *merger) encodeParts(parts []Part, before prefix) []int32 {
 	return m.ids
 }
 
-// join gives the text of all parts, and where each ends.
+// join returns the text of all parts, and where each ends. The text of a single part is not copied.
 func join(parts []Part) (whole string, ends []int) {
+	if len(parts) == 1 {
+		return parts[0].Text, []int{len(parts[0].Text)}
+	}
 	var text strings.Builder
 	for _, p := range parts {
 		text.WriteString(p.Text)
@@ -167,17 +167,6 @@ func (p prefix) put(text string) string {
 	return text
 }
 
-// flagged lists the ids whose flags has picks, for a file.
-func (s *Spec) flagged(has func(Flags) bool) (ids []int32) {
-	for id, f := range s.Flags {
-		if has(f) {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	return ids
-}
-
 // flagKeys are the keys of Flags in a GGUF file that was converted here: each lists ids. GGUF itself has none.
 var flagKeys = []struct {
 	key string
@@ -193,8 +182,10 @@ var flagKeys = []struct {
 func (s *Spec) FlagLists() map[string][]int32 {
 	lists := map[string][]int32{}
 	for _, k := range flagKeys {
-		if ids := s.flagged(func(f Flags) bool { return *k.of(&f) }); ids != nil {
-			lists[k.key] = ids
+		for _, id := range slices.Sorted(maps.Keys(s.Flags)) {
+			if f := s.Flags[id]; *k.of(&f) {
+				lists[k.key] = append(lists[k.key], id)
+			}
 		}
 	}
 	return lists

@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
-	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -65,13 +64,7 @@ func (r *run) shiftFrom(earlier []evidence.AgainstPhase) report.Shift {
 		if now == nil || len(now.latencies) == 0 {
 			return 0, 1, false
 		}
-		x, y := before[phase], sparse(now.latencies)
-		if len(x) < fewestShift || len(y) < fewestShift {
-			return 0, 1, false
-		}
-		z, p := stats.MannWhitney(x, y)
-		return stats.HodgesLehmann(x, y), dampen(z, p, len(x)+len(y),
-			math.Max(stats.CorrelationTime(x), stats.CorrelationTime(y))), true
+		return shifted(before[phase], sparse(now.latencies))
 	}
 }
 

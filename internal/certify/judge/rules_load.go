@@ -276,14 +276,19 @@ func Shift(ctx context.Context, a, b string) (report.Shift, error) {
 		return nil, err
 	}
 	return func(phase string) (byMS, p float64, ok bool) {
-		x, y := before[phase], after[phase]
-		if len(x) < fewestShift || len(y) < fewestShift {
-			return 0, 1, false
-		}
-		z, p := stats.MannWhitney(x, y)
-		return stats.HodgesLehmann(x, y), dampen(z, p, len(x)+len(y), math.Max(stats.CorrelationTime(x),
-			stats.CorrelationTime(y))), true
+		return shifted(before[phase], after[phase])
 	}, nil
+}
+
+// shifted compares the latencies of one phase in two runs: their Hodges-Lehmann shift in milliseconds, and the p of
+// Mann-Whitney, raised for autocorrelation. ok is false if there are too few of them.
+func shifted(x, y []float64) (byMS, p float64, ok bool) {
+	if len(x) < fewestShift || len(y) < fewestShift {
+		return 0, 1, false
+	}
+	z, p := stats.MannWhitney(x, y)
+	return stats.HodgesLehmann(x, y), dampen(z, p, len(x)+len(y),
+		math.Max(stats.CorrelationTime(x), stats.CorrelationTime(y))), true
 }
 
 // latencies are the judged latencies of a record in milliseconds, by phase.
