@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 )
@@ -117,15 +118,17 @@ func (p *Profile) check() error {
 			return bad("points", "must have rising tokens, got %d after %d", at.Tokens, p.Points[i-1].Tokens)
 		}
 	}
-	for name, v := range map[string]float64{"seconds_per_row": p.PerRow, "seconds_per_context": p.PerContext,
-		"seconds_per_prompt_context": p.PerPromptContext, "seconds_per_request": p.PerRequest} {
-		if !(v >= 0) || math.IsInf(v, 1) {
+	seconds := map[string]float64{"seconds_per_row": p.PerRow, "seconds_per_context": p.PerContext,
+		"seconds_per_prompt_context": p.PerPromptContext, "seconds_per_request": p.PerRequest}
+	for _, name := range slices.Sorted(maps.Keys(seconds)) {
+		if v := seconds[name]; !(v >= 0) || math.IsInf(v, 1) {
 			return bad(name, "must be a number of at least 0, got %v", v)
 		}
 	}
-	for name, v := range map[string]int{"max_running": p.MaxRunning, "prefill_chunk": p.PrefillChunk,
-		"context_length": p.ContextLength, "block_tokens": p.BlockTokens, "kv_blocks": p.KVBlocks} {
-		if v < 1 || v > 1<<30 {
+	counts := map[string]int{"max_running": p.MaxRunning, "prefill_chunk": p.PrefillChunk,
+		"context_length": p.ContextLength, "block_tokens": p.BlockTokens, "kv_blocks": p.KVBlocks}
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		if v := counts[name]; v < 1 || v > 1<<30 {
 			return bad(name, "must be between 1 and %d, got %d", 1<<30, v)
 		}
 	}

@@ -27,7 +27,7 @@ type Most struct {
 }
 
 // Slow is longer than any bounded reader takes, also on a busy machine.
-const Slow = 20 * time.Second
+const Slow = time.Minute
 
 // Bombs reads each of the named texts. None may allocate more than most, or take long. The reader may accept or refuse
 // it.

@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 )
 
@@ -22,6 +23,23 @@ func TestJSON(t *testing.T) {
 		`{"a": [1, {"gone":0}], "c" : null}`, `{"a": [1, {"b":"x"}], "c" : null,"c" : 7}`} {
 		if !seen[want] {
 			t.Errorf("%s is missing", want)
+		}
+	}
+}
+
+// TestOrderOfJSON: the variants and their names come in the same order each time.
+func TestOrderOfJSON(t *testing.T) {
+	var first []string
+	for round := range 8 {
+		var all []string
+		for name, data := range JSON([]byte(`{"a":1}`)) {
+			all = append(all, name+": "+string(data))
+		}
+		if round == 0 {
+			first = all
+		}
+		if !slices.Equal(all, first) {
+			t.Fatalf("%q, then %q", first, all)
 		}
 	}
 }

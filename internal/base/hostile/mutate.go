@@ -29,9 +29,10 @@ func JSON(honest []byte) iter.Seq2[string, []byte] {
 				continue
 			}
 			entry := string(honest[at.key:at.to])
-			for what, text := range map[string]string{"twice": entry + "," + entry,
-				"twice, with another value": entry + "," + entry[:len(entry)-len(value)] + "7", "nothing": `"gone":0`} {
-				if !yield(name+" is there "+what, splice(honest, at.key, at.to, text)) {
+			for _, v := range []struct{ what, text string }{{"twice", entry + "," + entry},
+				{"twice, with another value", entry + "," + entry[:len(entry)-len(value)] + "7"},
+				{"nothing", `"gone":0`}} {
+				if !yield(name+" is there "+v.what, splice(honest, at.key, at.to, v.text)) {
 					return
 				}
 			}

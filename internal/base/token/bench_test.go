@@ -23,6 +23,16 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
+func BenchmarkNew(b *testing.B) {
+	spec := Synthetic(32000, 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := New(spec); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkDecoder(b *testing.B) {
 	tok := mustNew(b, Synthetic(32000, 1))
 	ids := tok.Encode(strings.Repeat("The quick answer, for example, is 日本語 here. ", 100), true)

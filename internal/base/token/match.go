@@ -55,6 +55,20 @@ func (t *Tokenizer) EncodeSpecial(text string, addBOS bool) []int32 {
 	return t.appendParts(ids, []Part{{Text: text}})
 }
 
+// Prompt returns the ids of a raw prompt with all that the vocabulary puts around one: BOS, and EOS if the vocabulary
+// adds that, too. With special, spellings of control pieces mean these, as in EncodeSpecial.
+func (t *Tokenizer) Prompt(text string, special bool) []int32 {
+	encode := t.Encode
+	if special {
+		encode = t.EncodeSpecial
+	}
+	ids := encode(text, true)
+	if t.spec.AddEOS && t.spec.EOS >= 0 {
+		ids = append(ids, t.spec.EOS)
+	}
+	return ids
+}
+
 // EncodeParts encodes a conversation that a chat template has rendered. Spellings of control pieces count in the
 // template's own text, and are ordinary text in what comes from users. The text between two control pieces is one run,
 // whatever its source. BOS is added at the beginning if the vocabulary uses it and the template does not write it.

@@ -11,10 +11,11 @@ import (
 // Flags say how the spelling of an added piece is found in a text, as AddedToken of Hugging Face's tokenizers does.
 // Most pieces have none: GGUF has no keys for them.
 type Flags struct {
-	LStrip, RStrip bool // white space before or behind it belongs to it
-	SingleWord     bool // it is not part of a word
-	// Normalized pieces are looked for when all others were found, in the text as it is then: with "▁" for spaces, and
-	// with one before it, where the tokenizer puts that without Metaspace. Control pieces are never looked for so.
+	LStrip, RStrip bool // the piece takes the white space before it, or after it, with it
+	SingleWord     bool // the piece is found only where it is not part of a word
+	// Normalized pieces are searched for after all others, in the normalized text. Spaces are "▁" there, and the text
+	// already begins with the "▁" that the tokenizer adds, unless Metaspace adds it. Control pieces are not searched
+	// for in normalized text.
 	Normalized bool
 }
 
@@ -31,10 +32,10 @@ type splitter struct {
 	find   func(at int) (id int32, n int)
 }
 
-// split cuts a text at the pieces that find finds, from left to right. One that SingleWord rules out is passed over
-// whole.
+// split cuts a text at the pieces that find returns, from left to right. It skips the whole of a piece that SingleWord
+// rules out.
 func (s splitter) split(text string) (all []span) {
-	begin := 0 // of what has no piece
+	begin := 0 // of the text that belongs to no piece
 	for at := 0; at < len(text); {
 		id, n := s.find(at)
 		if n == 0 {
@@ -83,7 +84,7 @@ func wordRune(r rune) bool {
 		unicode.Join_Control)
 }
 
-// encodeParts appends the ids of what template and users wrote, in one text. before is what goes in front of it.
+// encodeParts appends the ids of the text that template and users wrote together. before is the prefix of that text.
 func (m *merger) encodeParts(parts []Part, before prefix) []int32 {
 	t := m.t
 	whole, ends := join(parts)
@@ -93,7 +94,7 @@ func (m *merger) encodeParts(parts []Part, before prefix) []int32 {
 			part++
 		}
 		id, n = t.added.at(whole[at:])
-		if !parts[part].Content { // a control piece is the template's, and lies in one part
+		if !parts[part].Content { // only the template writes control pieces, each within one part
 			if c, k := t.control.at(whole[at:ends[part]]); k > n {
 				return c, k
 			}
@@ -117,7 +118,7 @@ func (m *merger) encodeParts(parts []Part, before prefix) []int32 {
 	return m.ids
 }
 
-// join returns the text of all parts, and where each ends. The text of a single part is not copied.
+// join returns the text of all parts and the end of each. It does not copy the text of a single part.
 func join(parts []Part) (whole string, ends []int) {
 	if len(parts) == 1 {
 		return parts[0].Text, []int{len(parts[0].Text)}
@@ -130,7 +131,7 @@ func join(parts []Part) (whole string, ends []int) {
 	return text.String(), ends
 }
 
-// between appends the ids of text that no piece was found in but normalized ones, which come now.
+// between appends the ids of text between the pieces found so far. It searches that text for normalized pieces.
 func (m *merger) between(text string, before prefix) {
 	t := m.t
 	pieces := t.normalized
@@ -141,7 +142,7 @@ func (m *merger) between(text string, before prefix) {
 	case !pieces.any:
 		m.run(before.put(text))
 		return
-	case !metaspace: // the space is there before pieces are looked for, and they have it, too
+	case !metaspace: // the prefix is part of the text in which pieces are found
 		text = before.put(text)
 	}
 	find := splitter{t: t, spaces: metaspace, find: func(at int) (int32, int) { return pieces.at(text[at:]) }}
@@ -159,7 +160,7 @@ func (m *merger) between(text string, before prefix) {
 	}
 }
 
-// put gives the text with what goes before it.
+// put returns the text with its prefix.
 func (p prefix) put(text string) string {
 	if p == space || p == oneSpace && !strings.HasPrefix(text, " ") {
 		return " " + text
@@ -167,7 +168,7 @@ func (p prefix) put(text string) string {
 	return text
 }
 
-// flagKeys are the keys of Flags in a GGUF file that was converted here: each lists ids. GGUF itself has none.
+// flagKeys are the metadata keys that this program adds to a GGUF file for Flags: each lists ids. GGUF defines none.
 var flagKeys = []struct {
 	key string
 	of  func(*Flags) *bool
@@ -178,7 +179,7 @@ var flagKeys = []struct {
 	{"mixtral.tokenizer.normalized", func(f *Flags) *bool { return &f.Normalized }},
 }
 
-// FlagLists gives Flags as the keys of a file and the ids that each lists.
+// FlagLists returns Flags as metadata keys and the ids that each lists.
 func (s *Spec) FlagLists() map[string][]int32 {
 	lists := map[string][]int32{}
 	for _, k := range flagKeys {
@@ -191,7 +192,7 @@ func (s *Spec) FlagLists() map[string][]int32 {
 	return lists
 }
 
-// SetFlags takes Flags from a file: get gives the ids that a key lists, nil where there is no such key.
+// SetFlags reads Flags from a file. get returns the ids that a key lists, or nil if the file has no such key.
 func (s *Spec) SetFlags(get func(key string) ([]int32, error)) error {
 	for _, k := range flagKeys {
 		ids, err := get(k.key)
@@ -207,7 +208,7 @@ func (s *Spec) SetFlags(get func(key string) ([]int32, error)) error {
 	return nil
 }
 
-// SetFlag gives an id its flags.
+// SetFlag sets the flags of an id.
 func (s *Spec) SetFlag(id int32, f Flags) {
 	if s.Flags == nil {
 		s.Flags = map[int32]Flags{}

@@ -58,6 +58,7 @@ type Spec struct {
 	BOS, EOS, UNK  int32           // −1 where there is none
 	Ends           []int32         // what ends an answer beside EOS: the end of a turn
 	AddBOS         bool            // a prompt starts with BOS
+	AddEOS         bool            // a raw prompt ends with EOS
 	AddSpacePrefix bool            // text starts with a space that is not its own
 	Metaspace      string          // where AddSpacePrefix puts none: a name above; empty: everywhere
 	Flags          map[int32]Flags // of added pieces that have any
@@ -71,6 +72,7 @@ type Tokenizer struct {
 	ids      map[string]int32 // pieces that text can become: normal, user-defined, unused
 	bytes    [256]int32       // byte piece of each byte, −1 if there is none
 	text     [][]byte         // what each id adds to a text
+	room     []byte           // of text, for the next ones
 	maxPiece int              // bytes of the longest piece in ids
 	maxText  int              // most bytes of text that a token stands for
 	perWord  bool             // no piece has "▁" after another character: words are encoded independently
@@ -159,7 +161,7 @@ func (t *Tokenizer) index(id int32) error {
 			t.bytes[b] = id
 		}
 	case TypeNormal, TypeUserDefined, TypeUnused:
-		t.text[id] = []byte(strings.ReplaceAll(piece, Space, " "))
+		t.text[id] = t.plain(piece)
 		// A piece that is not valid UTF-8 could join stray bytes into a character; it is never made from text.
 		if _, dup := t.ids[piece]; dup || piece == "" || !utf8.ValidString(piece) {
 			break
@@ -186,6 +188,21 @@ func (t *Tokenizer) index(id int32) error {
 		return fmt.Errorf("%w: type %d of piece %d %q, want 1 to 6", ErrSpec, typ, id, piece)
 	}
 	return nil
+}
+
+// plain gives what a piece adds to a text. Most pieces are short: they share their memory.
+func (t *Tokenizer) plain(piece string) []byte {
+	if cap(t.room)-len(t.room) < len(piece) {
+		t.room = make([]byte, 0, max(1<<16, len(piece)))
+	}
+	from := len(t.room)
+	for rest := piece; ; {
+		word, more, found := strings.Cut(rest, Space)
+		if t.room = append(t.room, word...); !found {
+			return t.room[from:len(t.room):len(t.room)]
+		}
+		t.room, rest = append(t.room, ' '), more
+	}
 }
 
 // parseByte reads "<0x41>".

@@ -102,6 +102,35 @@ func TestEncodeBOS(t *testing.T) {
 	}
 }
 
+// TestPrompt: EOS is behind everything, and only where the vocabulary adds it.
+func TestPrompt(t *testing.T) {
+	spec := base("▁", "a")
+	for _, test := range []struct {
+		bos, eos, special bool
+		text              string
+		want              []int32
+	}{
+		{true, false, false, "a", []int32{1, 259, 260}},
+		{true, true, false, "a", []int32{1, 259, 260, 2}},
+		{false, true, false, "a", []int32{259, 260, 2}},
+		{true, true, true, "</s>", []int32{1, 2, 2}},
+		{true, true, true, "", []int32{1, 2}},
+	} {
+		spec.AddBOS, spec.AddEOS = test.bos, test.eos
+		tok := mustNew(t, spec)
+		if got := tok.Prompt(test.text, test.special); !slices.Equal(got, test.want) {
+			t.Errorf("%+v: Prompt gives %v", test, got)
+		}
+		if got := tok.Encode(test.text, true); slices.Contains(got, spec.EOS) {
+			t.Errorf("%+v: Encode gives %v", test, got)
+		}
+	}
+	spec.EOS = -1
+	if got := mustNew(t, spec).Prompt("a", false); !slices.Equal(got, []int32{1, 259, 260}) {
+		t.Errorf("without EOS: %v", got)
+	}
+}
+
 // TestSpecialsNeverFromText writes special pieces as text, with merges that lead to them.
 func TestSpecialsNeverFromText(t *testing.T) {
 	spec := base("▁", "<", "s", ">", "/", "<s", "</", "s>", "</s", "▁<s>", "0x41>", "<0x4")

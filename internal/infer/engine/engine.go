@@ -59,6 +59,8 @@ const (
 	// contextsKept bounds the KV cache: what MaxRunning whole contexts take, and three times that for prefixes that
 	// may come again. More would only cost bookkeeping.
 	contextsKept = 4
+	// indexDelay leaves the first request alone: the vocabulary's index takes 50 ms of one core for 32,000 tokens.
+	indexDelay = time.Second
 )
 
 // Engine runs one model for many requests. It implements llm.Backend.
@@ -75,10 +77,11 @@ type Engine struct {
 	closed chan struct{} // the loop has ended and everything is freed
 
 	mu       sync.Mutex
-	wake     sync.Cond // on mu: there is work, or closing is set
+	wake     sync.Cond // on mu: there is work, or closing or broken is set
 	sched    *schedule.Scheduler
 	requests map[*schedule.Seq]*request
 	closing  bool
+	broken   error // the model can compute nothing any more; the loop ends the engine
 
 	vocabulary func() (*grammar.Vocabulary, error)
 	indexed    chan struct{} // closed when vocabulary has its result
@@ -102,15 +105,20 @@ type Engine struct {
 
 // New loads a model and starts its loop. The file may be closed once New has returned. Close frees everything.
 func New(f *gguf.File, c Config) (*Engine, error) {
-	spec, err := moe.TokenSpec(f)
-	if err != nil {
-		return nil, err
-	}
-	tok, err := token.New(spec)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", moe.ErrModel, err)
-	}
+	var tok *token.Tokenizer
+	read := make(chan error, 1)
+	go func() { // 10 ms for 32,000 tokens, in which the weights can be mapped
+		var err error
+		tok, err = tokenizer(f)
+		read <- err
+	}()
 	net, err := moe.Load(f, moe.Options{Workers: c.Workers})
+	if bad := <-read; bad != nil {
+		if net != nil {
+			return nil, errors.Join(bad, net.Close())
+		}
+		return nil, bad
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +127,19 @@ func New(f *gguf.File, c Config) (*Engine, error) {
 		return nil, errors.Join(err, net.Close())
 	}
 	return e, nil
+}
+
+// tokenizer reads a file's vocabulary.
+func tokenizer(f *gguf.File) (t *token.Tokenizer, err error) {
+	defer gguf.Catch(&err)() // the file may be cut while it is read
+	spec, err := moe.TokenSpec(f)
+	if err != nil {
+		return nil, err
+	}
+	if t, err = token.New(spec); err != nil {
+		return nil, fmt.Errorf("%w: %w", moe.ErrModel, err)
+	}
+	return t, nil
 }
 
 // start checks the numbers against each other and sizes the KV cache.
@@ -177,10 +198,20 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 	e.indexed = make(chan struct{})
 	go func() { // so that the first answer that is held to a form need not wait
 		defer close(e.indexed)
+		timer := time.NewTimer(indexDelay)
+		defer timer.Stop()
+		select {
+		case <-e.closed:
+			return
+		case <-timer.C:
+		}
 		if v, err := e.vocabulary(); err == nil {
 			v.Prepare()
 		}
 	}()
+	if packed := net.PackedLater(); packed != nil {
+		go e.watch(packed)
+	}
 	go e.loop()
 	return e, nil
 }
@@ -231,6 +262,7 @@ func newStorage(l kvcache.Layout) (*kernel.Arena, *kvcache.Storage, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	memory.SmallFirst() // the first block is a few kilobytes in each piece
 	return memory, kvcache.NewStorage(l, memory.Alloc), nil
 }
 
@@ -355,8 +387,12 @@ func (e *Engine) locked(f func()) {
 func (e *Engine) Info() (info moe.Info, workers int) { return e.net.Info(), e.net.Workers() }
 
 // Settle waits until the system has joined the weights' pages, after which steps take as long as they will ever take:
-// some seconds after New where memory is in small pieces, and no time where it is not.
-func (e *Engine) Settle() { e.net.Settle() }
+// a second after New at the earliest, and some seconds later where memory is in small pieces. An ordinary file is
+// packed by then.
+func (e *Engine) Settle() {
+	e.net.Settle()
+	e.memory.Settle()
+}
 
 // Status gives a snapshot.
 func (e *Engine) Status() llm.Status {
@@ -379,6 +415,21 @@ func (e *Engine) KVResident() int64 {
 		return 0
 	}
 	return e.kv.Resident(e.sched.Pool.Touched(), kernel.Resident)
+}
+
+// watch tells the loop if the weights could not be packed beside it: without a request it would not notice.
+func (e *Engine) watch(packed <-chan struct{}) {
+	select {
+	case <-e.closed:
+		return
+	case <-packed:
+	}
+	if err := e.net.Failed(); err != nil {
+		e.locked(func() {
+			e.broken = err
+			e.wake.Signal()
+		})
+	}
 }
 
 // lose ends the engine whose weights can no longer be read. It is the loop's.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/token"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
@@ -38,5 +39,32 @@ func TestChatFormats(t *testing.T) {
 	special, err2 := open(t, synth.Tiny(), Config{}).TokenizeSpecial("a</s>", true)
 	if err1 != nil || err2 != nil || slices.Contains(plain, 2) || special[len(special)-1] != 2 {
 		t.Errorf("plain %v, special %v, %v, %v", plain, special, err1, err2)
+	}
+}
+
+// TestPromptEndsWithEOS: where the file adds EOS, raw prompts have it, unless they ask for no special tokens; chats
+// have what the template writes.
+func TestPromptEndsWithEOS(t *testing.T) {
+	e := open(t, synth.Tiny(), Config{})
+	spec := token.Synthetic(synth.Tiny().Vocab, synth.Tiny().Seed)
+	spec.AddEOS = true
+	var err error
+	if e.tok, err = token.New(spec); err != nil {
+		t.Fatal(err)
+	}
+	ends := func(ids []int32, err error) bool {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ids[len(ids)-1] == spec.EOS
+	}
+	if !ends(e.Tokenize("a", true)) || !ends(e.TokenizeSpecial("a", true)) {
+		t.Error("a raw prompt has no EOS")
+	}
+	if ends(e.Tokenize("a", false)) || ends(e.TokenizeSpecial("a", false)) {
+		t.Error("EOS was not asked for")
+	}
+	if ends(e.TokenizeChat([]llm.Message{{Role: llm.RoleUser, Content: "a"}}, nil)) {
+		t.Error("a chat ends with EOS")
 	}
 }

@@ -20,7 +20,11 @@ import (
 // loop computes step after step until Close.
 func (e *Engine) loop() {
 	defer close(e.closed)
-	for e.next() {
+	for more, broken := e.next(); more; more, broken = e.next() {
+		if broken != nil {
+			e.lose(broken)
+			continue
+		}
 		if err := e.step(); err != nil {
 			e.log.Error("a step failed", "error", err)
 			e.failStep(err)
@@ -44,15 +48,16 @@ func (e *Engine) loop() {
 	}
 }
 
-// next waits for work and plans a step. It is false when the engine closes.
-func (e *Engine) next() bool {
+// next waits for work and plans a step. More is false when the engine closes; broken says why the model can compute
+// nothing any more, and then nothing is planned.
+func (e *Engine) next() (more bool, broken error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for e.sched.Idle() && !e.closing {
+	for e.sched.Idle() && !e.closing && e.broken == nil {
 		e.wake.Wait()
 	}
-	if e.closing {
-		return false
+	if e.closing || e.broken != nil {
+		return !e.closing, e.broken
 	}
 	e.propose()
 	e.plan = e.sched.Plan(e.pace.Budget(e.sched.Decoding()))
@@ -61,7 +66,7 @@ func (e *Engine) next() bool {
 		e.spans = append(e.spans, moe.Span{Tokens: sp.Tokens(), Start: sp.Start, Blocks: sp.Seq.Blocks,
 			Logits: sp.Logits})
 	}
-	return true
+	return true, nil
 }
 
 // step runs the model and takes its results in. A panic on the way is an error: it costs this step's requests, not the

@@ -229,9 +229,10 @@ func (e *Engine) checkTokens(field string, ids []int32) error {
 // Models gives the one model.
 func (e *Engine) Models() []llm.Model { return []llm.Model{e.model} }
 
-// Tokenize gives the ids of a text, behind BOS if addSpecial says so and the model uses it.
+// Tokenize gives the ids of a text, with what the model adds to raw prompts if addSpecial says so: BOS, and EOS in the
+// few files that want it.
 func (e *Engine) Tokenize(text string, addSpecial bool) ([]int32, error) {
-	return e.tok.Encode(text, addSpecial), nil
+	return e.tokenize(text, addSpecial, false), nil
 }
 
 // TokenizeChat arranges messages and puts them into the model's chat format. What the format does not take is an
@@ -256,11 +257,14 @@ func (e *Engine) TokenizeSpecial(text string, addSpecial bool) ([]int32, error) 
 	return e.tokenize(text, addSpecial, true), nil
 }
 
-func (e *Engine) tokenize(text string, addBOS, special bool) []int32 {
-	if special {
-		return e.tok.EncodeSpecial(text, addBOS)
+func (e *Engine) tokenize(text string, addSpecial, parse bool) []int32 {
+	switch {
+	case addSpecial:
+		return e.tok.Prompt(text, parse)
+	case parse:
+		return e.tok.EncodeSpecial(text, false)
 	}
-	return e.tok.Encode(text, addBOS)
+	return e.tok.Encode(text, false)
 }
 
 // chooseFormat finds the chat format. That a file has none, or a template that cannot be used, is no reason not to

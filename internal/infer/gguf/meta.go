@@ -238,10 +238,12 @@ func (f *File) Strings(key string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	all := string(v.raw) // a vocabulary is tens of thousands of strings: copied at once
 	c := &cursor{data: v.raw}
 	out := make([]string, v.count)
 	for i := range out {
-		out[i] = c.str()
+		n := len(c.take(c.u64()))
+		out[i] = all[c.off-n : c.off]
 	}
 	return out, nil
 }

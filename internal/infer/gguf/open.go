@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -15,6 +16,7 @@ type source struct {
 	path    string
 	size    int64
 	modTime time.Time
+	info    os.FileInfo // which file it is
 	bytes   *holding
 	release func(data []byte, all int64) // nil where nothing is mapped
 }
@@ -131,30 +133,45 @@ func open(path string, load loader, release func([]byte, int64)) (opened *File, 
 	}
 	bytes := &holding{unmap: unmap}
 	bytes.users.Store(1)
-	f.sources = []source{{path: path, size: info.Size(), modTime: info.ModTime(), bytes: bytes, release: release}}
+	f.sources = []source{{path: path, size: info.Size(), modTime: info.ModTime(), info: info, bytes: bytes,
+		release: release}}
 	return f, nil
 }
 
 // Hold keeps the bytes behind the tensors' Data beyond the File's Close, until its own.
-type Hold struct{ bytes []*holding }
+type Hold struct {
+	sources []source
+	size    int64
+}
 
-// Hold is for who goes on reading tensors when the File is closed. Close it when nothing is read any more.
+// Hold is for code that reads tensors after the File is closed. Close it when nothing is read any more.
 func (f *File) Hold() *Hold {
-	h := &Hold{}
-	for _, s := range f.sources {
+	h := &Hold{sources: slices.Clone(f.sources), size: f.size}
+	for _, s := range h.sources {
 		s.bytes.users.Add(1)
-		h.bytes = append(h.bytes, s.bytes)
 	}
 	return h
 }
 
+// CheckUnchanged is the File's for what is held: a file that was removed, or replaced by another one of its name, is
+// as it was.
+func (h *Hold) CheckUnchanged() error {
+	return unchanged(slices.DeleteFunc(slices.Clone(h.sources), func(s source) bool {
+		info, err := os.Stat(s.path)
+		return err != nil || !os.SameFile(info, s.info) // the name no longer leads to the file
+	}))
+}
+
+// Release is the File's.
+func (h *Hold) Release(data []byte) { release(h.sources, h.size, data) }
+
 // Close gives up the bytes. A second Close does nothing.
 func (h *Hold) Close() error {
 	var errs []error
-	for _, b := range h.bytes {
-		errs = append(errs, b.drop())
+	for _, s := range h.sources {
+		errs = append(errs, s.bytes.drop())
 	}
-	h.bytes = nil
+	h.sources = nil
 	return errors.Join(errs...)
 }
 
@@ -169,8 +186,10 @@ func (f *File) Paths() []string {
 
 // CheckUnchanged returns ErrChanged if a file's size or modification time differ from when it was opened. Files
 // from Parse never change.
-func (f *File) CheckUnchanged() error {
-	for _, s := range f.sources {
+func (f *File) CheckUnchanged() error { return unchanged(f.sources) }
+
+func unchanged(sources []source) error {
+	for _, s := range sources {
 		info, err := os.Stat(s.path)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrChanged, err)
@@ -186,10 +205,18 @@ func (f *File) CheckUnchanged() error {
 // Release lets go of the memory behind data, a part of the file: the process no longer holds these pages, and reading
 // them again brings them back from the page cache or the disk. It is a hint, for weights that were copied elsewhere;
 // where the file is not mapped it does nothing.
-func (f *File) Release(data []byte) {
-	if len(f.sources) > 0 && f.sources[0].release != nil && len(data) > 0 {
-		f.sources[0].release(data, f.size)
+func (f *File) Release(data []byte) { release(f.sources, f.size, data) }
+
+func release(sources []source, size int64, data []byte) {
+	if len(sources) > 0 && sources[0].release != nil && len(data) > 0 {
+		sources[0].release(data, size)
 	}
+}
+
+// CanBeHeld tells whether the file is mapped, and small enough for the machine's memory to have room for it and a copy
+// of it at the same time.
+func (f *File) CanBeHeld() bool {
+	return len(f.sources) > 0 && f.sources[0].release != nil && !tooLargeToCache(f.size)
 }
 
 // Populate brings the pages of data, a part of the file, into this process's memory, so that who reads them later

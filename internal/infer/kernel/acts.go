@@ -13,12 +13,15 @@ const (
 	actF32   actKind = iota // as they are, for float weights
 	act32                   // 8-bit integers with a scale for each 32, for Q8_0, Q4_0, Q5_0
 	act256                  // 8-bit integers with a scale for each 256, for the K formats
+	act16                   // the integers of act32 as words, for Q8_0 where it is multiplied in words: see Matrix.act
 	actKinds                // their number
 )
 
 // Integer activations are −127 … 127 times a scale. Blocks, little-endian:
 //
 //	act32:  32 × int8, f32 scale, i32 −128·Σq                                              40 bytes
+//	act16:  32 × int16 (elements 0, 2, 1, 3 of each quad), f32 scale, i32 s = −128·Σq,
+//	        i32 roundMagic + s − Σ q of an even element · q of the next                    76 bytes
 //	act256: 256 × int8, 16 × i32 −128·Σ16 q, 16 × i16 Σ16 q, 8 × i16 Σ32 q, f32 scale, 0   384 bytes
 //
 // The kernels multiply weights as unsigned bytes with 128 added (see layouts), so a sum that starts from −128·Σq ends
@@ -31,6 +34,10 @@ const (
 	act32Scale = 32
 	act32Init  = 36
 
+	act16Block = 76
+	act16Scale = 64
+	act16Pairs = 72
+
 	act256Block  = 384
 	act256Init   = 256
 	act256Sum16  = 320
@@ -42,7 +49,8 @@ const (
 	smallestStep = 0x1p-100 // see blockScale
 )
 
-// Acts holds rows of k activations in every form that a set of matrices wants.
+// Acts holds rows of k activations in every form that a set of matrices wants, on the tier that was in use when it was
+// made.
 type Acts struct {
 	// Tap, if not nil, gets what Set gets, before it is rounded: for who wants to know what matrices are multiplied
 	// with.
@@ -62,11 +70,12 @@ func NewActs(ms ...*Matrix) *Acts {
 		if m.Cols != a.k {
 			panic("kernel: matrices of different widths share activations")
 		}
-		a.need[m.layout.act] = true
+		a.need[m.act()] = true
 	}
 	a.stride = [actKinds]int{
 		actF32: 4 * a.k,
 		act32:  (a.k + 31) / 32 * act32Block,
+		act16:  ((a.k+31)/32*act16Block+63)/64*64 | 64, // an odd number of lines: columns in different sets of a cache
 		act256: (a.k + superLen - 1) / superLen * act256Block,
 	}
 	return a
@@ -77,7 +86,7 @@ func (a *Acts) Align() int {
 	switch {
 	case a.need[act256]:
 		return superLen
-	case a.need[act32]:
+	case a.need[act32], a.need[act16]:
 		return 32
 	}
 	return 1
@@ -115,6 +124,10 @@ func (a *Acts) Set(row, at int, x []float32) {
 		from := row*a.stride[act32] + at/32*act32Block
 		active.quantise32(a.data[act32][from:from+len(x)/32*act32Block], x)
 	}
+	if a.need[act16] {
+		from := row*a.stride[act16] + at/32*act16Block
+		active.quantise16(a.data[act16][from:from+len(x)/32*act16Block], x)
+	}
 	if a.need[act256] {
 		from := row*a.stride[act256] + at/superLen*act256Block
 		active.quantise256(a.data[act256][from:from+len(x)/superLen*act256Block], x)
@@ -141,6 +154,24 @@ func quantise32Generic(dst []byte, x []float32) {
 		sum := quantiseRun(b[:32], x[:32], inverse)
 		putFloat(b[act32Scale:], scale)
 		binary.LittleEndian.PutUint32(b[act32Init:], uint32(-actOffset*sum))
+	}
+}
+
+// quantise16Generic writes blocks of act16, likewise.
+func quantise16Generic(dst []byte, x []float32) {
+	var b [act32Block]byte
+	for ; len(x) >= 32; x, dst = x[32:], dst[act16Block:] {
+		quantise32Generic(b[:], x[:32])
+		for i := range 32 {
+			v := int8(b[i&^3+[4]int{0, 2, 1, 3}[i%4]])
+			binary.LittleEndian.PutUint16(dst[2*i:], uint16(v))
+		}
+		copy(dst[act16Scale:act16Pairs], b[act32Scale:])
+		sum := int32(roundMagic + binary.LittleEndian.Uint32(b[act32Init:]))
+		for i := 0; i < 32; i += 2 {
+			sum -= int32(int8(b[i])) * int32(int8(b[i+1]))
+		}
+		binary.LittleEndian.PutUint32(dst[act16Pairs:], uint32(sum))
 	}
 }
 
@@ -196,9 +227,11 @@ func roundInt(v float32) int32 {
 	if v != v {
 		return 0
 	}
-	const magic = 3 << 22 // pushes the fraction out of the mantissa
-	return int32(math.Float32bits(v+magic)) - 0x4b400000
+	return int32(math.Float32bits(v+3<<22)) - roundMagic // pushes the fraction out of the mantissa
 }
+
+// roundMagic is 3 · 2²² as float32, in which whole numbers below 2²² in magnitude are added to the bits.
+const roundMagic = 0x4b400000
 
 func putFloat(b []byte, f float32)   { binary.LittleEndian.PutUint32(b, math.Float32bits(f)) }
 func getFloat(b []byte) float32      { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }

@@ -32,6 +32,7 @@ func TestQuantiseTiersAgree(t *testing.T) {
 		f     func([]byte, []float32)
 		want  func([]byte, []float32)
 	}{{"32", 32, act32Block, func(b []byte, x []float32) { active.quantise32(b, x) }, quantise32Generic},
+		{"16", 32, act16Block, func(b []byte, x []float32) { active.quantise16(b, x) }, quantise16Generic},
 		{"256", superLen, act256Block, func(b []byte, x []float32) { active.quantise256(b, x) }, quantise256Generic}} {
 		want := make([]byte, len(x)/c.block*c.bytes)
 		c.want(want, x)

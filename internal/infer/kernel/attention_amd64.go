@@ -90,16 +90,27 @@ func valuesDirect2(p *attention, t int, out []float32) {
 	a.fours(out, p.scoresOf(t), &a.out, p.q.Heads, attendValuesF16AVX2)
 }
 
-func scores512(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
-	a := &s.attend
+// score has a kernel compute the scores of widened or turned keys.
+func (a *attend) score(do func(*attend), dst, q, keys []float32, heads, n, dim int, scale float32) {
 	a.base, a.n, a.dim, a.scale = unsafe.Pointer(unsafe.SliceData(keys)), int64(n), int64(dim), scale
-	a.fours(q, dst, &a.q, heads, attendScoresF32AVX512)
+	a.fours(q, dst, &a.q, heads, do)
+}
+
+func scores512(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
+	s.attend.score(attendScoresF32AVX512, dst, q, keys, heads, n, dim, scale)
 }
 
 func values512(s *Scratch, out, weights, values []float32, heads, n, dim int) {
 	a := &s.attend
 	a.base, a.n, a.dim = unsafe.Pointer(unsafe.SliceData(values)), int64(n), int64(dim)
 	a.fours(out, weights, &a.out, heads, attendValuesF32AVX512)
+}
+
+// turn2 turns a block of keys; dim is a multiple of 16.
+func turn2(dst, keys []float32, dim int) { turnAVX2(&dst[0], &keys[0], int64(dim)) }
+
+func scoresTurned512(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
+	s.attend.score(attendScoresTurnedAVX512, dst, q, keys, heads, n, dim, scale)
 }
 
 // widen512 widens a run of BlockTokens vectors; dim is a multiple of 16.
@@ -120,9 +131,7 @@ func widen2(t quant.KVType, dst []float32, run []byte, dim int) {
 }
 
 func scores2(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
-	a := &s.attend
-	a.base, a.n, a.dim, a.scale = unsafe.Pointer(unsafe.SliceData(keys)), int64(n), int64(dim), scale
-	a.fours(q, dst, &a.q, heads, attendScoresF32AVX2)
+	s.attend.score(attendScoresF32AVX2, dst, q, keys, heads, n, dim, scale)
 }
 
 func values2(s *Scratch, out, weights, values []float32, heads, n, dim int) {
@@ -130,6 +139,19 @@ func values2(s *Scratch, out, weights, values []float32, heads, n, dim int) {
 	a.base, a.n, a.dim = unsafe.Pointer(unsafe.SliceData(values)), int64(n), int64(dim)
 	a.fours(out, weights, &a.out, heads, attendValuesF32AVX2)
 }
+
+func scoresTurned2(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
+	s.attend.score(attendScoresTurnedAVX2, dst, q, keys, heads, n, dim, scale)
+}
+
+//go:noescape
+func turnAVX2(dst, src *float32, dim int64)
+
+//go:noescape
+func attendScoresTurnedAVX2(a *attend)
+
+//go:noescape
+func attendScoresTurnedAVX512(a *attend)
 
 //go:noescape
 func attendScoresF32AVX2(a *attend)

@@ -303,3 +303,32 @@ func TestWiden(t *testing.T) {
 		}
 	})
 }
+
+// TestTurn: every tier turns blocks as their definition says, and multiplies turned keys to the bits of those that
+// were not turned.
+func TestTurn(t *testing.T) {
+	eachTier(t, func(t *testing.T) {
+		for _, dim := range []int{16, 32, 48, 80, 128} {
+			const heads, blocks = 5, 3
+			r := rand.New(rand.NewPCG(8, uint64(dim)))
+			size := BlockTokens * dim
+			keys, q := randomFloats(r, blocks*size), randomFloats(r, heads*dim)
+			got, want := make([]float32, blocks*size), make([]float32, blocks*size)
+			for b := range blocks {
+				active.turn(got[b*size:][:size], keys[b*size:][:size], dim)
+				turnGeneric(want[b*size:][:size], keys[b*size:][:size], dim)
+			}
+			if i, ok := sameBits(got, want); !ok {
+				t.Fatalf("size %d: element %d is %v, want %v", dim, i, got[i], want[i])
+			}
+			near, scores := make([]float32, heads*SplitTokens), make([]float32, heads*SplitTokens)
+			active.scoresTurned(NewScratch(), scores, q, got, heads, blocks*BlockTokens, dim, 0.125)
+			active.scores(NewScratch(), near, q, keys, heads, blocks*BlockTokens, dim, 0.125)
+			for i, want := range near {
+				if got := scores[i]; active.turns() && got != want || !(math.Abs(float64(got-want)) <= 1e-4) {
+					t.Fatalf("size %d: score %d is %v, want %v", dim, i, got, want)
+				}
+			}
+		}
+	})
+}

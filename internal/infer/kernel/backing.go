@@ -3,11 +3,11 @@ package kernel
 import "time"
 
 // How an arena gets its memory. A huge page is worth having: decoding is 3 to 6 % faster in them, and up to 20 %
-// where the processor does not join small ones. Zeroing one takes 0.15 ms. But on a machine that has been up for a
-// while free memory is page cache in small pieces, and the system then moves other pages away to make one: 6 ms each,
-// 2 s for a model of 1.2 GB that is copied in 0.3 s. So whoever fills an arena measures what huge pages cost, takes
-// small ones where they are dear, and has them joined when the model is in use: the system does the same work then,
-// and nobody waits for it.
+// where the processor does not join small ones. Zeroing one takes 0.15 ms. But it takes 3 to 6 ms on a virtual
+// machine whose host has taken free memory back, and where free memory is in small pieces, so that the system has to
+// move other pages away: two seconds for a model of 1.2 GB that is copied in 0.3 s. So whoever fills an arena
+// measures what huge pages cost, takes small ones where they are dear, and has them joined when the model is in use:
+// the system does the same work then, and nobody waits for it.
 
 // hugePage is what x86-64 and most arm64 systems have.
 const hugePage = 2 << 20
@@ -29,12 +29,17 @@ const (
 func (b *backing) note(bytes int, took time.Duration) bool {
 	b.bytes += int64(bytes)
 	b.spent += took
+	return b.dear()
+}
+
+func (b *backing) dear() bool {
 	return b.spent > patience && float64(b.spent)*hugePage > float64(dearPage)*float64(b.bytes)
 }
 
 // joining decides how small pages are joined afterwards: some at a time, with rests.
 type joining struct {
 	left   int // bytes
+	piece  int // bytes that are joined at a time
 	failed int // pieces, one after the other
 }
 
@@ -57,7 +62,7 @@ func (j *joining) next() int {
 	if j.failed == joinFails {
 		return 0
 	}
-	return min(j.left, joinPiece)
+	return min(j.left, j.piece)
 }
 
 // done takes what the next piece took and whether all of it is joined, and says how long to rest.

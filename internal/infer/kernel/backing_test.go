@@ -54,7 +54,7 @@ func TestJoining(t *testing.T) {
 	property.Check(t, func(r *rapid.T) {
 		bytes := rapid.IntRange(0, 40*joinPiece/hugePage).Draw(r, "pages") * hugePage
 		threshold := rapid.IntRange(0, 9).Draw(r, "threshold")
-		j := joining{left: bytes}
+		j := joining{left: bytes, piece: joinPiece}
 		row, tried := 0, 0
 		for n := j.next(); n > 0; n = j.next() {
 			if n > joinPiece || n%hugePage != 0 {

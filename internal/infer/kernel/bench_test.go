@@ -65,18 +65,16 @@ func itemRate(c *Crew, items int, amount float64, do func(worker, item int)) flo
 	return amount * float64(c.Workers()) / seconds[items/10] / 1e9
 }
 
-// mulRate multiplies the whole matrix, about size bytes of weights an item, and gives the rate of amount a row.
-func mulRate(c *Crew, scratch []*Scratch, m *Matrix, a *Acts, cols []int32, y []float32, size int,
-	amount float64) float64 {
-	rows := max(1, min(size/m.RowBytes(), m.Rows/c.Workers())/RowAlign) * RowAlign
-	return itemRate(c, m.Rows/rows, amount*float64(rows), func(w, i int) {
-		r0 := i * rows
-		m.Mul(scratch[w], r0, r0+rows, a, cols, y[r0:], m.Rows)
+// mulRate multiplies the whole matrix, a panel an item, and gives the rate of amount a row.
+func mulRate(c *Crew, scratch []*Scratch, m *Matrix, a *Acts, cols []int32, y []float32, amount float64) float64 {
+	return itemRate(c, m.Rows/RowAlign, amount*RowAlign, func(w, i int) {
+		r0 := i * RowAlign
+		m.Mul(scratch[w], r0, r0+RowAlign, a, cols, y[r0:], m.Rows)
 	})
 }
 
-// BenchmarkGEMV reads 256 MiB of weights, eight times the L3 cache, for one column. %read is the median of its rate
-// over the mean of plain reads of the same memory just before and just after.
+// BenchmarkGEMV reads 256 MiB of weights, eight times the L3 cache, for one column. Plain reads and products take
+// turns, a window each; %read is the median of the rates of neighbours, since the machine's memory changes its speed.
 func BenchmarkGEMV(b *testing.B) {
 	for _, typ := range benchTypes {
 		for _, workers := range []int{1, 2} {
@@ -88,7 +86,7 @@ func BenchmarkGEMV(b *testing.B) {
 // BenchmarkCold is the same with the few columns of a batch that decodes together.
 func BenchmarkCold(b *testing.B) {
 	for _, typ := range []quant.Type{quant.Q8_0, quant.Q4_0, quant.Q4_K, quant.Q2_K} {
-		for _, n := range []int{2, 4, 8, 10, 16} {
+		for _, n := range []int{2, 3, 4, 6, 8, 10, 16, 24, 32} {
 			b.Run(fmt.Sprintf("%v/columns=%d", typ, n), func(b *testing.B) { benchCold(b, typ, 2, n) })
 		}
 	}
@@ -102,17 +100,21 @@ func benchCold(b *testing.B, typ quant.Type, workers, columns int) {
 	scratch := []*Scratch{NewScratch(), NewScratch()}
 	y := AlignedFloats(columns * m.Rows)
 	cols := allCols(columns)
-	const item = 512 << 10
-	read := func() float64 {
-		return itemRate(crew, len(m.data)/item, item, func(_, i int) { active.touch(m.data[i*item:][:item]) })
-	}
+	const window = 32 // items: 16 MiB
+	rows := (512 << 10) / m.RowBytes() / RowAlign * RowAlign
+	size := rows * m.RowBytes()
 	var rates, ratios []float64
-	before := read()
 	for b.Loop() {
-		rate := mulRate(crew, scratch, m, a, cols, y, item, float64(m.RowBytes()))
-		after := read()
-		rates, ratios = append(rates, rate), append(ratios, 2*rate/(before+after))
-		before = after
+		for at := 0; at+2*window <= m.Rows/rows; at += 2 * window {
+			read := itemRate(crew, window, float64(size), func(_, i int) {
+				active.touch(m.data[(at+i)*size:][:size])
+			})
+			rate := itemRate(crew, window, float64(size), func(w, i int) {
+				r0 := (at + window + i) * rows
+				m.Mul(scratch[w], r0, r0+rows, a, cols, y[r0:], m.Rows)
+			})
+			rates, ratios = append(rates, rate), append(ratios, rate/read)
+		}
 	}
 	rate := stats.Median(rates)
 	b.ReportMetric(rate, "GB/s")
@@ -137,7 +139,7 @@ func BenchmarkGEMM(b *testing.B) {
 				cols := allCols(columns)
 				var rates, ratios []float64
 				for b.Loop() {
-					rate := mulRate(crew, scratch, m, a, cols, y, 1, 2*columns*float64(m.Cols))
+					rate := mulRate(crew, scratch, m, a, cols, y, 2*columns*float64(m.Cols))
 					rates = append(rates, rate)
 					const rounds = 20000
 					peak := itemRate(crew, 20, rounds*float64(active.multiplyOps),
@@ -157,6 +159,7 @@ func BenchmarkVector(b *testing.B) {
 	const n = 4096
 	r := rand.New(rand.NewPCG(3, 3))
 	x, y, w, dst := randomFloats(r, n), randomFloats(r, n), randomFloats(r, n), make([]float32, n)
+	words := make([]byte, n/32*act16Block)
 	run, bytes := make([]byte, 2*n), make([]byte, 2*n)
 	for _, c := range []struct {
 		name string
@@ -171,6 +174,7 @@ func BenchmarkVector(b *testing.B) {
 		{"PutF16", func() { active.put(quant.KVF16, run, 0, x) }},
 		{"PutQ8", func() { active.put(quant.KVQ8, run, 0, x) }},
 		{"Quantise32", func() { active.quantise32(bytes, x) }},
+		{"Quantise16", func() { active.quantise16(words, x) }},
 		{"Quantise256", func() { active.quantise256(bytes, x) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {

@@ -12,7 +12,7 @@ type curveProduct struct {
 	planes, x, acc, tables unsafe.Pointer
 	n                      int64          // blocks, or runs of one
 	scale                  unsafe.Pointer // of runs
-	ahead                  int64          // AVX-512: bytes to fetch ahead
+	ahead                  int64          // bytes to fetch ahead
 }
 
 // curveTables are the curve's points with 128 added, as they are, and their magnitudes.
@@ -29,13 +29,35 @@ func curve2(m *Matrix, s *Scratch, w []byte, x unsafe.Pointer, acc *[panelRows]f
 		s.curve.all(m, w, x, acc, curve32AVX2)
 		return
 	}
-	p := &s.curve
+	s.curve.blocks(m, s, w, x, acc, curve256AVX2)
+}
+
+// curveVNNI and minimaVNNI are those of the AVX-VNNI tier, the second one for Q4_1 and Q5_1.
+func curveVNNI(m *Matrix, s *Scratch, w []byte, x unsafe.Pointer, acc *[panelRows]float32) {
+	if m.typ == quant.IQ4_NL {
+		s.curve.all(m, w, x, acc, curve32AVXVNNI)
+		return
+	}
+	s.curve.blocks(m, s, w, x, acc, curve256AVXVNNI)
+}
+
+func minimaVNNI(m *Matrix, s *Scratch, w []byte, x unsafe.Pointer, acc *[panelRows]float32) {
+	if m.typ == quant.Q4_1 {
+		s.curve.all(m, w, x, acc, least4AVXVNNI)
+		return
+	}
+	s.curve.all(m, w, x, acc, least5AVXVNNI)
+}
+
+// blocks multiplies a panel of IQ4_XS block by block, whose scales are expanded before.
+func (p *curveProduct) blocks(m *Matrix, s *Scratch, w []byte, x unsafe.Pointer, acc *[panelRows]float32,
+	multiply func(*curveProduct)) {
 	*p = curveProduct{acc: unsafe.Pointer(acc), tables: unsafe.Pointer(&curveTables), n: 8,
-		scale: unsafe.Pointer(&s.spread.scale), x: x}
+		scale: unsafe.Pointer(&s.spread.scale), x: x, ahead: fetchAhead}
 	for ; len(w) > 0; w = w[m.block:] {
 		scalesIQ4AVX2(&s.spread.scale[0][0], &w[0])
 		p.planes = unsafe.Pointer(&w[2*plane])
-		curve256AVX2(p)
+		multiply(p)
 		p.x = unsafe.Add(p.x, act256Block)
 	}
 	*p = curveProduct{} // it points behind the rows now
@@ -85,3 +107,17 @@ func curve32AVX2(p *curveProduct)
 
 //go:noescape
 func curve256AVX2(p *curveProduct)
+
+//go:noescape
+func curve32AVXVNNI(p *curveProduct)
+
+//go:noescape
+func curve256AVXVNNI(p *curveProduct)
+
+// least4AVXVNNI and least5AVXVNNI multiply Q4_1 and Q5_1.
+//
+//go:noescape
+func least4AVXVNNI(p *curveProduct)
+
+//go:noescape
+func least5AVXVNNI(p *curveProduct)

@@ -48,11 +48,14 @@
 
 #define END512 VMOVUPS Z8, 0(R11); VMOVUPS Z9, 64(R11); VZEROUPPER
 
-// FETCH8 asks for the next lines as far ahead as R8 says: see fetchAhead.
+// LINES8 asks for the next lines as far ahead as R8 says, by PREFETCHT0 or PREFETCHT1.
+#define LINES8(FETCH) \
+	FETCH 0(DI)(R8*1); FETCH 64(DI)(R8*1); FETCH 128(DI)(R8*1); FETCH 192(DI)(R8*1); FETCH 256(DI)(R8*1); \
+	FETCH 320(DI)(R8*1); FETCH 384(DI)(R8*1); FETCH 448(DI)(R8*1); FETCH 512(DI)(R8*1)
+
+// FETCH8 does so if R8 is not 0, into the L2 cache if it is odd: see fetchAhead.
 #define FETCH8 \
-	PREFETCHT0 0(DI)(R8*1); PREFETCHT0 64(DI)(R8*1); PREFETCHT0 128(DI)(R8*1); PREFETCHT0 192(DI)(R8*1); \
-	PREFETCHT0 256(DI)(R8*1); PREFETCHT0 320(DI)(R8*1); PREFETCHT0 384(DI)(R8*1); PREFETCHT0 448(DI)(R8*1); \
-	PREFETCHT0 512(DI)(R8*1)
+	TESTQ R8, R8; JZ none; TESTL $1, R8; JNZ second; LINES8(PREFETCHT0); JMP none; second: LINES8(PREFETCHT1); none:
 
 // BLOCK32 is a block of 32, whose scales are before its planes.
 #define BLOCK32(PLANE) \
@@ -92,11 +95,7 @@ TEXT ·curve32AVX512(SB), NOSPLIT, $0-8
 	BEGIN512
 
 block:
-	TESTQ R8, R8
-	JZ   none
 	FETCH8
-
-none:
 	BLOCK32(PLANE512)
 	DECQ CX
 	JNZ  block
@@ -108,11 +107,7 @@ TEXT ·curve32VBMI(SB), NOSPLIT, $0-8
 	BEGIN512
 
 block:
-	TESTQ R8, R8
-	JZ   none
 	FETCH8
-
-none:
 	BLOCK32(PLANEVBMI)
 	DECQ CX
 	JNZ  block
@@ -128,11 +123,7 @@ block:
 	BEGIN256
 
 run:
-	TESTQ R8, R8
-	JZ   none
 	FETCH8
-
-none:
 	RUN256(PLANE512)
 	DECL R10
 	JNZ  run
@@ -151,11 +142,7 @@ block:
 	BEGIN256
 
 run:
-	TESTQ R8, R8
-	JZ   none
 	FETCH8
-
-none:
 	RUN256(PLANEVBMI)
 	DECL R10
 	JNZ  run
@@ -184,6 +171,12 @@ GLOBL ·curveOnes<>(SB), RODATA|NOPTR, $32
 	VPBROADCASTD (4*q)(BX), Y4; VPBROADCASTD (4*q+16)(BX), Y5; \
 	ROWS2((128*q), Y0); ROWS2((128*q+32), Y1); ROWS2((128*q+64), Y2); ROWS2((128*q+96), Y3)
 
+// FETCH2 asks for the next 576 bytes 9 KiB ahead, for the L2 cache, unless AHEAD is 0: see fetchAhead.
+#define FETCH2 \
+	CMPQ AHEAD(SI), $0; JE none; \
+	PREFETCHT1 9216(DI); PREFETCHT1 9280(DI); PREFETCHT1 9344(DI); PREFETCHT1 9408(DI); PREFETCHT1 9472(DI); \
+	PREFETCHT1 9536(DI); PREFETCHT1 9600(DI); PREFETCHT1 9664(DI); PREFETCHT1 9728(DI); none:
+
 // PRODUCTS2 leaves the sums of 32 weights of 32 rows in Y0 … Y3.
 #define PRODUCTS2 \
 	VPXOR Y0, Y0, Y0; VPXOR Y1, Y1, Y1; VPXOR Y2, Y2, Y2; VPXOR Y3, Y3, Y3; \
@@ -205,6 +198,7 @@ TEXT ·curve32AVX2(SB), NOSPLIT, $0-8
 	BEGIN2
 
 block:
+	FETCH2
 	ADDQ $64, DI
 	MOVQ R9, BX
 	PRODUCTS2
@@ -233,6 +227,7 @@ TEXT ·curve256AVX2(SB), NOSPLIT, $0-8
 	MOVQ R9, BX
 
 run:
+	FETCH2
 	PRODUCTS2
 	VBROADCASTSS 368(R9), Y12
 	VMOVUPS 0(R10), Y4

@@ -34,15 +34,36 @@ func TestCurveWithoutVBMI(t *testing.T) {
 // TestFetchAhead: how far ahead memory is fetched changes no sum, also where that is beyond the weights.
 func TestFetchAhead(t *testing.T) {
 	defer func(ahead int64) { fetchAhead = ahead }(fetchAhead)
-	for _, typ := range []quant.Type{quant.Q4_0, quant.Q5_0, quant.Q4_K, quant.IQ4_NL, quant.IQ4_XS} {
-		p := newProduct(t, rand.New(rand.NewPCG(19, 19)), typ, 64, 1024, 1, randomFloats)
-		var sums [2][]float32
-		for i := range sums {
-			fetchAhead = int64(i) * 9 << 10
-			sums[i], _ = p.mul(0, 64, allCols(1))
+	for _, typ := range quant.Types() {
+		for _, columns := range []int{1, 4, 12} {
+			p := newProduct(t, rand.New(rand.NewPCG(19, 19)), typ, 64, 1024, columns, randomFloats)
+			fetchAhead = 0
+			without, _ := p.mul(0, 64, allCols(columns))
+			for _, fetchAhead = range []int64{9 << 10, 9<<10 | 1} {
+				with, _ := p.mul(0, 64, allCols(columns))
+				if i, ok := sameBits(without, with); !ok {
+					t.Errorf("%v, %d columns, row %d: %v without fetching, %v with %d", typ, columns, i, without[i],
+						with[i], fetchAhead)
+				}
+			}
 		}
-		if i, ok := sameBits(sums[0], sums[1]); !ok {
-			t.Errorf("%v, row %d: %v without fetching, %v with it", typ, i, sums[0][i], sums[1][i])
+	}
+}
+
+// TestUnpackOnce: products are the same whether each group of columns unpacks weights or the first one does.
+func TestUnpackOnce(t *testing.T) {
+	defer func(once bool) { unpackOnce = once }(unpackOnce)
+	for _, typ := range []quant.Type{quant.Q2_K, quant.Q3_K, quant.Q4_K, quant.Q5_K, quant.Q6_K} {
+		for _, columns := range []int{8, 10, 12, 23, 96} { // groups of 4, 5 and 6
+			p := newProduct(t, rand.New(rand.NewPCG(23, 23)), typ, 64, 1024, columns, randomFloats)
+			unpackOnce = false
+			each, _ := p.mul(0, 64, allCols(columns))
+			unpackOnce = true
+			once, _ := p.mul(0, 64, allCols(columns))
+			if i, ok := sameBits(each, once); !ok {
+				t.Errorf("%v, %d columns, row %d: %v unpacked for each group, %v once", typ, columns, i, each[i],
+					once[i])
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"encoding/binary"
 
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
@@ -15,6 +16,8 @@ type spread struct {
 	q     [64][panelRows][4]uint8 // quad, row, element of the quad
 	scale [16][panelRows]float32  // one for each run of k that shares a scale
 	least [16][panelRows]float32  // the runs' minima: dmin · min
+
+	signed, magnitude [64][panelRows][4]int8 // of the AVX2 tier: q − 128, for many columns
 }
 
 type words []byte // planes
@@ -26,7 +29,7 @@ func (s *spread) quadsGeneric(fields []field, b []byte) {
 	for i := range fields {
 		f := &fields[i]
 		for j := range 4 {
-			low, high, shift := words(b[f.low+plane*j:]), words(b[f.high+f.highStep*j:]),
+			low, high, shift := words(b[f.low+cmp.Or(f.lowStep, plane)*j:]), words(b[f.high+f.highStep*j:]),
 				f.highShift+uint(f.shiftStep*j)
 			for r := range panelRows {
 				v := low.at(0, r)>>f.lowShift&f.lowMask | high.at(0, r)>>shift&f.highMask<<f.up
@@ -64,17 +67,17 @@ func (s *spread) scales(t quant.Type, b []byte) {
 				s.scale[g][r] = d * float32(int32(low>>(4*g)&15|high>>(2*g)&3<<4)-32)
 			}
 		case quant.Q2_K:
-			d, dmin := super(w.at(20, r))
+			d, dmin := super(w.at(0, r))
 			for p := range 4 {
-				v := w.at(p, r)
+				v := w.at(1+p, r)
 				for i := range 4 {
 					s.scale[4*p+i][r], s.least[4*p+i][r] = d*float32(v&15), dmin*float32(v>>4&15)
 					v >>= 8
 				}
 			}
 		case quant.Q3_K:
-			d := quant.F16to32(getHalf(b[27*plane:], r))
-			low, high := uint64(w.at(24, r))|uint64(w.at(25, r))<<32, w.at(26, r)
+			d, w := quant.F16to32(getHalf(b, r)), w[halfPlane:]
+			low, high := uint64(w.at(0, r))|uint64(w.at(1, r))<<32, w.at(2, r)
 			for g := range 16 {
 				v := uint32(low>>(g%8*8+g/8*4)&15) | high>>(g%4*8+g/4*2)&3<<4
 				s.scale[g][r] = d * float32(int32(v)-32)
@@ -82,9 +85,9 @@ func (s *spread) scales(t quant.Type, b []byte) {
 		case quant.Q4_K, quant.Q5_K:
 			s.scales6(w, r)
 		case quant.Q6_K:
-			d := quant.F16to32(getHalf(b[52*plane:], r))
+			d, w := quant.F16to32(getHalf(b, r)), w[halfPlane:]
 			for p := range 4 {
-				v := w.at(48+p, r)
+				v := w.at(p, r)
 				for i := range 4 {
 					s.scale[4*p+i][r] = d * float32(int8(v))
 					v >>= 8

@@ -63,6 +63,9 @@ func encodings(t *testing.T) []encoded {
 
 // TestEncodingsAreTheAssemblers: GNU's assembler makes the same words of what the comments say.
 func TestEncodingsAreTheAssemblers(t *testing.T) {
+	if !onBest() {
+		return
+	}
 	const tool = "aarch64-linux-gnu-as"
 	if _, err := exec.LookPath(tool); err != nil {
 		need.Missing(t, "%s is not installed (Debian's package binutils-aarch64-linux-gnu)", tool)
@@ -103,6 +106,9 @@ var diagrams = map[string]string{
 
 // TestEncodingsFollowTheManual composes SDOT and SMMLA from their diagrams, for all registers in use.
 func TestEncodingsFollowTheManual(t *testing.T) {
+	if !onBest() {
+		return
+	}
 	count := map[string]int{}
 	for _, e := range encodings(t) {
 		for format, diagram := range diagrams {

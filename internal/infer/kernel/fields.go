@@ -9,7 +9,8 @@ type field struct {
 	lowShift, highShift uint   // of the fields, to the right
 	lowMask, highMask   uint32 // after that
 	up                  uint   // of the second field, to the left
-	highStep, shiftStep int    // from quad to quad, of high and highShift
+	lowStep             int    // from quad to quad, of low; 0: a plane
+	highStep, shiftStep int    // of high and highShift
 }
 
 // The fields of a word's four bytes.
@@ -44,23 +45,23 @@ var fieldsOf = map[quant.Type]fields{
 	// numbers of points of the curve
 	quant.IQ4_NL: {quads: []field{{low: halfPlane, lowMask: low4}, {low: halfPlane, lowShift: 4, lowMask: low4}}},
 	quant.IQ4_XS: {quads: nibbleFields(2 * plane)},
-	quant.Q2_K: {quads: superFields(func(t int) field {
-		return field{low: (4 + t/4*8) * plane, lowShift: uint(t % 4 * 2), lowMask: low2}
+	quant.Q2_K: {quads: superFields(1, func(t int) field {
+		return field{low: (5 + t/4*8) * plane, lowShift: uint(t % 4 * 2), lowMask: low2}
 	})},
-	quant.Q3_K: {quads: superFields(func(t int) field {
-		return field{low: (8 + t/4*8) * plane, lowShift: uint(t % 4 * 2), lowMask: low2, highShift: uint(t),
-			highMask: low1, up: 2}
+	quant.Q3_K: {quads: superFields(3, func(t int) field {
+		return field{low: halfPlane + (4+t/4)*plane, lowShift: uint(t % 4 * 2), lowMask: low2,
+			high: halfPlane + 3*plane, highShift: uint(t), highMask: low1, up: 2}
 	}), shift: 5},
-	quant.Q4_K: {quads: superFields(func(t int) field {
+	quant.Q4_K: {quads: superFields(1, func(t int) field {
 		return field{low: (4 + t/2*8) * plane, lowShift: uint(t % 2 * 4), lowMask: low4}
 	})},
-	quant.Q5_K: {quads: superFields(func(t int) field {
-		return field{low: (12 + t/2*8) * plane, lowShift: uint(t % 2 * 4), lowMask: low4, high: 4 * plane,
+	quant.Q5_K: {quads: superFields(5, func(t int) field {
+		return field{low: (5 + t/2) * plane, lowShift: uint(t % 2 * 4), lowMask: low4, high: 4 * plane,
 			highShift: uint(t), highMask: low1, up: 4}
 	})},
-	quant.Q6_K: {quads: superFields(func(t int) field {
-		return field{low: (t/4*16 + t%2*8) * plane, lowShift: uint(t % 4 / 2 * 4), lowMask: low4,
-			high: (32 + t/4*8) * plane, highShift: uint(t % 4 * 2), highMask: low2, up: 4}
+	quant.Q6_K: {quads: superFields(3, func(t int) field {
+		return field{low: halfPlane + (4+t/4*24+t%2)*plane, lowShift: uint(t % 4 / 2 * 4), lowMask: low4,
+			high: halfPlane + (6+t/4*24)*plane, highShift: uint(t % 4 * 2), highMask: low2, up: 4}
 	}), shift: 2},
 }
 
@@ -74,15 +75,16 @@ func nibbleFields(at int) []field {
 	return all
 }
 
-// superFields gives the sixteen fields of a super-block whose runs of 32, eight planes each, begin as run says.
-func superFields(run func(t int) field) []field {
+// superFields gives the sixteen fields of a super-block whose runs of 32, eight planes each, begin as run says. From
+// quad to quad, step planes are passed.
+func superFields(step int, run func(t int) field) []field {
 	var all []field
 	for t := range 8 {
 		f := run(t)
-		f.highStep = plane
+		f.lowStep, f.highStep = step*plane, step*plane
 		all = append(all, f)
-		f.low += 4 * plane
-		f.high += 4 * plane
+		f.low += 4 * f.lowStep
+		f.high += 4 * f.highStep
 		all = append(all, f)
 	}
 	return all

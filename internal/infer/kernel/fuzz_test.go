@@ -28,14 +28,12 @@ func FuzzMul(f *testing.F) {
 		}
 		m := packed(t, typ, rows, cols, src)
 		r := rand.New(rand.NewPCG(uint64(kind), uint64(blocks)))
-		acts := NewActs(m)
-		acts.Reserve(n)
+		batch := make([][]float32, n)
 		var size float64 // Σ|x|, the most of any column
-		for j := range n {
-			x := randomFloats(r, cols)
-			acts.Set(j, 0, x)
+		for j := range batch {
+			batch[j] = randomFloats(r, cols)
 			var sum float64
-			for _, v := range x {
+			for _, v := range batch[j] {
 				sum += math.Abs(float64(v))
 			}
 			size = max(size, sum)
@@ -43,6 +41,11 @@ func FuzzMul(f *testing.F) {
 		var first []float32
 		for _, name := range Tiers() {
 			useTier(t, name)
+			acts := NewActs(m) // in the tier's own form
+			acts.Reserve(n)
+			for j, x := range batch {
+				acts.Set(j, 0, x)
+			}
 			y := make([]float32, n*64)
 			m.Mul(NewScratch(), 0, rows, acts, allCols(n), y, 64)
 			if first == nil {

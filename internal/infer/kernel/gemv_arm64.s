@@ -2704,6 +2704,2978 @@ block12:
 	BNE  panel11
 	RET
 
+// func gemvQ4MinDotProd(a *gemvNEON)
+TEXT ·gemvQ4MinDotProd(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R3
+	MOVD 32(R0), R6
+	MOVD 40(R0), R5
+panel13:
+	MOVD R2, R7
+	MOVD 24(R0), R4
+	WORD $0x4f00e5fc // movi v28.16b, #15
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
+block14:
+	WORD $0x6f00e41a // movi v26.2d, #0
+	WORD $0x4eba1f40 // mov v0.16b, v26.16b
+	WORD $0x4eba1f41 // mov v1.16b, v26.16b
+	WORD $0x4eba1f42 // mov v2.16b, v26.16b
+	WORD $0x4eba1f43 // mov v3.16b, v26.16b
+	WORD $0x4eba1f44 // mov v4.16b, v26.16b
+	WORD $0x4eba1f45 // mov v5.16b, v26.16b
+	WORD $0x4eba1f46 // mov v6.16b, v26.16b
+	WORD $0x4eba1f47 // mov v7.16b, v26.16b
+	FMOVQ (R7), F24
+	FMOVQ 16(R7), F25
+	FMOVQ 128(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	FMOVQ 144(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	FMOVQ 160(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
+	FMOVQ 176(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
+	FMOVQ 192(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
+	FMOVQ 208(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
+	FMOVQ 224(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
+	FMOVQ 240(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
+	FMOVQ 256(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	FMOVQ 272(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	FMOVQ 288(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
+	FMOVQ 304(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
+	FMOVQ 320(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
+	FMOVQ 336(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
+	FMOVQ 352(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
+	FMOVQ 368(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
+	FMOVQ 384(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	FMOVQ 400(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FMOVQ 416(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
+	FMOVQ 432(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
+	FMOVQ 448(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
+	FMOVQ 464(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
+	FMOVQ 480(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
+	FMOVQ 496(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
+	FMOVQ 512(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	FMOVQ 528(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ 544(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	FMOVQ 560(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	FMOVQ 576(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	FMOVQ 592(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	FMOVQ 608(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	FMOVQ 624(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
+	FMOVQ 128(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4f99e200 // sdot v0.4s, v16.16b, v25.4b[0]
+	FMOVQ 144(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4f99e221 // sdot v1.4s, v17.16b, v25.4b[0]
+	FMOVQ 160(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4f99e242 // sdot v2.4s, v18.16b, v25.4b[0]
+	FMOVQ 176(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4f99e263 // sdot v3.4s, v19.16b, v25.4b[0]
+	FMOVQ 192(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4f99e204 // sdot v4.4s, v16.16b, v25.4b[0]
+	FMOVQ 208(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4f99e225 // sdot v5.4s, v17.16b, v25.4b[0]
+	FMOVQ 224(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4f99e246 // sdot v6.4s, v18.16b, v25.4b[0]
+	FMOVQ 240(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4f99e267 // sdot v7.4s, v19.16b, v25.4b[0]
+	FMOVQ 256(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4fb9e200 // sdot v0.4s, v16.16b, v25.4b[1]
+	FMOVQ 272(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4fb9e221 // sdot v1.4s, v17.16b, v25.4b[1]
+	FMOVQ 288(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4fb9e242 // sdot v2.4s, v18.16b, v25.4b[1]
+	FMOVQ 304(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4fb9e263 // sdot v3.4s, v19.16b, v25.4b[1]
+	FMOVQ 320(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4fb9e204 // sdot v4.4s, v16.16b, v25.4b[1]
+	FMOVQ 336(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4fb9e225 // sdot v5.4s, v17.16b, v25.4b[1]
+	FMOVQ 352(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4fb9e246 // sdot v6.4s, v18.16b, v25.4b[1]
+	FMOVQ 368(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4fb9e267 // sdot v7.4s, v19.16b, v25.4b[1]
+	FMOVQ 384(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4f99ea00 // sdot v0.4s, v16.16b, v25.4b[2]
+	FMOVQ 400(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4f99ea21 // sdot v1.4s, v17.16b, v25.4b[2]
+	FMOVQ 416(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4f99ea42 // sdot v2.4s, v18.16b, v25.4b[2]
+	FMOVQ 432(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4f99ea63 // sdot v3.4s, v19.16b, v25.4b[2]
+	FMOVQ 448(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4f99ea04 // sdot v4.4s, v16.16b, v25.4b[2]
+	FMOVQ 464(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4f99ea25 // sdot v5.4s, v17.16b, v25.4b[2]
+	FMOVQ 480(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4f99ea46 // sdot v6.4s, v18.16b, v25.4b[2]
+	FMOVQ 496(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4f99ea67 // sdot v7.4s, v19.16b, v25.4b[2]
+	FMOVQ 512(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4fb9ea00 // sdot v0.4s, v16.16b, v25.4b[3]
+	FMOVQ 528(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4fb9ea21 // sdot v1.4s, v17.16b, v25.4b[3]
+	FMOVQ 544(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4fb9ea42 // sdot v2.4s, v18.16b, v25.4b[3]
+	FMOVQ 560(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4fb9ea63 // sdot v3.4s, v19.16b, v25.4b[3]
+	FMOVQ 576(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4fb9ea04 // sdot v4.4s, v16.16b, v25.4b[3]
+	FMOVQ 592(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4fb9ea25 // sdot v5.4s, v17.16b, v25.4b[3]
+	FMOVQ 608(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4fb9ea46 // sdot v6.4s, v18.16b, v25.4b[3]
+	FMOVQ 624(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4fb9ea67 // sdot v7.4s, v19.16b, v25.4b[3]
+	FMOVS 32(R7), F26
+	FMOVS 36(R7), F27
+	WORD $0x4f39077b // sshr v27.4s, v27.4s, #7
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x4f9a937b // fmul v27.4s, v27.4s, v26.s[0]
+	FMOVQ 0(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e30cc08 // fmla v8.4s, v0.4s, v16.4s
+	WORD $0x4f9b5228 // fmls v8.4s, v17.4s, v27.s[0]
+	FMOVQ 16(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e30cc29 // fmla v9.4s, v1.4s, v16.4s
+	WORD $0x4f9b5229 // fmls v9.4s, v17.4s, v27.s[0]
+	FMOVQ 32(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e30cc4a // fmla v10.4s, v2.4s, v16.4s
+	WORD $0x4f9b522a // fmls v10.4s, v17.4s, v27.s[0]
+	FMOVQ 48(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e30cc6b // fmla v11.4s, v3.4s, v16.4s
+	WORD $0x4f9b522b // fmls v11.4s, v17.4s, v27.s[0]
+	FMOVQ 64(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e30cc8c // fmla v12.4s, v4.4s, v16.4s
+	WORD $0x4f9b522c // fmls v12.4s, v17.4s, v27.s[0]
+	FMOVQ 80(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e30ccad // fmla v13.4s, v5.4s, v16.4s
+	WORD $0x4f9b522d // fmls v13.4s, v17.4s, v27.s[0]
+	FMOVQ 96(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e30ccce // fmla v14.4s, v6.4s, v16.4s
+	WORD $0x4f9b522e // fmls v14.4s, v17.4s, v27.s[0]
+	FMOVQ 112(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4e30ccef // fmla v15.4s, v7.4s, v16.4s
+	WORD $0x4f9b522f // fmls v15.4s, v17.4s, v27.s[0]
+	ADD  $640, R1, R1
+	ADD  $40, R7, R7
+	SUBS $1, R4, R4
+	BNE  block14
+	FMOVQ F8, 0(R3)
+	FMOVQ F9, 16(R3)
+	FMOVQ F10, 32(R3)
+	FMOVQ F11, 48(R3)
+	FMOVQ F12, 64(R3)
+	FMOVQ F13, 80(R3)
+	FMOVQ F14, 96(R3)
+	FMOVQ F15, 112(R3)
+	ADD  $128, R3, R3
+	SUBS $1, R6, R6
+	BNE  panel13
+	RET
+
+// func gemvQ4MinNEON(a *gemvNEON)
+TEXT ·gemvQ4MinNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R3
+	MOVD 32(R0), R6
+	MOVD 40(R0), R5
+panel15:
+	MOVD R2, R7
+	MOVD 24(R0), R4
+	WORD $0x4f00e5fc // movi v28.16b, #15
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
+block16:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	FMOVQ (R7), F24
+	FMOVQ 16(R7), F25
+	WORD $0x4e040716 // dup v22.4s, v24.s[0]
+	WORD $0x4e0c0717 // dup v23.4s, v24.s[1]
+	FMOVQ 128(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 256(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 144(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 272(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 160(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 288(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 176(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 304(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e140716 // dup v22.4s, v24.s[2]
+	WORD $0x4e1c0717 // dup v23.4s, v24.s[3]
+	FMOVQ 384(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 512(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 400(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 528(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 416(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 544(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 432(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 560(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e040736 // dup v22.4s, v25.s[0]
+	WORD $0x4e0c0737 // dup v23.4s, v25.s[1]
+	FMOVQ 128(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 256(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 144(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 272(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 160(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 288(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 176(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 304(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e140736 // dup v22.4s, v25.s[2]
+	WORD $0x4e1c0737 // dup v23.4s, v25.s[3]
+	FMOVQ 384(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 512(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 400(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 528(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 416(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 544(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 432(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 560(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x6f00e41a // movi v26.2d, #0
+	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
+	WORD $0x4eba8400 // add v0.4s, v0.4s, v26.4s
+	WORD $0x4ea3bc41 // addp v1.4s, v2.4s, v3.4s
+	WORD $0x4eba8421 // add v1.4s, v1.4s, v26.4s
+	WORD $0x4ea5bc82 // addp v2.4s, v4.4s, v5.4s
+	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
+	WORD $0x4ea7bcc3 // addp v3.4s, v6.4s, v7.4s
+	WORD $0x4eba8463 // add v3.4s, v3.4s, v26.4s
+	FMOVS 32(R7), F26
+	FMOVS 36(R7), F27
+	WORD $0x4f39077b // sshr v27.4s, v27.4s, #7
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x4f9a937b // fmul v27.4s, v27.4s, v26.s[0]
+	FMOVQ 0(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e30cc08 // fmla v8.4s, v0.4s, v16.4s
+	WORD $0x4f9b5228 // fmls v8.4s, v17.4s, v27.s[0]
+	FMOVQ 16(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e30cc29 // fmla v9.4s, v1.4s, v16.4s
+	WORD $0x4f9b5229 // fmls v9.4s, v17.4s, v27.s[0]
+	FMOVQ 32(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e30cc4a // fmla v10.4s, v2.4s, v16.4s
+	WORD $0x4f9b522a // fmls v10.4s, v17.4s, v27.s[0]
+	FMOVQ 48(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e30cc6b // fmla v11.4s, v3.4s, v16.4s
+	WORD $0x4f9b522b // fmls v11.4s, v17.4s, v27.s[0]
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	FMOVQ (R7), F24
+	FMOVQ 16(R7), F25
+	WORD $0x4e040716 // dup v22.4s, v24.s[0]
+	WORD $0x4e0c0717 // dup v23.4s, v24.s[1]
+	FMOVQ 192(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 320(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 208(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 336(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 224(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 352(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 240(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 368(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e140716 // dup v22.4s, v24.s[2]
+	WORD $0x4e1c0717 // dup v23.4s, v24.s[3]
+	FMOVQ 448(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 576(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 464(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 592(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 480(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 608(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 496(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 624(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e040736 // dup v22.4s, v25.s[0]
+	WORD $0x4e0c0737 // dup v23.4s, v25.s[1]
+	FMOVQ 192(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 320(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 208(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 336(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 224(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 352(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 240(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 368(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e140736 // dup v22.4s, v25.s[2]
+	WORD $0x4e1c0737 // dup v23.4s, v25.s[3]
+	FMOVQ 448(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 576(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 464(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 592(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 480(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 608(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 496(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 624(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x6f00e41a // movi v26.2d, #0
+	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
+	WORD $0x4eba8400 // add v0.4s, v0.4s, v26.4s
+	WORD $0x4ea3bc41 // addp v1.4s, v2.4s, v3.4s
+	WORD $0x4eba8421 // add v1.4s, v1.4s, v26.4s
+	WORD $0x4ea5bc82 // addp v2.4s, v4.4s, v5.4s
+	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
+	WORD $0x4ea7bcc3 // addp v3.4s, v6.4s, v7.4s
+	WORD $0x4eba8463 // add v3.4s, v3.4s, v26.4s
+	FMOVS 32(R7), F26
+	FMOVS 36(R7), F27
+	WORD $0x4f39077b // sshr v27.4s, v27.4s, #7
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x4f9a937b // fmul v27.4s, v27.4s, v26.s[0]
+	FMOVQ 64(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e30cc0c // fmla v12.4s, v0.4s, v16.4s
+	WORD $0x4f9b522c // fmls v12.4s, v17.4s, v27.s[0]
+	FMOVQ 80(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e30cc2d // fmla v13.4s, v1.4s, v16.4s
+	WORD $0x4f9b522d // fmls v13.4s, v17.4s, v27.s[0]
+	FMOVQ 96(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e30cc4e // fmla v14.4s, v2.4s, v16.4s
+	WORD $0x4f9b522e // fmls v14.4s, v17.4s, v27.s[0]
+	FMOVQ 112(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e30cc6f // fmla v15.4s, v3.4s, v16.4s
+	WORD $0x4f9b522f // fmls v15.4s, v17.4s, v27.s[0]
+	ADD  $640, R1, R1
+	ADD  $40, R7, R7
+	SUBS $1, R4, R4
+	BNE  block16
+	FMOVQ F8, 0(R3)
+	FMOVQ F9, 16(R3)
+	FMOVQ F10, 32(R3)
+	FMOVQ F11, 48(R3)
+	FMOVQ F12, 64(R3)
+	FMOVQ F13, 80(R3)
+	FMOVQ F14, 96(R3)
+	FMOVQ F15, 112(R3)
+	ADD  $128, R3, R3
+	SUBS $1, R6, R6
+	BNE  panel15
+	RET
+
+// func gemvQ5MinDotProd(a *gemvNEON)
+TEXT ·gemvQ5MinDotProd(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R3
+	MOVD 32(R0), R6
+	MOVD 40(R0), R5
+panel17:
+	MOVD R2, R7
+	MOVD 24(R0), R4
+	WORD $0x4f00e5fc // movi v28.16b, #15
+	WORD $0x4f00e43d // movi v29.16b, #1
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
+block18:
+	WORD $0x6f00e41a // movi v26.2d, #0
+	WORD $0x4eba1f40 // mov v0.16b, v26.16b
+	WORD $0x4eba1f41 // mov v1.16b, v26.16b
+	WORD $0x4eba1f42 // mov v2.16b, v26.16b
+	WORD $0x4eba1f43 // mov v3.16b, v26.16b
+	WORD $0x4eba1f44 // mov v4.16b, v26.16b
+	WORD $0x4eba1f45 // mov v5.16b, v26.16b
+	WORD $0x4eba1f46 // mov v6.16b, v26.16b
+	WORD $0x4eba1f47 // mov v7.16b, v26.16b
+	FMOVQ (R7), F24
+	FMOVQ 16(R7), F25
+	FMOVQ 256(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 128(R1), F20
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	FMOVQ 272(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 144(R1), F21
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	FMOVQ 288(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	FMOVQ 160(R1), F22
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
+	FMOVQ 304(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	FMOVQ 176(R1), F23
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
+	FMOVQ 320(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 192(R1), F20
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
+	FMOVQ 336(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 208(R1), F21
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
+	FMOVQ 352(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	FMOVQ 224(R1), F22
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
+	FMOVQ 368(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	FMOVQ 240(R1), F23
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
+	FMOVQ 384(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 128(R1), F20
+	WORD $0x6f0f0694 // ushr v20.16b, v20.16b, #1
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	FMOVQ 400(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 144(R1), F21
+	WORD $0x6f0f06b5 // ushr v21.16b, v21.16b, #1
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	FMOVQ 416(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	FMOVQ 160(R1), F22
+	WORD $0x6f0f06d6 // ushr v22.16b, v22.16b, #1
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
+	FMOVQ 432(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	FMOVQ 176(R1), F23
+	WORD $0x6f0f06f7 // ushr v23.16b, v23.16b, #1
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
+	FMOVQ 448(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 192(R1), F20
+	WORD $0x6f0f0694 // ushr v20.16b, v20.16b, #1
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
+	FMOVQ 464(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 208(R1), F21
+	WORD $0x6f0f06b5 // ushr v21.16b, v21.16b, #1
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
+	FMOVQ 480(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	FMOVQ 224(R1), F22
+	WORD $0x6f0f06d6 // ushr v22.16b, v22.16b, #1
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
+	FMOVQ 496(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	FMOVQ 240(R1), F23
+	WORD $0x6f0f06f7 // ushr v23.16b, v23.16b, #1
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
+	FMOVQ 512(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 128(R1), F20
+	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	FMOVQ 528(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 144(R1), F21
+	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FMOVQ 544(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	FMOVQ 160(R1), F22
+	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
+	FMOVQ 560(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	FMOVQ 176(R1), F23
+	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
+	FMOVQ 576(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 192(R1), F20
+	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
+	FMOVQ 592(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 208(R1), F21
+	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
+	FMOVQ 608(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	FMOVQ 224(R1), F22
+	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
+	FMOVQ 624(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	FMOVQ 240(R1), F23
+	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
+	FMOVQ 640(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 128(R1), F20
+	WORD $0x6f0d0694 // ushr v20.16b, v20.16b, #3
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	FMOVQ 656(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 144(R1), F21
+	WORD $0x6f0d06b5 // ushr v21.16b, v21.16b, #3
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ 672(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	FMOVQ 160(R1), F22
+	WORD $0x6f0d06d6 // ushr v22.16b, v22.16b, #3
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	FMOVQ 688(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	FMOVQ 176(R1), F23
+	WORD $0x6f0d06f7 // ushr v23.16b, v23.16b, #3
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	FMOVQ 704(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 192(R1), F20
+	WORD $0x6f0d0694 // ushr v20.16b, v20.16b, #3
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	FMOVQ 720(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 208(R1), F21
+	WORD $0x6f0d06b5 // ushr v21.16b, v21.16b, #3
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	FMOVQ 736(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	FMOVQ 224(R1), F22
+	WORD $0x6f0d06d6 // ushr v22.16b, v22.16b, #3
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	FMOVQ 752(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	FMOVQ 240(R1), F23
+	WORD $0x6f0d06f7 // ushr v23.16b, v23.16b, #3
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
+	FMOVQ 256(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 128(R1), F20
+	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f99e200 // sdot v0.4s, v16.16b, v25.4b[0]
+	FMOVQ 272(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 144(R1), F21
+	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f99e221 // sdot v1.4s, v17.16b, v25.4b[0]
+	FMOVQ 288(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	FMOVQ 160(R1), F22
+	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f99e242 // sdot v2.4s, v18.16b, v25.4b[0]
+	FMOVQ 304(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	FMOVQ 176(R1), F23
+	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f99e263 // sdot v3.4s, v19.16b, v25.4b[0]
+	FMOVQ 320(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 192(R1), F20
+	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f99e204 // sdot v4.4s, v16.16b, v25.4b[0]
+	FMOVQ 336(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 208(R1), F21
+	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f99e225 // sdot v5.4s, v17.16b, v25.4b[0]
+	FMOVQ 352(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	FMOVQ 224(R1), F22
+	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f99e246 // sdot v6.4s, v18.16b, v25.4b[0]
+	FMOVQ 368(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	FMOVQ 240(R1), F23
+	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f99e267 // sdot v7.4s, v19.16b, v25.4b[0]
+	FMOVQ 384(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 128(R1), F20
+	WORD $0x6f0b0694 // ushr v20.16b, v20.16b, #5
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb9e200 // sdot v0.4s, v16.16b, v25.4b[1]
+	FMOVQ 400(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 144(R1), F21
+	WORD $0x6f0b06b5 // ushr v21.16b, v21.16b, #5
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb9e221 // sdot v1.4s, v17.16b, v25.4b[1]
+	FMOVQ 416(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	FMOVQ 160(R1), F22
+	WORD $0x6f0b06d6 // ushr v22.16b, v22.16b, #5
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb9e242 // sdot v2.4s, v18.16b, v25.4b[1]
+	FMOVQ 432(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	FMOVQ 176(R1), F23
+	WORD $0x6f0b06f7 // ushr v23.16b, v23.16b, #5
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb9e263 // sdot v3.4s, v19.16b, v25.4b[1]
+	FMOVQ 448(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 192(R1), F20
+	WORD $0x6f0b0694 // ushr v20.16b, v20.16b, #5
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb9e204 // sdot v4.4s, v16.16b, v25.4b[1]
+	FMOVQ 464(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 208(R1), F21
+	WORD $0x6f0b06b5 // ushr v21.16b, v21.16b, #5
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb9e225 // sdot v5.4s, v17.16b, v25.4b[1]
+	FMOVQ 480(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	FMOVQ 224(R1), F22
+	WORD $0x6f0b06d6 // ushr v22.16b, v22.16b, #5
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb9e246 // sdot v6.4s, v18.16b, v25.4b[1]
+	FMOVQ 496(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	FMOVQ 240(R1), F23
+	WORD $0x6f0b06f7 // ushr v23.16b, v23.16b, #5
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb9e267 // sdot v7.4s, v19.16b, v25.4b[1]
+	FMOVQ 512(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 128(R1), F20
+	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f99ea00 // sdot v0.4s, v16.16b, v25.4b[2]
+	FMOVQ 528(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 144(R1), F21
+	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f99ea21 // sdot v1.4s, v17.16b, v25.4b[2]
+	FMOVQ 544(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	FMOVQ 160(R1), F22
+	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f99ea42 // sdot v2.4s, v18.16b, v25.4b[2]
+	FMOVQ 560(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	FMOVQ 176(R1), F23
+	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f99ea63 // sdot v3.4s, v19.16b, v25.4b[2]
+	FMOVQ 576(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 192(R1), F20
+	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f99ea04 // sdot v4.4s, v16.16b, v25.4b[2]
+	FMOVQ 592(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 208(R1), F21
+	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f99ea25 // sdot v5.4s, v17.16b, v25.4b[2]
+	FMOVQ 608(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	FMOVQ 224(R1), F22
+	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f99ea46 // sdot v6.4s, v18.16b, v25.4b[2]
+	FMOVQ 624(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	FMOVQ 240(R1), F23
+	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f99ea67 // sdot v7.4s, v19.16b, v25.4b[2]
+	FMOVQ 640(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 128(R1), F20
+	WORD $0x6f090694 // ushr v20.16b, v20.16b, #7
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb9ea00 // sdot v0.4s, v16.16b, v25.4b[3]
+	FMOVQ 656(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 144(R1), F21
+	WORD $0x6f0906b5 // ushr v21.16b, v21.16b, #7
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb9ea21 // sdot v1.4s, v17.16b, v25.4b[3]
+	FMOVQ 672(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	FMOVQ 160(R1), F22
+	WORD $0x6f0906d6 // ushr v22.16b, v22.16b, #7
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb9ea42 // sdot v2.4s, v18.16b, v25.4b[3]
+	FMOVQ 688(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	FMOVQ 176(R1), F23
+	WORD $0x6f0906f7 // ushr v23.16b, v23.16b, #7
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb9ea63 // sdot v3.4s, v19.16b, v25.4b[3]
+	FMOVQ 704(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 192(R1), F20
+	WORD $0x6f090694 // ushr v20.16b, v20.16b, #7
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb9ea04 // sdot v4.4s, v16.16b, v25.4b[3]
+	FMOVQ 720(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 208(R1), F21
+	WORD $0x6f0906b5 // ushr v21.16b, v21.16b, #7
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb9ea25 // sdot v5.4s, v17.16b, v25.4b[3]
+	FMOVQ 736(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	FMOVQ 224(R1), F22
+	WORD $0x6f0906d6 // ushr v22.16b, v22.16b, #7
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb9ea46 // sdot v6.4s, v18.16b, v25.4b[3]
+	FMOVQ 752(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	FMOVQ 240(R1), F23
+	WORD $0x6f0906f7 // ushr v23.16b, v23.16b, #7
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb9ea67 // sdot v7.4s, v19.16b, v25.4b[3]
+	FMOVS 32(R7), F26
+	FMOVS 36(R7), F27
+	WORD $0x4f39077b // sshr v27.4s, v27.4s, #7
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x4f9a937b // fmul v27.4s, v27.4s, v26.s[0]
+	FMOVQ 0(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e30cc08 // fmla v8.4s, v0.4s, v16.4s
+	WORD $0x4f9b5228 // fmls v8.4s, v17.4s, v27.s[0]
+	FMOVQ 16(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e30cc29 // fmla v9.4s, v1.4s, v16.4s
+	WORD $0x4f9b5229 // fmls v9.4s, v17.4s, v27.s[0]
+	FMOVQ 32(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e30cc4a // fmla v10.4s, v2.4s, v16.4s
+	WORD $0x4f9b522a // fmls v10.4s, v17.4s, v27.s[0]
+	FMOVQ 48(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e30cc6b // fmla v11.4s, v3.4s, v16.4s
+	WORD $0x4f9b522b // fmls v11.4s, v17.4s, v27.s[0]
+	FMOVQ 64(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e30cc8c // fmla v12.4s, v4.4s, v16.4s
+	WORD $0x4f9b522c // fmls v12.4s, v17.4s, v27.s[0]
+	FMOVQ 80(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e30ccad // fmla v13.4s, v5.4s, v16.4s
+	WORD $0x4f9b522d // fmls v13.4s, v17.4s, v27.s[0]
+	FMOVQ 96(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e30ccce // fmla v14.4s, v6.4s, v16.4s
+	WORD $0x4f9b522e // fmls v14.4s, v17.4s, v27.s[0]
+	FMOVQ 112(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4e30ccef // fmla v15.4s, v7.4s, v16.4s
+	WORD $0x4f9b522f // fmls v15.4s, v17.4s, v27.s[0]
+	ADD  $768, R1, R1
+	ADD  $40, R7, R7
+	SUBS $1, R4, R4
+	BNE  block18
+	FMOVQ F8, 0(R3)
+	FMOVQ F9, 16(R3)
+	FMOVQ F10, 32(R3)
+	FMOVQ F11, 48(R3)
+	FMOVQ F12, 64(R3)
+	FMOVQ F13, 80(R3)
+	FMOVQ F14, 96(R3)
+	FMOVQ F15, 112(R3)
+	ADD  $128, R3, R3
+	SUBS $1, R6, R6
+	BNE  panel17
+	RET
+
+// func gemvQ5MinNEON(a *gemvNEON)
+TEXT ·gemvQ5MinNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R3
+	MOVD 32(R0), R6
+	MOVD 40(R0), R5
+panel19:
+	MOVD R2, R7
+	MOVD 24(R0), R4
+	WORD $0x4f00e5fc // movi v28.16b, #15
+	WORD $0x4f00e43d // movi v29.16b, #1
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
+block20:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	FMOVQ (R7), F24
+	FMOVQ 16(R7), F25
+	WORD $0x4e040716 // dup v22.4s, v24.s[0]
+	WORD $0x4e0c0717 // dup v23.4s, v24.s[1]
+	FMOVQ 256(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 128(R1), F18
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 384(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 128(R1), F19
+	WORD $0x6f0f0673 // ushr v19.16b, v19.16b, #1
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 272(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 144(R1), F18
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 400(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 144(R1), F19
+	WORD $0x6f0f0673 // ushr v19.16b, v19.16b, #1
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 288(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 160(R1), F18
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 416(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 160(R1), F19
+	WORD $0x6f0f0673 // ushr v19.16b, v19.16b, #1
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 304(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 176(R1), F18
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 432(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 176(R1), F19
+	WORD $0x6f0f0673 // ushr v19.16b, v19.16b, #1
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e140716 // dup v22.4s, v24.s[2]
+	WORD $0x4e1c0717 // dup v23.4s, v24.s[3]
+	FMOVQ 512(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 128(R1), F18
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 640(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 128(R1), F19
+	WORD $0x6f0d0673 // ushr v19.16b, v19.16b, #3
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 528(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 144(R1), F18
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 656(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 144(R1), F19
+	WORD $0x6f0d0673 // ushr v19.16b, v19.16b, #3
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 544(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 160(R1), F18
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 672(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 160(R1), F19
+	WORD $0x6f0d0673 // ushr v19.16b, v19.16b, #3
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 560(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 176(R1), F18
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 688(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 176(R1), F19
+	WORD $0x6f0d0673 // ushr v19.16b, v19.16b, #3
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e040736 // dup v22.4s, v25.s[0]
+	WORD $0x4e0c0737 // dup v23.4s, v25.s[1]
+	FMOVQ 256(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 128(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 384(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 128(R1), F19
+	WORD $0x6f0b0673 // ushr v19.16b, v19.16b, #5
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 272(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 144(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 400(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 144(R1), F19
+	WORD $0x6f0b0673 // ushr v19.16b, v19.16b, #5
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 288(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 160(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 416(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 160(R1), F19
+	WORD $0x6f0b0673 // ushr v19.16b, v19.16b, #5
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 304(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 176(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 432(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 176(R1), F19
+	WORD $0x6f0b0673 // ushr v19.16b, v19.16b, #5
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e140736 // dup v22.4s, v25.s[2]
+	WORD $0x4e1c0737 // dup v23.4s, v25.s[3]
+	FMOVQ 512(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 128(R1), F18
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 640(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 128(R1), F19
+	WORD $0x6f090673 // ushr v19.16b, v19.16b, #7
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 528(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 144(R1), F18
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 656(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 144(R1), F19
+	WORD $0x6f090673 // ushr v19.16b, v19.16b, #7
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 544(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 160(R1), F18
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 672(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 160(R1), F19
+	WORD $0x6f090673 // ushr v19.16b, v19.16b, #7
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 560(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 176(R1), F18
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 688(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 176(R1), F19
+	WORD $0x6f090673 // ushr v19.16b, v19.16b, #7
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x6f00e41a // movi v26.2d, #0
+	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
+	WORD $0x4eba8400 // add v0.4s, v0.4s, v26.4s
+	WORD $0x4ea3bc41 // addp v1.4s, v2.4s, v3.4s
+	WORD $0x4eba8421 // add v1.4s, v1.4s, v26.4s
+	WORD $0x4ea5bc82 // addp v2.4s, v4.4s, v5.4s
+	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
+	WORD $0x4ea7bcc3 // addp v3.4s, v6.4s, v7.4s
+	WORD $0x4eba8463 // add v3.4s, v3.4s, v26.4s
+	FMOVS 32(R7), F26
+	FMOVS 36(R7), F27
+	WORD $0x4f39077b // sshr v27.4s, v27.4s, #7
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x4f9a937b // fmul v27.4s, v27.4s, v26.s[0]
+	FMOVQ 0(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e30cc08 // fmla v8.4s, v0.4s, v16.4s
+	WORD $0x4f9b5228 // fmls v8.4s, v17.4s, v27.s[0]
+	FMOVQ 16(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e30cc29 // fmla v9.4s, v1.4s, v16.4s
+	WORD $0x4f9b5229 // fmls v9.4s, v17.4s, v27.s[0]
+	FMOVQ 32(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e30cc4a // fmla v10.4s, v2.4s, v16.4s
+	WORD $0x4f9b522a // fmls v10.4s, v17.4s, v27.s[0]
+	FMOVQ 48(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e30cc6b // fmla v11.4s, v3.4s, v16.4s
+	WORD $0x4f9b522b // fmls v11.4s, v17.4s, v27.s[0]
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	FMOVQ (R7), F24
+	FMOVQ 16(R7), F25
+	WORD $0x4e040716 // dup v22.4s, v24.s[0]
+	WORD $0x4e0c0717 // dup v23.4s, v24.s[1]
+	FMOVQ 320(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 192(R1), F18
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 448(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 192(R1), F19
+	WORD $0x6f0f0673 // ushr v19.16b, v19.16b, #1
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 336(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 208(R1), F18
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 464(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 208(R1), F19
+	WORD $0x6f0f0673 // ushr v19.16b, v19.16b, #1
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 352(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 224(R1), F18
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 480(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 224(R1), F19
+	WORD $0x6f0f0673 // ushr v19.16b, v19.16b, #1
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 368(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 240(R1), F18
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 496(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 240(R1), F19
+	WORD $0x6f0f0673 // ushr v19.16b, v19.16b, #1
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e140716 // dup v22.4s, v24.s[2]
+	WORD $0x4e1c0717 // dup v23.4s, v24.s[3]
+	FMOVQ 576(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 192(R1), F18
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 704(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 192(R1), F19
+	WORD $0x6f0d0673 // ushr v19.16b, v19.16b, #3
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 592(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 208(R1), F18
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 720(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 208(R1), F19
+	WORD $0x6f0d0673 // ushr v19.16b, v19.16b, #3
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 608(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 224(R1), F18
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 736(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 224(R1), F19
+	WORD $0x6f0d0673 // ushr v19.16b, v19.16b, #3
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 624(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	FMOVQ 240(R1), F18
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 752(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	FMOVQ 240(R1), F19
+	WORD $0x6f0d0673 // ushr v19.16b, v19.16b, #3
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e040736 // dup v22.4s, v25.s[0]
+	WORD $0x4e0c0737 // dup v23.4s, v25.s[1]
+	FMOVQ 320(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 192(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 448(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 192(R1), F19
+	WORD $0x6f0b0673 // ushr v19.16b, v19.16b, #5
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 336(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 208(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 464(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 208(R1), F19
+	WORD $0x6f0b0673 // ushr v19.16b, v19.16b, #5
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 352(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 224(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 480(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 224(R1), F19
+	WORD $0x6f0b0673 // ushr v19.16b, v19.16b, #5
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 368(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 240(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 496(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 240(R1), F19
+	WORD $0x6f0b0673 // ushr v19.16b, v19.16b, #5
+	WORD $0x4e3d1e73 // and v19.16b, v19.16b, v29.16b
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e140736 // dup v22.4s, v25.s[2]
+	WORD $0x4e1c0737 // dup v23.4s, v25.s[3]
+	FMOVQ 576(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 192(R1), F18
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 704(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 192(R1), F19
+	WORD $0x6f090673 // ushr v19.16b, v19.16b, #7
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 592(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 208(R1), F18
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 720(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 208(R1), F19
+	WORD $0x6f090673 // ushr v19.16b, v19.16b, #7
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 608(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 224(R1), F18
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 736(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 224(R1), F19
+	WORD $0x6f090673 // ushr v19.16b, v19.16b, #7
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 624(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	FMOVQ 240(R1), F18
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x4e3d1e52 // and v18.16b, v18.16b, v29.16b
+	WORD $0x6f0c5650 // sli v16.16b, v18.16b, #4
+	FMOVQ 752(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	FMOVQ 240(R1), F19
+	WORD $0x6f090673 // ushr v19.16b, v19.16b, #7
+	WORD $0x6f0c5671 // sli v17.16b, v19.16b, #4
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x6f00e41a // movi v26.2d, #0
+	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
+	WORD $0x4eba8400 // add v0.4s, v0.4s, v26.4s
+	WORD $0x4ea3bc41 // addp v1.4s, v2.4s, v3.4s
+	WORD $0x4eba8421 // add v1.4s, v1.4s, v26.4s
+	WORD $0x4ea5bc82 // addp v2.4s, v4.4s, v5.4s
+	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
+	WORD $0x4ea7bcc3 // addp v3.4s, v6.4s, v7.4s
+	WORD $0x4eba8463 // add v3.4s, v3.4s, v26.4s
+	FMOVS 32(R7), F26
+	FMOVS 36(R7), F27
+	WORD $0x4f39077b // sshr v27.4s, v27.4s, #7
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x4f9a937b // fmul v27.4s, v27.4s, v26.s[0]
+	FMOVQ 64(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e30cc0c // fmla v12.4s, v0.4s, v16.4s
+	WORD $0x4f9b522c // fmls v12.4s, v17.4s, v27.s[0]
+	FMOVQ 80(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e30cc2d // fmla v13.4s, v1.4s, v16.4s
+	WORD $0x4f9b522d // fmls v13.4s, v17.4s, v27.s[0]
+	FMOVQ 96(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e30cc4e // fmla v14.4s, v2.4s, v16.4s
+	WORD $0x4f9b522e // fmls v14.4s, v17.4s, v27.s[0]
+	FMOVQ 112(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e30cc6f // fmla v15.4s, v3.4s, v16.4s
+	WORD $0x4f9b522f // fmls v15.4s, v17.4s, v27.s[0]
+	ADD  $768, R1, R1
+	ADD  $40, R7, R7
+	SUBS $1, R4, R4
+	BNE  block20
+	FMOVQ F8, 0(R3)
+	FMOVQ F9, 16(R3)
+	FMOVQ F10, 32(R3)
+	FMOVQ F11, 48(R3)
+	FMOVQ F12, 64(R3)
+	FMOVQ F13, 80(R3)
+	FMOVQ F14, 96(R3)
+	FMOVQ F15, 112(R3)
+	ADD  $128, R3, R3
+	SUBS $1, R6, R6
+	BNE  panel19
+	RET
+
+// func gemvIQ4NLDotProd(a *gemvNEON)
+TEXT ·gemvIQ4NLDotProd(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R3
+	MOVD 32(R0), R6
+	MOVD 40(R0), R5
+panel21:
+	MOVD R2, R7
+	MOVD 24(R0), R4
+	WORD $0x4f00e5fc // movi v28.16b, #15
+	VMOVQ $0xf6eaddcfbfad9881, $0x7159453526190d01, V29
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
+block22:
+	WORD $0x6f00e41a // movi v26.2d, #0
+	WORD $0x4eba1f40 // mov v0.16b, v26.16b
+	WORD $0x4eba1f41 // mov v1.16b, v26.16b
+	WORD $0x4eba1f42 // mov v2.16b, v26.16b
+	WORD $0x4eba1f43 // mov v3.16b, v26.16b
+	WORD $0x4eba1f44 // mov v4.16b, v26.16b
+	WORD $0x4eba1f45 // mov v5.16b, v26.16b
+	WORD $0x4eba1f46 // mov v6.16b, v26.16b
+	WORD $0x4eba1f47 // mov v7.16b, v26.16b
+	FMOVQ (R7), F24
+	FMOVQ 16(R7), F25
+	FMOVQ 64(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	FMOVQ 80(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	FMOVQ 96(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
+	FMOVQ 112(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
+	FMOVQ 128(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
+	FMOVQ 144(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
+	FMOVQ 160(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
+	FMOVQ 176(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
+	FMOVQ 192(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	FMOVQ 208(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	FMOVQ 224(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
+	FMOVQ 240(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
+	FMOVQ 256(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
+	FMOVQ 272(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
+	FMOVQ 288(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
+	FMOVQ 304(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
+	FMOVQ 320(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	FMOVQ 336(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FMOVQ 352(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
+	FMOVQ 368(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
+	FMOVQ 384(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
+	FMOVQ 400(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
+	FMOVQ 416(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
+	FMOVQ 432(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
+	FMOVQ 448(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	FMOVQ 464(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ 480(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	FMOVQ 496(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	FMOVQ 512(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	FMOVQ 528(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	FMOVQ 544(R1), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	FMOVQ 560(R1), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
+	FMOVQ 64(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f99e200 // sdot v0.4s, v16.16b, v25.4b[0]
+	FMOVQ 80(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f99e221 // sdot v1.4s, v17.16b, v25.4b[0]
+	FMOVQ 96(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f99e242 // sdot v2.4s, v18.16b, v25.4b[0]
+	FMOVQ 112(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f99e263 // sdot v3.4s, v19.16b, v25.4b[0]
+	FMOVQ 128(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f99e204 // sdot v4.4s, v16.16b, v25.4b[0]
+	FMOVQ 144(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f99e225 // sdot v5.4s, v17.16b, v25.4b[0]
+	FMOVQ 160(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f99e246 // sdot v6.4s, v18.16b, v25.4b[0]
+	FMOVQ 176(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f99e267 // sdot v7.4s, v19.16b, v25.4b[0]
+	FMOVQ 192(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb9e200 // sdot v0.4s, v16.16b, v25.4b[1]
+	FMOVQ 208(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb9e221 // sdot v1.4s, v17.16b, v25.4b[1]
+	FMOVQ 224(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb9e242 // sdot v2.4s, v18.16b, v25.4b[1]
+	FMOVQ 240(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb9e263 // sdot v3.4s, v19.16b, v25.4b[1]
+	FMOVQ 256(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb9e204 // sdot v4.4s, v16.16b, v25.4b[1]
+	FMOVQ 272(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb9e225 // sdot v5.4s, v17.16b, v25.4b[1]
+	FMOVQ 288(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb9e246 // sdot v6.4s, v18.16b, v25.4b[1]
+	FMOVQ 304(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb9e267 // sdot v7.4s, v19.16b, v25.4b[1]
+	FMOVQ 320(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f99ea00 // sdot v0.4s, v16.16b, v25.4b[2]
+	FMOVQ 336(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f99ea21 // sdot v1.4s, v17.16b, v25.4b[2]
+	FMOVQ 352(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f99ea42 // sdot v2.4s, v18.16b, v25.4b[2]
+	FMOVQ 368(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f99ea63 // sdot v3.4s, v19.16b, v25.4b[2]
+	FMOVQ 384(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f99ea04 // sdot v4.4s, v16.16b, v25.4b[2]
+	FMOVQ 400(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f99ea25 // sdot v5.4s, v17.16b, v25.4b[2]
+	FMOVQ 416(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f99ea46 // sdot v6.4s, v18.16b, v25.4b[2]
+	FMOVQ 432(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f99ea67 // sdot v7.4s, v19.16b, v25.4b[2]
+	FMOVQ 448(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb9ea00 // sdot v0.4s, v16.16b, v25.4b[3]
+	FMOVQ 464(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb9ea21 // sdot v1.4s, v17.16b, v25.4b[3]
+	FMOVQ 480(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb9ea42 // sdot v2.4s, v18.16b, v25.4b[3]
+	FMOVQ 496(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb9ea63 // sdot v3.4s, v19.16b, v25.4b[3]
+	FMOVQ 512(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb9ea04 // sdot v4.4s, v16.16b, v25.4b[3]
+	FMOVQ 528(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb9ea25 // sdot v5.4s, v17.16b, v25.4b[3]
+	FMOVQ 544(R1), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb9ea46 // sdot v6.4s, v18.16b, v25.4b[3]
+	FMOVQ 560(R1), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb9ea67 // sdot v7.4s, v19.16b, v25.4b[3]
+	FMOVS 32(R7), F26
+	FMOVD 0(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e30cc08 // fmla v8.4s, v0.4s, v16.4s
+	FMOVD 8(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e30cc29 // fmla v9.4s, v1.4s, v16.4s
+	FMOVD 16(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e30cc4a // fmla v10.4s, v2.4s, v16.4s
+	FMOVD 24(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e30cc6b // fmla v11.4s, v3.4s, v16.4s
+	FMOVD 32(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e30cc8c // fmla v12.4s, v4.4s, v16.4s
+	FMOVD 40(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e30ccad // fmla v13.4s, v5.4s, v16.4s
+	FMOVD 48(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e30ccce // fmla v14.4s, v6.4s, v16.4s
+	FMOVD 56(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4e30ccef // fmla v15.4s, v7.4s, v16.4s
+	ADD  $576, R1, R1
+	ADD  $40, R7, R7
+	SUBS $1, R4, R4
+	BNE  block22
+	FMOVQ F8, 0(R3)
+	FMOVQ F9, 16(R3)
+	FMOVQ F10, 32(R3)
+	FMOVQ F11, 48(R3)
+	FMOVQ F12, 64(R3)
+	FMOVQ F13, 80(R3)
+	FMOVQ F14, 96(R3)
+	FMOVQ F15, 112(R3)
+	ADD  $128, R3, R3
+	SUBS $1, R6, R6
+	BNE  panel21
+	RET
+
+// func gemvIQ4NLNEON(a *gemvNEON)
+TEXT ·gemvIQ4NLNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R3
+	MOVD 32(R0), R6
+	MOVD 40(R0), R5
+panel23:
+	MOVD R2, R7
+	MOVD 24(R0), R4
+	WORD $0x4f00e5fc // movi v28.16b, #15
+	VMOVQ $0xf6eaddcfbfad9881, $0x7159453526190d01, V29
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
+block24:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	FMOVQ (R7), F24
+	FMOVQ 16(R7), F25
+	WORD $0x4e040716 // dup v22.4s, v24.s[0]
+	WORD $0x4e0c0717 // dup v23.4s, v24.s[1]
+	FMOVQ 64(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 192(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 80(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 208(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 96(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 224(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 112(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 240(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e140716 // dup v22.4s, v24.s[2]
+	WORD $0x4e1c0717 // dup v23.4s, v24.s[3]
+	FMOVQ 320(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 448(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 336(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 464(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 352(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 480(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 368(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 496(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e040736 // dup v22.4s, v25.s[0]
+	WORD $0x4e0c0737 // dup v23.4s, v25.s[1]
+	FMOVQ 64(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 192(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 80(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 208(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 96(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 224(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 112(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 240(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e140736 // dup v22.4s, v25.s[2]
+	WORD $0x4e1c0737 // dup v23.4s, v25.s[3]
+	FMOVQ 320(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 448(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 336(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 464(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 352(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 480(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 368(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 496(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x6f00e41a // movi v26.2d, #0
+	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
+	WORD $0x4eba8400 // add v0.4s, v0.4s, v26.4s
+	WORD $0x4ea3bc41 // addp v1.4s, v2.4s, v3.4s
+	WORD $0x4eba8421 // add v1.4s, v1.4s, v26.4s
+	WORD $0x4ea5bc82 // addp v2.4s, v4.4s, v5.4s
+	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
+	WORD $0x4ea7bcc3 // addp v3.4s, v6.4s, v7.4s
+	WORD $0x4eba8463 // add v3.4s, v3.4s, v26.4s
+	FMOVS 32(R7), F26
+	FMOVD 0(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e30cc08 // fmla v8.4s, v0.4s, v16.4s
+	FMOVD 8(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e30cc29 // fmla v9.4s, v1.4s, v16.4s
+	FMOVD 16(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e30cc4a // fmla v10.4s, v2.4s, v16.4s
+	FMOVD 24(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e30cc6b // fmla v11.4s, v3.4s, v16.4s
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	FMOVQ (R7), F24
+	FMOVQ 16(R7), F25
+	WORD $0x4e040716 // dup v22.4s, v24.s[0]
+	WORD $0x4e0c0717 // dup v23.4s, v24.s[1]
+	FMOVQ 128(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 256(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 144(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 272(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 160(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 288(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 176(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 304(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e140716 // dup v22.4s, v24.s[2]
+	WORD $0x4e1c0717 // dup v23.4s, v24.s[3]
+	FMOVQ 384(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 512(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 400(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 528(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 416(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 544(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 432(R1), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 560(R1), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e040736 // dup v22.4s, v25.s[0]
+	WORD $0x4e0c0737 // dup v23.4s, v25.s[1]
+	FMOVQ 128(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 256(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 144(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 272(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 160(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 288(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 176(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 304(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x4e140736 // dup v22.4s, v25.s[2]
+	WORD $0x4e1c0737 // dup v23.4s, v25.s[3]
+	FMOVQ 384(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 512(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a80 // sadalp v0.4s, v20.8h
+	WORD $0x4e606aa1 // sadalp v1.4s, v21.8h
+	FMOVQ 400(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 528(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a82 // sadalp v2.4s, v20.8h
+	WORD $0x4e606aa3 // sadalp v3.4s, v21.8h
+	FMOVQ 416(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 544(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a84 // sadalp v4.4s, v20.8h
+	WORD $0x4e606aa5 // sadalp v5.4s, v21.8h
+	FMOVQ 432(R1), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 560(R1), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x0e36c214 // smull v20.8h, v16.8b, v22.8b
+	WORD $0x4e36c215 // smull2 v21.8h, v16.16b, v22.16b
+	WORD $0x0e378234 // smlal v20.8h, v17.8b, v23.8b
+	WORD $0x4e378235 // smlal2 v21.8h, v17.16b, v23.16b
+	WORD $0x4e606a86 // sadalp v6.4s, v20.8h
+	WORD $0x4e606aa7 // sadalp v7.4s, v21.8h
+	WORD $0x6f00e41a // movi v26.2d, #0
+	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
+	WORD $0x4eba8400 // add v0.4s, v0.4s, v26.4s
+	WORD $0x4ea3bc41 // addp v1.4s, v2.4s, v3.4s
+	WORD $0x4eba8421 // add v1.4s, v1.4s, v26.4s
+	WORD $0x4ea5bc82 // addp v2.4s, v4.4s, v5.4s
+	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
+	WORD $0x4ea7bcc3 // addp v3.4s, v6.4s, v7.4s
+	WORD $0x4eba8463 // add v3.4s, v3.4s, v26.4s
+	FMOVS 32(R7), F26
+	FMOVD 32(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e30cc0c // fmla v12.4s, v0.4s, v16.4s
+	FMOVD 40(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e30cc2d // fmla v13.4s, v1.4s, v16.4s
+	FMOVD 48(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e30cc4e // fmla v14.4s, v2.4s, v16.4s
+	FMOVD 56(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x4f9a9210 // fmul v16.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e30cc6f // fmla v15.4s, v3.4s, v16.4s
+	ADD  $576, R1, R1
+	ADD  $40, R7, R7
+	SUBS $1, R4, R4
+	BNE  block24
+	FMOVQ F8, 0(R3)
+	FMOVQ F9, 16(R3)
+	FMOVQ F10, 32(R3)
+	FMOVQ F11, 48(R3)
+	FMOVQ F12, 64(R3)
+	FMOVQ F13, 80(R3)
+	FMOVQ F14, 96(R3)
+	FMOVQ F15, 112(R3)
+	ADD  $128, R3, R3
+	SUBS $1, R6, R6
+	BNE  panel23
+	RET
+
 // func gemvQ2KDotProd(a *gemvNEON)
 TEXT ·gemvQ2KDotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
@@ -2712,7 +5684,7 @@ TEXT ·gemvQ2KDotProd(SB), NOSPLIT, $0-8
 	MOVD 16(R0), R3
 	MOVD 32(R0), R6
 	MOVD 40(R0), R5
-panel13:
+panel25:
 	MOVD R2, R7
 	MOVD 24(R0), R4
 	WORD $0x4f00e47c // movi v28.16b, #3
@@ -2725,22 +5697,22 @@ panel13:
 	FMOVQ F0, 80(R3)
 	FMOVQ F0, 96(R3)
 	FMOVQ F0, 112(R3)
-block14:
-	MOVD R1, R16
+block26:
+	ADD  $0, R1, R16
 	MOVD R5, R17
-	ADD  $2688, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales15:
-	FMOVQ 2560(R16), F0
+scales27:
+	FMOVQ (R16), F0
 	WORD $0x0e612801 // xtn v1.4h, v0.4s
 	WORD $0x0f108402 // shrn v2.4h, v0.4s, #16
 	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
 	WORD $0x0e217842 // fcvtl v2.4s, v2.4h
 	FMOVQ F1, 4096(R17)
 	FMOVQ F2, 4224(R17)
-	FMOVQ 0(R16), F0
+	FMOVQ 128(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -2765,7 +5737,7 @@ scales15:
 	FMOVQ F22, 2304(R17)
 	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
 	FMOVQ F23, 2432(R17)
-	FMOVQ 128(R16), F0
+	FMOVQ 256(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -2790,7 +5762,7 @@ scales15:
 	FMOVQ F22, 2816(R17)
 	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
 	FMOVQ F23, 2944(R17)
-	FMOVQ 256(R16), F0
+	FMOVQ 384(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -2815,7 +5787,7 @@ scales15:
 	FMOVQ F22, 3328(R17)
 	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
 	FMOVQ F23, 3456(R17)
-	FMOVQ 384(R16), F0
+	FMOVQ 512(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -2844,9 +5816,9 @@ scales15:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales15
+	BNE  scales27
 	MOVD $0, R20
-pass16:
+pass28:
 	WORD $0x6f00e408 // movi v8.2d, #0
 	WORD $0x6f00e409 // movi v9.2d, #0
 	WORD $0x6f00e40a // movi v10.2d, #0
@@ -2855,7 +5827,7 @@ pass16:
 	WORD $0x6f00e40d // movi v13.2d, #0
 	WORD $0x6f00e40e // movi v14.2d, #0
 	WORD $0x6f00e40f // movi v15.2d, #0
-	ADD  $512, R1, R8
+	ADD  $640, R1, R8
 	ADD  R20, R8, R8
 	ADD  $0, R1, R9
 	ADD  R20, R9, R9
@@ -2864,9 +5836,9 @@ pass16:
 	MOVD R11, R21
 	ADD  $256, R7, R14
 	MOVD $2, R12
-stretch17:
+stretch29:
 	MOVD $2, R13
-half18:
+half30:
 	WORD $0x6f00e41a // movi v26.2d, #0
 	WORD $0x4eba1f40 // mov v0.16b, v26.16b
 	WORD $0x4eba1f41 // mov v1.16b, v26.16b
@@ -3434,14 +6406,14 @@ half18:
 	ADD  $4, R14, R14
 	ADD  $128, R26, R26
 	SUBS $1, R13, R13
-	BNE  half18
+	BNE  half30
 	SUB  $1024, R9, R9
 	ADD  $96, R10, R10
 	ADD  $768, R11, R11
 	ADD  $24, R14, R14
 	ADD  $768, R26, R26
 	SUBS $1, R12, R12
-	BNE  stretch17
+	BNE  stretch29
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -3796,14 +6768,14 @@ half18:
 	FMOVQ F20, 112(R15)
 	ADD  $128, R20, R20
 	CMP  $128, R20
-	BLT  pass16
+	BLT  pass28
 	ADD  $2688, R1, R1
 	ADD  $384, R7, R7
 	SUBS $1, R4, R4
-	BNE  block14
+	BNE  block26
 	ADD  $128, R3, R3
 	SUBS $1, R6, R6
-	BNE  panel13
+	BNE  panel25
 	RET
 
 // func gemvQ2KNEON(a *gemvNEON)
@@ -3814,7 +6786,7 @@ TEXT ·gemvQ2KNEON(SB), NOSPLIT, $0-8
 	MOVD 16(R0), R3
 	MOVD 32(R0), R6
 	MOVD 40(R0), R5
-panel19:
+panel31:
 	MOVD R2, R7
 	MOVD 24(R0), R4
 	WORD $0x4f00e47c // movi v28.16b, #3
@@ -3827,22 +6799,22 @@ panel19:
 	FMOVQ F0, 80(R3)
 	FMOVQ F0, 96(R3)
 	FMOVQ F0, 112(R3)
-block20:
-	MOVD R1, R16
+block32:
+	ADD  $0, R1, R16
 	MOVD R5, R17
-	ADD  $2688, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales21:
-	FMOVQ 2560(R16), F0
+scales33:
+	FMOVQ (R16), F0
 	WORD $0x0e612801 // xtn v1.4h, v0.4s
 	WORD $0x0f108402 // shrn v2.4h, v0.4s, #16
 	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
 	WORD $0x0e217842 // fcvtl v2.4s, v2.4h
 	FMOVQ F1, 4096(R17)
 	FMOVQ F2, 4224(R17)
-	FMOVQ 0(R16), F0
+	FMOVQ 128(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -3867,7 +6839,7 @@ scales21:
 	FMOVQ F22, 2304(R17)
 	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
 	FMOVQ F23, 2432(R17)
-	FMOVQ 128(R16), F0
+	FMOVQ 256(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -3892,7 +6864,7 @@ scales21:
 	FMOVQ F22, 2816(R17)
 	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
 	FMOVQ F23, 2944(R17)
-	FMOVQ 256(R16), F0
+	FMOVQ 384(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -3917,7 +6889,7 @@ scales21:
 	FMOVQ F22, 3328(R17)
 	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
 	FMOVQ F23, 3456(R17)
-	FMOVQ 384(R16), F0
+	FMOVQ 512(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -3946,14 +6918,14 @@ scales21:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales21
+	BNE  scales33
 	MOVD $0, R20
-pass22:
+pass34:
 	WORD $0x6f00e408 // movi v8.2d, #0
 	WORD $0x6f00e409 // movi v9.2d, #0
 	WORD $0x6f00e40a // movi v10.2d, #0
 	WORD $0x6f00e40b // movi v11.2d, #0
-	ADD  $512, R1, R8
+	ADD  $640, R1, R8
 	ADD  R20, R8, R8
 	ADD  $0, R1, R9
 	ADD  R20, R9, R9
@@ -3962,9 +6934,9 @@ pass22:
 	MOVD R11, R21
 	ADD  $256, R7, R14
 	MOVD $2, R12
-stretch23:
+stretch35:
 	MOVD $2, R13
-half24:
+half36:
 	ADD  $0, R8, R15
 	FMOVQ 0(R10), F24
 	WORD $0x4e040719 // dup v25.4s, v24.s[0]
@@ -4368,14 +7340,14 @@ half24:
 	ADD  $4, R14, R14
 	ADD  $128, R26, R26
 	SUBS $1, R13, R13
-	BNE  half24
+	BNE  half36
 	SUB  $1024, R9, R9
 	ADD  $96, R10, R10
 	ADD  $768, R11, R11
 	ADD  $24, R14, R14
 	ADD  $768, R26, R26
 	SUBS $1, R12, R12
-	BNE  stretch23
+	BNE  stretch35
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -4558,14 +7530,14 @@ half24:
 	FMOVQ F20, 48(R15)
 	ADD  $64, R20, R20
 	CMP  $128, R20
-	BLT  pass22
+	BLT  pass34
 	ADD  $2688, R1, R1
 	ADD  $384, R7, R7
 	SUBS $1, R4, R4
-	BNE  block20
+	BNE  block32
 	ADD  $128, R3, R3
 	SUBS $1, R6, R6
-	BNE  panel19
+	BNE  panel31
 	RET
 
 // func gemvQ3KDotProd(a *gemvNEON)
@@ -4576,2180 +7548,11 @@ TEXT ·gemvQ3KDotProd(SB), NOSPLIT, $0-8
 	MOVD 16(R0), R3
 	MOVD 32(R0), R6
 	MOVD 40(R0), R5
-panel25:
-	MOVD R2, R7
-	MOVD 24(R0), R4
-	WORD $0x4f00e47c // movi v28.16b, #3
-	WORD $0x4f00e43d // movi v29.16b, #1
-	WORD $0x6f00e400 // movi v0.2d, #0
-	FMOVQ F0, 0(R3)
-	FMOVQ F0, 16(R3)
-	FMOVQ F0, 32(R3)
-	FMOVQ F0, 48(R3)
-	FMOVQ F0, 64(R3)
-	FMOVQ F0, 80(R3)
-	FMOVQ F0, 96(R3)
-	FMOVQ F0, 112(R3)
-block26:
-	MOVD R1, R16
-	MOVD R5, R17
-	ADD  $3456, R1, R19
-	MOVD $8, R15
-	WORD $0x4f00e5f8 // movi v24.16b, #15
-	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales27:
-	FMOVD (R19), F0
-	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
-	FMOVQ F0, 4096(R17)
-	WORD $0x4f01e41b // movi v27.16b, #32
-	FMOVQ 3072(R16), F4
-	FMOVQ 3200(R16), F5
-	FMOVQ 3328(R16), F6
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
-	WORD $0x4e381c00 // and v0.16b, v0.16b, v24.16b
-	WORD $0x6f0c54c0 // sli v0.16b, v6.16b, #4
-	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
-	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
-	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
-	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
-	FMOVQ F20, 0(R17)
-	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
-	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
-	FMOVQ F21, 128(R17)
-	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
-	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
-	FMOVQ F22, 256(R17)
-	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
-	FMOVQ F23, 384(R17)
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x4e381c00 // and v0.16b, v0.16b, v24.16b
-	WORD $0x6f0e04c1 // ushr v1.16b, v6.16b, #2
-	WORD $0x6f0c5420 // sli v0.16b, v1.16b, #4
-	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
-	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
-	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
-	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
-	FMOVQ F20, 512(R17)
-	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
-	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
-	FMOVQ F21, 640(R17)
-	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
-	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
-	FMOVQ F22, 768(R17)
-	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
-	FMOVQ F23, 896(R17)
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c04c1 // ushr v1.16b, v6.16b, #4
-	WORD $0x6f0c5420 // sli v0.16b, v1.16b, #4
-	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
-	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
-	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
-	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
-	FMOVQ F20, 1024(R17)
-	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
-	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
-	FMOVQ F21, 1152(R17)
-	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
-	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
-	FMOVQ F22, 1280(R17)
-	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
-	FMOVQ F23, 1408(R17)
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a04c1 // ushr v1.16b, v6.16b, #6
-	WORD $0x6f0c5420 // sli v0.16b, v1.16b, #4
-	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
-	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
-	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
-	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
-	FMOVQ F20, 1536(R17)
-	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
-	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
-	FMOVQ F21, 1664(R17)
-	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
-	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
-	FMOVQ F22, 1792(R17)
-	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
-	FMOVQ F23, 1920(R17)
-	ADD  $16, R16, R16
-	ADD  $16, R17, R17
-	ADD  $8, R19, R19
-	SUBS $1, R15, R15
-	BNE  scales27
-	MOVD $0, R20
-pass28:
-	WORD $0x6f00e408 // movi v8.2d, #0
-	WORD $0x6f00e409 // movi v9.2d, #0
-	WORD $0x6f00e40a // movi v10.2d, #0
-	WORD $0x6f00e40b // movi v11.2d, #0
-	WORD $0x6f00e40c // movi v12.2d, #0
-	WORD $0x6f00e40d // movi v13.2d, #0
-	WORD $0x6f00e40e // movi v14.2d, #0
-	WORD $0x6f00e40f // movi v15.2d, #0
-	ADD  $1024, R1, R8
-	ADD  R20, R8, R8
-	ADD  $0, R1, R9
-	ADD  R20, R9, R9
-	MOVD R7, R10
-	ADD  R20, R5, R11
-	MOVD R11, R21
-	ADD  $256, R7, R14
-	MOVD $2, R12
-	WORD $0x6f00e41e // movi v30.2d, #0
-stretch29:
-	MOVD $2, R13
-half30:
-	WORD $0x4f00e41b // movi v27.16b, #0
-	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
-	ADD  $0, R14, R15
-	VLD1R (R15), [V26.S4]
-	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
-	WORD $0x4eba1f40 // mov v0.16b, v26.16b
-	WORD $0x4eba1f41 // mov v1.16b, v26.16b
-	WORD $0x4eba1f42 // mov v2.16b, v26.16b
-	WORD $0x4eba1f43 // mov v3.16b, v26.16b
-	WORD $0x4eba1f44 // mov v4.16b, v26.16b
-	WORD $0x4eba1f45 // mov v5.16b, v26.16b
-	WORD $0x4eba1f46 // mov v6.16b, v26.16b
-	WORD $0x4eba1f47 // mov v7.16b, v26.16b
-	ADD  $0, R8, R15
-	FMOVQ 0(R10), F24
-	FMOVQ 0(R15), F16
-	FMOVQ 0(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
-	FMOVQ 16(R15), F17
-	FMOVQ 16(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
-	FMOVQ 32(R15), F18
-	FMOVQ 32(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
-	FMOVQ 48(R15), F19
-	FMOVQ 48(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
-	FMOVQ 64(R15), F16
-	FMOVQ 64(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
-	FMOVQ 80(R15), F17
-	FMOVQ 80(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
-	FMOVQ 96(R15), F18
-	FMOVQ 96(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
-	FMOVQ 112(R15), F19
-	FMOVQ 112(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
-	FMOVQ 192(R15), F16
-	FMOVQ 192(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
-	FMOVQ 208(R15), F17
-	FMOVQ 208(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
-	FMOVQ 224(R15), F18
-	FMOVQ 224(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
-	FMOVQ 240(R15), F19
-	FMOVQ 240(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
-	FMOVQ 320(R15), F16
-	FMOVQ 320(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
-	FMOVQ 336(R15), F17
-	FMOVQ 336(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
-	FMOVQ 352(R15), F18
-	FMOVQ 352(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
-	FMOVQ 368(R15), F19
-	FMOVQ 368(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
-	FMOVQ 384(R15), F16
-	FMOVQ 384(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
-	FMOVQ 400(R15), F17
-	FMOVQ 400(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
-	FMOVQ 416(R15), F18
-	FMOVQ 416(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
-	FMOVQ 432(R15), F19
-	FMOVQ 432(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
-	FMOVQ 448(R15), F16
-	FMOVQ 448(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
-	FMOVQ 464(R15), F17
-	FMOVQ 464(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
-	FMOVQ 480(R15), F18
-	FMOVQ 480(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
-	FMOVQ 496(R15), F19
-	FMOVQ 496(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
-	ADD  $0, R11, R15
-	FMOVQ 0(R15), F16
-	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
-	FMOVQ 16(R15), F17
-	WORD $0x4eb19429 // mla v9.4s, v1.4s, v17.4s
-	FMOVQ 32(R15), F18
-	WORD $0x4eb2944a // mla v10.4s, v2.4s, v18.4s
-	FMOVQ 48(R15), F19
-	WORD $0x4eb3946b // mla v11.4s, v3.4s, v19.4s
-	FMOVQ 64(R15), F16
-	WORD $0x4eb0948c // mla v12.4s, v4.4s, v16.4s
-	FMOVQ 80(R15), F17
-	WORD $0x4eb194ad // mla v13.4s, v5.4s, v17.4s
-	FMOVQ 96(R15), F18
-	WORD $0x4eb294ce // mla v14.4s, v6.4s, v18.4s
-	FMOVQ 112(R15), F19
-	WORD $0x4eb394ef // mla v15.4s, v7.4s, v19.4s
-	WORD $0x4f00e43b // movi v27.16b, #1
-	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
-	ADD  $8, R14, R15
-	VLD1R (R15), [V26.S4]
-	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
-	WORD $0x4eba1f40 // mov v0.16b, v26.16b
-	WORD $0x4eba1f41 // mov v1.16b, v26.16b
-	WORD $0x4eba1f42 // mov v2.16b, v26.16b
-	WORD $0x4eba1f43 // mov v3.16b, v26.16b
-	WORD $0x4eba1f44 // mov v4.16b, v26.16b
-	WORD $0x4eba1f45 // mov v5.16b, v26.16b
-	WORD $0x4eba1f46 // mov v6.16b, v26.16b
-	WORD $0x4eba1f47 // mov v7.16b, v26.16b
-	ADD  $0, R8, R15
-	FMOVQ 32(R10), F24
-	FMOVQ 0(R15), F16
-	FMOVQ 0(R9), F20
-	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
-	FMOVQ 16(R15), F17
-	FMOVQ 16(R9), F21
-	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
-	FMOVQ 32(R15), F18
-	FMOVQ 32(R9), F22
-	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
-	FMOVQ 48(R15), F19
-	FMOVQ 48(R9), F23
-	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
-	FMOVQ 64(R15), F16
-	FMOVQ 64(R9), F20
-	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
-	FMOVQ 80(R15), F17
-	FMOVQ 80(R9), F21
-	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
-	FMOVQ 96(R15), F18
-	FMOVQ 96(R9), F22
-	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
-	FMOVQ 112(R15), F19
-	FMOVQ 112(R9), F23
-	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
-	FMOVQ 192(R15), F16
-	FMOVQ 192(R9), F20
-	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
-	FMOVQ 208(R15), F17
-	FMOVQ 208(R9), F21
-	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
-	FMOVQ 224(R15), F18
-	FMOVQ 224(R9), F22
-	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
-	FMOVQ 240(R15), F19
-	FMOVQ 240(R9), F23
-	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
-	FMOVQ 320(R15), F16
-	FMOVQ 320(R9), F20
-	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
-	FMOVQ 336(R15), F17
-	FMOVQ 336(R9), F21
-	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
-	FMOVQ 352(R15), F18
-	FMOVQ 352(R9), F22
-	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
-	FMOVQ 368(R15), F19
-	FMOVQ 368(R9), F23
-	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
-	FMOVQ 384(R15), F16
-	FMOVQ 384(R9), F20
-	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
-	FMOVQ 400(R15), F17
-	FMOVQ 400(R9), F21
-	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
-	FMOVQ 416(R15), F18
-	FMOVQ 416(R9), F22
-	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
-	FMOVQ 432(R15), F19
-	FMOVQ 432(R9), F23
-	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
-	FMOVQ 448(R15), F16
-	FMOVQ 448(R9), F20
-	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
-	FMOVQ 464(R15), F17
-	FMOVQ 464(R9), F21
-	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
-	FMOVQ 480(R15), F18
-	FMOVQ 480(R9), F22
-	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
-	FMOVQ 496(R15), F19
-	FMOVQ 496(R9), F23
-	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
-	ADD  $256, R11, R15
-	FMOVQ 0(R15), F16
-	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
-	FMOVQ 16(R15), F17
-	WORD $0x4eb19429 // mla v9.4s, v1.4s, v17.4s
-	FMOVQ 32(R15), F18
-	WORD $0x4eb2944a // mla v10.4s, v2.4s, v18.4s
-	FMOVQ 48(R15), F19
-	WORD $0x4eb3946b // mla v11.4s, v3.4s, v19.4s
-	FMOVQ 64(R15), F16
-	WORD $0x4eb0948c // mla v12.4s, v4.4s, v16.4s
-	FMOVQ 80(R15), F17
-	WORD $0x4eb194ad // mla v13.4s, v5.4s, v17.4s
-	FMOVQ 96(R15), F18
-	WORD $0x4eb294ce // mla v14.4s, v6.4s, v18.4s
-	FMOVQ 112(R15), F19
-	WORD $0x4eb394ef // mla v15.4s, v7.4s, v19.4s
-	WORD $0x4f00e45b // movi v27.16b, #2
-	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
-	ADD  $16, R14, R15
-	VLD1R (R15), [V26.S4]
-	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
-	WORD $0x4eba1f40 // mov v0.16b, v26.16b
-	WORD $0x4eba1f41 // mov v1.16b, v26.16b
-	WORD $0x4eba1f42 // mov v2.16b, v26.16b
-	WORD $0x4eba1f43 // mov v3.16b, v26.16b
-	WORD $0x4eba1f44 // mov v4.16b, v26.16b
-	WORD $0x4eba1f45 // mov v5.16b, v26.16b
-	WORD $0x4eba1f46 // mov v6.16b, v26.16b
-	WORD $0x4eba1f47 // mov v7.16b, v26.16b
-	ADD  $0, R8, R15
-	FMOVQ 64(R10), F24
-	FMOVQ 0(R15), F16
-	FMOVQ 0(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
-	FMOVQ 16(R15), F17
-	FMOVQ 16(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
-	FMOVQ 32(R15), F18
-	FMOVQ 32(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
-	FMOVQ 48(R15), F19
-	FMOVQ 48(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
-	FMOVQ 64(R15), F16
-	FMOVQ 64(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
-	FMOVQ 80(R15), F17
-	FMOVQ 80(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
-	FMOVQ 96(R15), F18
-	FMOVQ 96(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
-	FMOVQ 112(R15), F19
-	FMOVQ 112(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
-	FMOVQ 192(R15), F16
-	FMOVQ 192(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
-	FMOVQ 208(R15), F17
-	FMOVQ 208(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
-	FMOVQ 224(R15), F18
-	FMOVQ 224(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
-	FMOVQ 240(R15), F19
-	FMOVQ 240(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
-	FMOVQ 320(R15), F16
-	FMOVQ 320(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
-	FMOVQ 336(R15), F17
-	FMOVQ 336(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
-	FMOVQ 352(R15), F18
-	FMOVQ 352(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
-	FMOVQ 368(R15), F19
-	FMOVQ 368(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
-	FMOVQ 384(R15), F16
-	FMOVQ 384(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
-	FMOVQ 400(R15), F17
-	FMOVQ 400(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
-	FMOVQ 416(R15), F18
-	FMOVQ 416(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
-	FMOVQ 432(R15), F19
-	FMOVQ 432(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
-	FMOVQ 448(R15), F16
-	FMOVQ 448(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
-	FMOVQ 464(R15), F17
-	FMOVQ 464(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
-	FMOVQ 480(R15), F18
-	FMOVQ 480(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
-	FMOVQ 496(R15), F19
-	FMOVQ 496(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
-	ADD  $512, R11, R15
-	FMOVQ 0(R15), F16
-	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
-	FMOVQ 16(R15), F17
-	WORD $0x4eb19429 // mla v9.4s, v1.4s, v17.4s
-	FMOVQ 32(R15), F18
-	WORD $0x4eb2944a // mla v10.4s, v2.4s, v18.4s
-	FMOVQ 48(R15), F19
-	WORD $0x4eb3946b // mla v11.4s, v3.4s, v19.4s
-	FMOVQ 64(R15), F16
-	WORD $0x4eb0948c // mla v12.4s, v4.4s, v16.4s
-	FMOVQ 80(R15), F17
-	WORD $0x4eb194ad // mla v13.4s, v5.4s, v17.4s
-	FMOVQ 96(R15), F18
-	WORD $0x4eb294ce // mla v14.4s, v6.4s, v18.4s
-	FMOVQ 112(R15), F19
-	WORD $0x4eb394ef // mla v15.4s, v7.4s, v19.4s
-	WORD $0x4f00e47b // movi v27.16b, #3
-	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
-	ADD  $24, R14, R15
-	VLD1R (R15), [V26.S4]
-	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
-	WORD $0x4eba1f40 // mov v0.16b, v26.16b
-	WORD $0x4eba1f41 // mov v1.16b, v26.16b
-	WORD $0x4eba1f42 // mov v2.16b, v26.16b
-	WORD $0x4eba1f43 // mov v3.16b, v26.16b
-	WORD $0x4eba1f44 // mov v4.16b, v26.16b
-	WORD $0x4eba1f45 // mov v5.16b, v26.16b
-	WORD $0x4eba1f46 // mov v6.16b, v26.16b
-	WORD $0x4eba1f47 // mov v7.16b, v26.16b
-	ADD  $0, R8, R15
-	FMOVQ 96(R10), F24
-	FMOVQ 0(R15), F16
-	FMOVQ 0(R9), F20
-	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
-	FMOVQ 16(R15), F17
-	FMOVQ 16(R9), F21
-	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
-	FMOVQ 32(R15), F18
-	FMOVQ 32(R9), F22
-	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
-	FMOVQ 48(R15), F19
-	FMOVQ 48(R9), F23
-	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
-	FMOVQ 64(R15), F16
-	FMOVQ 64(R9), F20
-	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
-	FMOVQ 80(R15), F17
-	FMOVQ 80(R9), F21
-	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
-	FMOVQ 96(R15), F18
-	FMOVQ 96(R9), F22
-	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
-	FMOVQ 112(R15), F19
-	FMOVQ 112(R9), F23
-	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
-	FMOVQ 192(R15), F16
-	FMOVQ 192(R9), F20
-	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
-	FMOVQ 208(R15), F17
-	FMOVQ 208(R9), F21
-	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
-	FMOVQ 224(R15), F18
-	FMOVQ 224(R9), F22
-	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
-	FMOVQ 240(R15), F19
-	FMOVQ 240(R9), F23
-	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
-	FMOVQ 320(R15), F16
-	FMOVQ 320(R9), F20
-	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
-	FMOVQ 336(R15), F17
-	FMOVQ 336(R9), F21
-	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
-	FMOVQ 352(R15), F18
-	FMOVQ 352(R9), F22
-	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
-	FMOVQ 368(R15), F19
-	FMOVQ 368(R9), F23
-	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
-	FMOVQ 384(R15), F16
-	FMOVQ 384(R9), F20
-	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
-	FMOVQ 400(R15), F17
-	FMOVQ 400(R9), F21
-	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
-	FMOVQ 416(R15), F18
-	FMOVQ 416(R9), F22
-	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
-	FMOVQ 432(R15), F19
-	FMOVQ 432(R9), F23
-	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
-	FMOVQ 448(R15), F16
-	FMOVQ 448(R9), F20
-	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
-	FMOVQ 464(R15), F17
-	FMOVQ 464(R9), F21
-	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
-	FMOVQ 480(R15), F18
-	FMOVQ 480(R9), F22
-	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
-	FMOVQ 496(R15), F19
-	FMOVQ 496(R9), F23
-	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
-	ADD  $768, R11, R15
-	FMOVQ 0(R15), F16
-	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
-	FMOVQ 16(R15), F17
-	WORD $0x4eb19429 // mla v9.4s, v1.4s, v17.4s
-	FMOVQ 32(R15), F18
-	WORD $0x4eb2944a // mla v10.4s, v2.4s, v18.4s
-	FMOVQ 48(R15), F19
-	WORD $0x4eb3946b // mla v11.4s, v3.4s, v19.4s
-	FMOVQ 64(R15), F16
-	WORD $0x4eb0948c // mla v12.4s, v4.4s, v16.4s
-	FMOVQ 80(R15), F17
-	WORD $0x4eb194ad // mla v13.4s, v5.4s, v17.4s
-	FMOVQ 96(R15), F18
-	WORD $0x4eb294ce // mla v14.4s, v6.4s, v18.4s
-	FMOVQ 112(R15), F19
-	WORD $0x4eb394ef // mla v15.4s, v7.4s, v19.4s
-	ADD  $512, R8, R8
-	ADD  $512, R9, R9
-	ADD  $16, R10, R10
-	ADD  $128, R11, R11
-	ADD  $4, R14, R14
-	ADD  $128, R26, R26
-	SUBS $1, R13, R13
-	BNE  half30
-	SUB  $1024, R9, R9
-	ADD  $96, R10, R10
-	ADD  $768, R11, R11
-	ADD  $24, R14, R14
-	ADD  $768, R26, R26
-	WORD $0x4f00e49b // movi v27.16b, #4
-	WORD $0x6e3b87de // sub v30.16b, v30.16b, v27.16b
-	SUBS $1, R12, R12
-	BNE  stretch29
-	FMOVS 368(R7), F24
-	ADD  R20, R3, R15
-	FMOVQ 0(R15), F20
-	FMOVQ 4096(R21), F16
-	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
-	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
-	WORD $0x4e30cd14 // fmla v20.4s, v8.4s, v16.4s
-	FMOVQ F20, 0(R15)
-	FMOVQ 16(R15), F20
-	FMOVQ 4112(R21), F16
-	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
-	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
-	WORD $0x4e30cd34 // fmla v20.4s, v9.4s, v16.4s
-	FMOVQ F20, 16(R15)
-	FMOVQ 32(R15), F20
-	FMOVQ 4128(R21), F16
-	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
-	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
-	WORD $0x4e30cd54 // fmla v20.4s, v10.4s, v16.4s
-	FMOVQ F20, 32(R15)
-	FMOVQ 48(R15), F20
-	FMOVQ 4144(R21), F16
-	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
-	WORD $0x4e30cd74 // fmla v20.4s, v11.4s, v16.4s
-	FMOVQ F20, 48(R15)
-	FMOVQ 64(R15), F20
-	FMOVQ 4160(R21), F16
-	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	WORD $0x4e30cd94 // fmla v20.4s, v12.4s, v16.4s
-	FMOVQ F20, 64(R15)
-	FMOVQ 80(R15), F20
-	FMOVQ 4176(R21), F16
-	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	WORD $0x4e30cdb4 // fmla v20.4s, v13.4s, v16.4s
-	FMOVQ F20, 80(R15)
-	FMOVQ 96(R15), F20
-	FMOVQ 4192(R21), F16
-	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4e30cdd4 // fmla v20.4s, v14.4s, v16.4s
-	FMOVQ F20, 96(R15)
-	FMOVQ 112(R15), F20
-	FMOVQ 4208(R21), F16
-	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
-	WORD $0x4e30cdf4 // fmla v20.4s, v15.4s, v16.4s
-	FMOVQ F20, 112(R15)
-	ADD  $128, R20, R20
-	CMP  $128, R20
-	BLT  pass28
-	ADD  $3520, R1, R1
-	ADD  $384, R7, R7
-	SUBS $1, R4, R4
-	BNE  block26
-	ADD  $128, R3, R3
-	SUBS $1, R6, R6
-	BNE  panel25
-	RET
-
-// func gemvQ3KNEON(a *gemvNEON)
-TEXT ·gemvQ3KNEON(SB), NOSPLIT, $0-8
-	MOVD a+0(FP), R0
-	MOVD 0(R0), R1
-	MOVD 8(R0), R2
-	MOVD 16(R0), R3
-	MOVD 32(R0), R6
-	MOVD 40(R0), R5
-panel31:
-	MOVD R2, R7
-	MOVD 24(R0), R4
-	WORD $0x4f00e47c // movi v28.16b, #3
-	WORD $0x4f00e43d // movi v29.16b, #1
-	WORD $0x6f00e400 // movi v0.2d, #0
-	FMOVQ F0, 0(R3)
-	FMOVQ F0, 16(R3)
-	FMOVQ F0, 32(R3)
-	FMOVQ F0, 48(R3)
-	FMOVQ F0, 64(R3)
-	FMOVQ F0, 80(R3)
-	FMOVQ F0, 96(R3)
-	FMOVQ F0, 112(R3)
-block32:
-	MOVD R1, R16
-	MOVD R5, R17
-	ADD  $3456, R1, R19
-	MOVD $8, R15
-	WORD $0x4f00e5f8 // movi v24.16b, #15
-	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales33:
-	FMOVD (R19), F0
-	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
-	FMOVQ F0, 4096(R17)
-	WORD $0x4f01e41b // movi v27.16b, #32
-	FMOVQ 3072(R16), F4
-	FMOVQ 3200(R16), F5
-	FMOVQ 3328(R16), F6
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
-	WORD $0x4e381c00 // and v0.16b, v0.16b, v24.16b
-	WORD $0x6f0c54c0 // sli v0.16b, v6.16b, #4
-	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
-	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
-	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
-	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
-	FMOVQ F20, 0(R17)
-	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
-	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
-	FMOVQ F21, 128(R17)
-	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
-	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
-	FMOVQ F22, 256(R17)
-	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
-	FMOVQ F23, 384(R17)
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x4e381c00 // and v0.16b, v0.16b, v24.16b
-	WORD $0x6f0e04c1 // ushr v1.16b, v6.16b, #2
-	WORD $0x6f0c5420 // sli v0.16b, v1.16b, #4
-	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
-	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
-	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
-	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
-	FMOVQ F20, 512(R17)
-	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
-	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
-	FMOVQ F21, 640(R17)
-	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
-	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
-	FMOVQ F22, 768(R17)
-	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
-	FMOVQ F23, 896(R17)
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c04c1 // ushr v1.16b, v6.16b, #4
-	WORD $0x6f0c5420 // sli v0.16b, v1.16b, #4
-	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
-	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
-	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
-	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
-	FMOVQ F20, 1024(R17)
-	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
-	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
-	FMOVQ F21, 1152(R17)
-	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
-	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
-	FMOVQ F22, 1280(R17)
-	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
-	FMOVQ F23, 1408(R17)
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a04c1 // ushr v1.16b, v6.16b, #6
-	WORD $0x6f0c5420 // sli v0.16b, v1.16b, #4
-	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
-	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
-	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
-	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
-	FMOVQ F20, 1536(R17)
-	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
-	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
-	FMOVQ F21, 1664(R17)
-	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
-	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
-	FMOVQ F22, 1792(R17)
-	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
-	FMOVQ F23, 1920(R17)
-	ADD  $16, R16, R16
-	ADD  $16, R17, R17
-	ADD  $8, R19, R19
-	SUBS $1, R15, R15
-	BNE  scales33
-	MOVD $0, R20
-pass34:
-	WORD $0x6f00e408 // movi v8.2d, #0
-	WORD $0x6f00e409 // movi v9.2d, #0
-	WORD $0x6f00e40a // movi v10.2d, #0
-	WORD $0x6f00e40b // movi v11.2d, #0
-	ADD  $1024, R1, R8
-	ADD  R20, R8, R8
-	ADD  $0, R1, R9
-	ADD  R20, R9, R9
-	MOVD R7, R10
-	ADD  R20, R5, R11
-	MOVD R11, R21
-	ADD  $256, R7, R14
-	MOVD $2, R12
-	WORD $0x6f00e41e // movi v30.2d, #0
-stretch35:
-	MOVD $2, R13
-half36:
-	WORD $0x4f00e41b // movi v27.16b, #0
-	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
-	ADD  $0, R14, R15
-	VLD1R (R15), [V26.S4]
-	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
-	ADD  $0, R8, R15
-	FMOVQ 0(R10), F24
-	WORD $0x4e040719 // dup v25.4s, v24.s[0]
-	FMOVQ 0(R15), F16
-	FMOVQ 0(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e39c200 // smull v0.8h, v16.8b, v25.8b
-	WORD $0x4e39c201 // smull2 v1.8h, v16.16b, v25.16b
-	FMOVQ 16(R15), F17
-	FMOVQ 16(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e39c222 // smull v2.8h, v17.8b, v25.8b
-	WORD $0x4e39c223 // smull2 v3.8h, v17.16b, v25.16b
-	FMOVQ 32(R15), F18
-	FMOVQ 32(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e39c244 // smull v4.8h, v18.8b, v25.8b
-	WORD $0x4e39c245 // smull2 v5.8h, v18.16b, v25.16b
-	FMOVQ 48(R15), F19
-	FMOVQ 48(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e39c266 // smull v6.8h, v19.8b, v25.8b
-	WORD $0x4e39c267 // smull2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e140719 // dup v25.4s, v24.s[2]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
-	FMOVQ 384(R15), F16
-	FMOVQ 384(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 400(R15), F17
-	FMOVQ 400(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 416(R15), F18
-	FMOVQ 416(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 432(R15), F19
-	FMOVQ 432(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	ADD  $0, R11, R15
-	WORD $0x4e602800 // saddlp v0.4s, v0.8h
-	WORD $0x4e602821 // saddlp v1.4s, v1.8h
-	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
-	WORD $0x4eba8400 // add v0.4s, v0.4s, v26.4s
-	FMOVQ 0(R15), F16
-	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
-	WORD $0x4e602842 // saddlp v2.4s, v2.8h
-	WORD $0x4e602863 // saddlp v3.4s, v3.8h
-	WORD $0x4ea3bc42 // addp v2.4s, v2.4s, v3.4s
-	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
-	FMOVQ 16(R15), F17
-	WORD $0x4eb19449 // mla v9.4s, v2.4s, v17.4s
-	WORD $0x4e602884 // saddlp v4.4s, v4.8h
-	WORD $0x4e6028a5 // saddlp v5.4s, v5.8h
-	WORD $0x4ea5bc84 // addp v4.4s, v4.4s, v5.4s
-	WORD $0x4eba8484 // add v4.4s, v4.4s, v26.4s
-	FMOVQ 32(R15), F18
-	WORD $0x4eb2948a // mla v10.4s, v4.4s, v18.4s
-	WORD $0x4e6028c6 // saddlp v6.4s, v6.8h
-	WORD $0x4e6028e7 // saddlp v7.4s, v7.8h
-	WORD $0x4ea7bcc6 // addp v6.4s, v6.4s, v7.4s
-	WORD $0x4eba84c6 // add v6.4s, v6.4s, v26.4s
-	FMOVQ 48(R15), F19
-	WORD $0x4eb394cb // mla v11.4s, v6.4s, v19.4s
-	WORD $0x4f00e43b // movi v27.16b, #1
-	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
-	ADD  $8, R14, R15
-	VLD1R (R15), [V26.S4]
-	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
-	ADD  $0, R8, R15
-	FMOVQ 32(R10), F24
-	WORD $0x4e040719 // dup v25.4s, v24.s[0]
-	FMOVQ 0(R15), F16
-	FMOVQ 0(R9), F20
-	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e39c200 // smull v0.8h, v16.8b, v25.8b
-	WORD $0x4e39c201 // smull2 v1.8h, v16.16b, v25.16b
-	FMOVQ 16(R15), F17
-	FMOVQ 16(R9), F21
-	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e39c222 // smull v2.8h, v17.8b, v25.8b
-	WORD $0x4e39c223 // smull2 v3.8h, v17.16b, v25.16b
-	FMOVQ 32(R15), F18
-	FMOVQ 32(R9), F22
-	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e39c244 // smull v4.8h, v18.8b, v25.8b
-	WORD $0x4e39c245 // smull2 v5.8h, v18.16b, v25.16b
-	FMOVQ 48(R15), F19
-	FMOVQ 48(R9), F23
-	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e39c266 // smull v6.8h, v19.8b, v25.8b
-	WORD $0x4e39c267 // smull2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e140719 // dup v25.4s, v24.s[2]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
-	FMOVQ 384(R15), F16
-	FMOVQ 384(R9), F20
-	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 400(R15), F17
-	FMOVQ 400(R9), F21
-	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 416(R15), F18
-	FMOVQ 416(R9), F22
-	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 432(R15), F19
-	FMOVQ 432(R9), F23
-	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	ADD  $256, R11, R15
-	WORD $0x4e602800 // saddlp v0.4s, v0.8h
-	WORD $0x4e602821 // saddlp v1.4s, v1.8h
-	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
-	WORD $0x4eba8400 // add v0.4s, v0.4s, v26.4s
-	FMOVQ 0(R15), F16
-	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
-	WORD $0x4e602842 // saddlp v2.4s, v2.8h
-	WORD $0x4e602863 // saddlp v3.4s, v3.8h
-	WORD $0x4ea3bc42 // addp v2.4s, v2.4s, v3.4s
-	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
-	FMOVQ 16(R15), F17
-	WORD $0x4eb19449 // mla v9.4s, v2.4s, v17.4s
-	WORD $0x4e602884 // saddlp v4.4s, v4.8h
-	WORD $0x4e6028a5 // saddlp v5.4s, v5.8h
-	WORD $0x4ea5bc84 // addp v4.4s, v4.4s, v5.4s
-	WORD $0x4eba8484 // add v4.4s, v4.4s, v26.4s
-	FMOVQ 32(R15), F18
-	WORD $0x4eb2948a // mla v10.4s, v4.4s, v18.4s
-	WORD $0x4e6028c6 // saddlp v6.4s, v6.8h
-	WORD $0x4e6028e7 // saddlp v7.4s, v7.8h
-	WORD $0x4ea7bcc6 // addp v6.4s, v6.4s, v7.4s
-	WORD $0x4eba84c6 // add v6.4s, v6.4s, v26.4s
-	FMOVQ 48(R15), F19
-	WORD $0x4eb394cb // mla v11.4s, v6.4s, v19.4s
-	WORD $0x4f00e45b // movi v27.16b, #2
-	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
-	ADD  $16, R14, R15
-	VLD1R (R15), [V26.S4]
-	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
-	ADD  $0, R8, R15
-	FMOVQ 64(R10), F24
-	WORD $0x4e040719 // dup v25.4s, v24.s[0]
-	FMOVQ 0(R15), F16
-	FMOVQ 0(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e39c200 // smull v0.8h, v16.8b, v25.8b
-	WORD $0x4e39c201 // smull2 v1.8h, v16.16b, v25.16b
-	FMOVQ 16(R15), F17
-	FMOVQ 16(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e39c222 // smull v2.8h, v17.8b, v25.8b
-	WORD $0x4e39c223 // smull2 v3.8h, v17.16b, v25.16b
-	FMOVQ 32(R15), F18
-	FMOVQ 32(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e39c244 // smull v4.8h, v18.8b, v25.8b
-	WORD $0x4e39c245 // smull2 v5.8h, v18.16b, v25.16b
-	FMOVQ 48(R15), F19
-	FMOVQ 48(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e39c266 // smull v6.8h, v19.8b, v25.8b
-	WORD $0x4e39c267 // smull2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e140719 // dup v25.4s, v24.s[2]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
-	FMOVQ 384(R15), F16
-	FMOVQ 384(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 400(R15), F17
-	FMOVQ 400(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 416(R15), F18
-	FMOVQ 416(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 432(R15), F19
-	FMOVQ 432(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	ADD  $512, R11, R15
-	WORD $0x4e602800 // saddlp v0.4s, v0.8h
-	WORD $0x4e602821 // saddlp v1.4s, v1.8h
-	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
-	WORD $0x4eba8400 // add v0.4s, v0.4s, v26.4s
-	FMOVQ 0(R15), F16
-	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
-	WORD $0x4e602842 // saddlp v2.4s, v2.8h
-	WORD $0x4e602863 // saddlp v3.4s, v3.8h
-	WORD $0x4ea3bc42 // addp v2.4s, v2.4s, v3.4s
-	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
-	FMOVQ 16(R15), F17
-	WORD $0x4eb19449 // mla v9.4s, v2.4s, v17.4s
-	WORD $0x4e602884 // saddlp v4.4s, v4.8h
-	WORD $0x4e6028a5 // saddlp v5.4s, v5.8h
-	WORD $0x4ea5bc84 // addp v4.4s, v4.4s, v5.4s
-	WORD $0x4eba8484 // add v4.4s, v4.4s, v26.4s
-	FMOVQ 32(R15), F18
-	WORD $0x4eb2948a // mla v10.4s, v4.4s, v18.4s
-	WORD $0x4e6028c6 // saddlp v6.4s, v6.8h
-	WORD $0x4e6028e7 // saddlp v7.4s, v7.8h
-	WORD $0x4ea7bcc6 // addp v6.4s, v6.4s, v7.4s
-	WORD $0x4eba84c6 // add v6.4s, v6.4s, v26.4s
-	FMOVQ 48(R15), F19
-	WORD $0x4eb394cb // mla v11.4s, v6.4s, v19.4s
-	WORD $0x4f00e47b // movi v27.16b, #3
-	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
-	ADD  $24, R14, R15
-	VLD1R (R15), [V26.S4]
-	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
-	ADD  $0, R8, R15
-	FMOVQ 96(R10), F24
-	WORD $0x4e040719 // dup v25.4s, v24.s[0]
-	FMOVQ 0(R15), F16
-	FMOVQ 0(R9), F20
-	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e39c200 // smull v0.8h, v16.8b, v25.8b
-	WORD $0x4e39c201 // smull2 v1.8h, v16.16b, v25.16b
-	FMOVQ 16(R15), F17
-	FMOVQ 16(R9), F21
-	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e39c222 // smull v2.8h, v17.8b, v25.8b
-	WORD $0x4e39c223 // smull2 v3.8h, v17.16b, v25.16b
-	FMOVQ 32(R15), F18
-	FMOVQ 32(R9), F22
-	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e39c244 // smull v4.8h, v18.8b, v25.8b
-	WORD $0x4e39c245 // smull2 v5.8h, v18.16b, v25.16b
-	FMOVQ 48(R15), F19
-	FMOVQ 48(R9), F23
-	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e39c266 // smull v6.8h, v19.8b, v25.8b
-	WORD $0x4e39c267 // smull2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e140719 // dup v25.4s, v24.s[2]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
-	FMOVQ 384(R15), F16
-	FMOVQ 384(R9), F20
-	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 400(R15), F17
-	FMOVQ 400(R9), F21
-	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 416(R15), F18
-	FMOVQ 416(R9), F22
-	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 432(R15), F19
-	FMOVQ 432(R9), F23
-	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	ADD  $768, R11, R15
-	WORD $0x4e602800 // saddlp v0.4s, v0.8h
-	WORD $0x4e602821 // saddlp v1.4s, v1.8h
-	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
-	WORD $0x4eba8400 // add v0.4s, v0.4s, v26.4s
-	FMOVQ 0(R15), F16
-	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
-	WORD $0x4e602842 // saddlp v2.4s, v2.8h
-	WORD $0x4e602863 // saddlp v3.4s, v3.8h
-	WORD $0x4ea3bc42 // addp v2.4s, v2.4s, v3.4s
-	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
-	FMOVQ 16(R15), F17
-	WORD $0x4eb19449 // mla v9.4s, v2.4s, v17.4s
-	WORD $0x4e602884 // saddlp v4.4s, v4.8h
-	WORD $0x4e6028a5 // saddlp v5.4s, v5.8h
-	WORD $0x4ea5bc84 // addp v4.4s, v4.4s, v5.4s
-	WORD $0x4eba8484 // add v4.4s, v4.4s, v26.4s
-	FMOVQ 32(R15), F18
-	WORD $0x4eb2948a // mla v10.4s, v4.4s, v18.4s
-	WORD $0x4e6028c6 // saddlp v6.4s, v6.8h
-	WORD $0x4e6028e7 // saddlp v7.4s, v7.8h
-	WORD $0x4ea7bcc6 // addp v6.4s, v6.4s, v7.4s
-	WORD $0x4eba84c6 // add v6.4s, v6.4s, v26.4s
-	FMOVQ 48(R15), F19
-	WORD $0x4eb394cb // mla v11.4s, v6.4s, v19.4s
-	ADD  $512, R8, R8
-	ADD  $512, R9, R9
-	ADD  $16, R10, R10
-	ADD  $128, R11, R11
-	ADD  $4, R14, R14
-	ADD  $128, R26, R26
-	SUBS $1, R13, R13
-	BNE  half36
-	SUB  $1024, R9, R9
-	ADD  $96, R10, R10
-	ADD  $768, R11, R11
-	ADD  $24, R14, R14
-	ADD  $768, R26, R26
-	WORD $0x4f00e49b // movi v27.16b, #4
-	WORD $0x6e3b87de // sub v30.16b, v30.16b, v27.16b
-	SUBS $1, R12, R12
-	BNE  stretch35
-	FMOVS 368(R7), F24
-	ADD  R20, R3, R15
-	FMOVQ 0(R15), F20
-	FMOVQ 4096(R21), F16
-	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
-	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
-	WORD $0x4e30cd14 // fmla v20.4s, v8.4s, v16.4s
-	FMOVQ F20, 0(R15)
-	FMOVQ 16(R15), F20
-	FMOVQ 4112(R21), F16
-	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
-	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
-	WORD $0x4e30cd34 // fmla v20.4s, v9.4s, v16.4s
-	FMOVQ F20, 16(R15)
-	FMOVQ 32(R15), F20
-	FMOVQ 4128(R21), F16
-	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
-	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
-	WORD $0x4e30cd54 // fmla v20.4s, v10.4s, v16.4s
-	FMOVQ F20, 32(R15)
-	FMOVQ 48(R15), F20
-	FMOVQ 4144(R21), F16
-	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
-	WORD $0x4e30cd74 // fmla v20.4s, v11.4s, v16.4s
-	FMOVQ F20, 48(R15)
-	ADD  $64, R20, R20
-	CMP  $128, R20
-	BLT  pass34
-	ADD  $3520, R1, R1
-	ADD  $384, R7, R7
-	SUBS $1, R4, R4
-	BNE  block32
-	ADD  $128, R3, R3
-	SUBS $1, R6, R6
-	BNE  panel31
-	RET
-
-// func gemvQ4KDotProd(a *gemvNEON)
-TEXT ·gemvQ4KDotProd(SB), NOSPLIT, $0-8
-	MOVD a+0(FP), R0
-	MOVD 0(R0), R1
-	MOVD 8(R0), R2
-	MOVD 16(R0), R3
-	MOVD 32(R0), R6
-	MOVD 40(R0), R5
 panel37:
 	MOVD R2, R7
 	MOVD 24(R0), R4
-	WORD $0x4f00e5fc // movi v28.16b, #15
+	WORD $0x4f00e47c // movi v28.16b, #3
+	WORD $0x4f00e43d // movi v29.16b, #1
 	WORD $0x6f00e400 // movi v0.2d, #0
 	FMOVQ F0, 0(R3)
 	FMOVQ F0, 16(R3)
@@ -6760,24 +7563,25 @@ panel37:
 	FMOVQ F0, 96(R3)
 	FMOVQ F0, 112(R3)
 block38:
-	MOVD R1, R16
+	ADD  $64, R1, R16
 	MOVD R5, R17
-	ADD  $4608, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
 scales39:
-	FMOVQ 0(R16), F0
-	WORD $0x0e612801 // xtn v1.4h, v0.4s
-	WORD $0x0f108402 // shrn v2.4h, v0.4s, #16
-	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
-	WORD $0x0e217842 // fcvtl v2.4s, v2.4h
-	FMOVQ F1, 4096(R17)
-	FMOVQ F2, 4224(R17)
-	FMOVQ 128(R16), F4
-	FMOVQ 256(R16), F5
-	FMOVQ 384(R16), F6
-	WORD $0x4e391c80 // and v0.16b, v4.16b, v25.16b
+	FMOVD (R19), F0
+	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
+	FMOVQ F0, 4096(R17)
+	WORD $0x4f01e41b // movi v27.16b, #32
+	FMOVQ 0(R16), F4
+	FMOVQ 128(R16), F5
+	FMOVQ 256(R16), F6
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x4e381c00 // and v0.16b, v0.16b, v24.16b
+	WORD $0x6f0c54c0 // sli v0.16b, v6.16b, #4
+	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
+	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 0(R17)
@@ -6789,10 +7593,12 @@ scales39:
 	FMOVQ F22, 256(R17)
 	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
 	FMOVQ F23, 384(R17)
-	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x4e381c00 // and v0.16b, v0.16b, v24.16b
-	WORD $0x6f0a0481 // ushr v1.16b, v4.16b, #6
+	WORD $0x6f0e04c1 // ushr v1.16b, v6.16b, #2
 	WORD $0x6f0c5420 // sli v0.16b, v1.16b, #4
+	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
+	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 512(R17)
@@ -6804,33 +7610,40 @@ scales39:
 	FMOVQ F22, 768(R17)
 	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
 	FMOVQ F23, 896(R17)
-	WORD $0x4e391ca0 // and v0.16b, v5.16b, v25.16b
-	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
-	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
-	FMOVQ F20, 2048(R17)
-	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
-	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
-	FMOVQ F21, 2176(R17)
-	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
-	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
-	FMOVQ F22, 2304(R17)
-	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
-	FMOVQ F23, 2432(R17)
-	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a04a1 // ushr v1.16b, v5.16b, #6
+	WORD $0x6f0c04c1 // ushr v1.16b, v6.16b, #4
 	WORD $0x6f0c5420 // sli v0.16b, v1.16b, #4
+	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
+	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
-	FMOVQ F20, 2560(R17)
+	FMOVQ F20, 1024(R17)
 	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
 	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
-	FMOVQ F21, 2688(R17)
+	FMOVQ F21, 1152(R17)
 	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
 	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
-	FMOVQ F22, 2816(R17)
+	FMOVQ F22, 1280(R17)
 	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
-	FMOVQ F23, 2944(R17)
+	FMOVQ F23, 1408(R17)
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a04c1 // ushr v1.16b, v6.16b, #6
+	WORD $0x6f0c5420 // sli v0.16b, v1.16b, #4
+	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
+	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
+	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 1536(R17)
+	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 1664(R17)
+	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 1792(R17)
+	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
+	FMOVQ F23, 1920(R17)
 	ADD  $16, R16, R16
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
@@ -6846,6 +7659,2167 @@ pass40:
 	WORD $0x6f00e40d // movi v13.2d, #0
 	WORD $0x6f00e40e // movi v14.2d, #0
 	WORD $0x6f00e40f // movi v15.2d, #0
+	ADD  $576, R1, R8
+	ADD  R20, R8, R8
+	ADD  $448, R1, R9
+	ADD  R20, R9, R9
+	MOVD R7, R10
+	ADD  R20, R5, R11
+	MOVD R11, R21
+	ADD  $256, R7, R14
+	MOVD $2, R12
+	WORD $0x6f00e41e // movi v30.2d, #0
+stretch41:
+	MOVD $2, R13
+half42:
+	WORD $0x4f00e41b // movi v27.16b, #0
+	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
+	ADD  $0, R14, R15
+	VLD1R (R15), [V26.S4]
+	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
+	WORD $0x4eba1f40 // mov v0.16b, v26.16b
+	WORD $0x4eba1f41 // mov v1.16b, v26.16b
+	WORD $0x4eba1f42 // mov v2.16b, v26.16b
+	WORD $0x4eba1f43 // mov v3.16b, v26.16b
+	WORD $0x4eba1f44 // mov v4.16b, v26.16b
+	WORD $0x4eba1f45 // mov v5.16b, v26.16b
+	WORD $0x4eba1f46 // mov v6.16b, v26.16b
+	WORD $0x4eba1f47 // mov v7.16b, v26.16b
+	ADD  $0, R8, R15
+	FMOVQ 0(R10), F24
+	FMOVQ 0(R15), F16
+	FMOVQ 0(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	FMOVQ 16(R15), F17
+	FMOVQ 16(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	FMOVQ 32(R15), F18
+	FMOVQ 32(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
+	FMOVQ 48(R15), F19
+	FMOVQ 48(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
+	FMOVQ 64(R15), F16
+	FMOVQ 64(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
+	FMOVQ 80(R15), F17
+	FMOVQ 80(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
+	FMOVQ 96(R15), F18
+	FMOVQ 96(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
+	FMOVQ 112(R15), F19
+	FMOVQ 112(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
+	FMOVQ 384(R15), F16
+	FMOVQ 384(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	FMOVQ 400(R15), F17
+	FMOVQ 400(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	FMOVQ 416(R15), F18
+	FMOVQ 416(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
+	FMOVQ 432(R15), F19
+	FMOVQ 432(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
+	FMOVQ 448(R15), F16
+	FMOVQ 448(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
+	FMOVQ 464(R15), F17
+	FMOVQ 464(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
+	FMOVQ 480(R15), F18
+	FMOVQ 480(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
+	FMOVQ 496(R15), F19
+	FMOVQ 496(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
+	FMOVQ 832(R15), F16
+	FMOVQ 832(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
+	FMOVQ 848(R15), F17
+	FMOVQ 848(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
+	FMOVQ 864(R15), F18
+	FMOVQ 864(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
+	FMOVQ 880(R15), F19
+	FMOVQ 880(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	FMOVQ 1216(R15), F16
+	FMOVQ 1216(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	FMOVQ 1232(R15), F17
+	FMOVQ 1232(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	FMOVQ 1248(R15), F18
+	FMOVQ 1248(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	FMOVQ 1264(R15), F19
+	FMOVQ 1264(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
+	ADD  $0, R11, R15
+	FMOVQ 0(R15), F16
+	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
+	FMOVQ 16(R15), F17
+	WORD $0x4eb19429 // mla v9.4s, v1.4s, v17.4s
+	FMOVQ 32(R15), F18
+	WORD $0x4eb2944a // mla v10.4s, v2.4s, v18.4s
+	FMOVQ 48(R15), F19
+	WORD $0x4eb3946b // mla v11.4s, v3.4s, v19.4s
+	FMOVQ 64(R15), F16
+	WORD $0x4eb0948c // mla v12.4s, v4.4s, v16.4s
+	FMOVQ 80(R15), F17
+	WORD $0x4eb194ad // mla v13.4s, v5.4s, v17.4s
+	FMOVQ 96(R15), F18
+	WORD $0x4eb294ce // mla v14.4s, v6.4s, v18.4s
+	FMOVQ 112(R15), F19
+	WORD $0x4eb394ef // mla v15.4s, v7.4s, v19.4s
+	WORD $0x4f00e43b // movi v27.16b, #1
+	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
+	ADD  $8, R14, R15
+	VLD1R (R15), [V26.S4]
+	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
+	WORD $0x4eba1f40 // mov v0.16b, v26.16b
+	WORD $0x4eba1f41 // mov v1.16b, v26.16b
+	WORD $0x4eba1f42 // mov v2.16b, v26.16b
+	WORD $0x4eba1f43 // mov v3.16b, v26.16b
+	WORD $0x4eba1f44 // mov v4.16b, v26.16b
+	WORD $0x4eba1f45 // mov v5.16b, v26.16b
+	WORD $0x4eba1f46 // mov v6.16b, v26.16b
+	WORD $0x4eba1f47 // mov v7.16b, v26.16b
+	ADD  $0, R8, R15
+	FMOVQ 32(R10), F24
+	FMOVQ 0(R15), F16
+	FMOVQ 0(R9), F20
+	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	FMOVQ 16(R15), F17
+	FMOVQ 16(R9), F21
+	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	FMOVQ 32(R15), F18
+	FMOVQ 32(R9), F22
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
+	FMOVQ 48(R15), F19
+	FMOVQ 48(R9), F23
+	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
+	FMOVQ 64(R15), F16
+	FMOVQ 64(R9), F20
+	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
+	FMOVQ 80(R15), F17
+	FMOVQ 80(R9), F21
+	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
+	FMOVQ 96(R15), F18
+	FMOVQ 96(R9), F22
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
+	FMOVQ 112(R15), F19
+	FMOVQ 112(R9), F23
+	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
+	FMOVQ 384(R15), F16
+	FMOVQ 384(R9), F20
+	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	FMOVQ 400(R15), F17
+	FMOVQ 400(R9), F21
+	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	FMOVQ 416(R15), F18
+	FMOVQ 416(R9), F22
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
+	FMOVQ 432(R15), F19
+	FMOVQ 432(R9), F23
+	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
+	FMOVQ 448(R15), F16
+	FMOVQ 448(R9), F20
+	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
+	FMOVQ 464(R15), F17
+	FMOVQ 464(R9), F21
+	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
+	FMOVQ 480(R15), F18
+	FMOVQ 480(R9), F22
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
+	FMOVQ 496(R15), F19
+	FMOVQ 496(R9), F23
+	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
+	FMOVQ 832(R15), F16
+	FMOVQ 832(R9), F20
+	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
+	FMOVQ 848(R15), F17
+	FMOVQ 848(R9), F21
+	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
+	FMOVQ 864(R15), F18
+	FMOVQ 864(R9), F22
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
+	FMOVQ 880(R15), F19
+	FMOVQ 880(R9), F23
+	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
+	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	FMOVQ 1216(R15), F16
+	FMOVQ 1216(R9), F20
+	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	FMOVQ 1232(R15), F17
+	FMOVQ 1232(R9), F21
+	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	FMOVQ 1248(R15), F18
+	FMOVQ 1248(R9), F22
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	FMOVQ 1264(R15), F19
+	FMOVQ 1264(R9), F23
+	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
+	ADD  $256, R11, R15
+	FMOVQ 0(R15), F16
+	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
+	FMOVQ 16(R15), F17
+	WORD $0x4eb19429 // mla v9.4s, v1.4s, v17.4s
+	FMOVQ 32(R15), F18
+	WORD $0x4eb2944a // mla v10.4s, v2.4s, v18.4s
+	FMOVQ 48(R15), F19
+	WORD $0x4eb3946b // mla v11.4s, v3.4s, v19.4s
+	FMOVQ 64(R15), F16
+	WORD $0x4eb0948c // mla v12.4s, v4.4s, v16.4s
+	FMOVQ 80(R15), F17
+	WORD $0x4eb194ad // mla v13.4s, v5.4s, v17.4s
+	FMOVQ 96(R15), F18
+	WORD $0x4eb294ce // mla v14.4s, v6.4s, v18.4s
+	FMOVQ 112(R15), F19
+	WORD $0x4eb394ef // mla v15.4s, v7.4s, v19.4s
+	WORD $0x4f00e45b // movi v27.16b, #2
+	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
+	ADD  $16, R14, R15
+	VLD1R (R15), [V26.S4]
+	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
+	WORD $0x4eba1f40 // mov v0.16b, v26.16b
+	WORD $0x4eba1f41 // mov v1.16b, v26.16b
+	WORD $0x4eba1f42 // mov v2.16b, v26.16b
+	WORD $0x4eba1f43 // mov v3.16b, v26.16b
+	WORD $0x4eba1f44 // mov v4.16b, v26.16b
+	WORD $0x4eba1f45 // mov v5.16b, v26.16b
+	WORD $0x4eba1f46 // mov v6.16b, v26.16b
+	WORD $0x4eba1f47 // mov v7.16b, v26.16b
+	ADD  $0, R8, R15
+	FMOVQ 64(R10), F24
+	FMOVQ 0(R15), F16
+	FMOVQ 0(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	FMOVQ 16(R15), F17
+	FMOVQ 16(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	FMOVQ 32(R15), F18
+	FMOVQ 32(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
+	FMOVQ 48(R15), F19
+	FMOVQ 48(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
+	FMOVQ 64(R15), F16
+	FMOVQ 64(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
+	FMOVQ 80(R15), F17
+	FMOVQ 80(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
+	FMOVQ 96(R15), F18
+	FMOVQ 96(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
+	FMOVQ 112(R15), F19
+	FMOVQ 112(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
+	FMOVQ 384(R15), F16
+	FMOVQ 384(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	FMOVQ 400(R15), F17
+	FMOVQ 400(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	FMOVQ 416(R15), F18
+	FMOVQ 416(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
+	FMOVQ 432(R15), F19
+	FMOVQ 432(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
+	FMOVQ 448(R15), F16
+	FMOVQ 448(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
+	FMOVQ 464(R15), F17
+	FMOVQ 464(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
+	FMOVQ 480(R15), F18
+	FMOVQ 480(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
+	FMOVQ 496(R15), F19
+	FMOVQ 496(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
+	FMOVQ 832(R15), F16
+	FMOVQ 832(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
+	FMOVQ 848(R15), F17
+	FMOVQ 848(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
+	FMOVQ 864(R15), F18
+	FMOVQ 864(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
+	FMOVQ 880(R15), F19
+	FMOVQ 880(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	FMOVQ 1216(R15), F16
+	FMOVQ 1216(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	FMOVQ 1232(R15), F17
+	FMOVQ 1232(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	FMOVQ 1248(R15), F18
+	FMOVQ 1248(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	FMOVQ 1264(R15), F19
+	FMOVQ 1264(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
+	ADD  $512, R11, R15
+	FMOVQ 0(R15), F16
+	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
+	FMOVQ 16(R15), F17
+	WORD $0x4eb19429 // mla v9.4s, v1.4s, v17.4s
+	FMOVQ 32(R15), F18
+	WORD $0x4eb2944a // mla v10.4s, v2.4s, v18.4s
+	FMOVQ 48(R15), F19
+	WORD $0x4eb3946b // mla v11.4s, v3.4s, v19.4s
+	FMOVQ 64(R15), F16
+	WORD $0x4eb0948c // mla v12.4s, v4.4s, v16.4s
+	FMOVQ 80(R15), F17
+	WORD $0x4eb194ad // mla v13.4s, v5.4s, v17.4s
+	FMOVQ 96(R15), F18
+	WORD $0x4eb294ce // mla v14.4s, v6.4s, v18.4s
+	FMOVQ 112(R15), F19
+	WORD $0x4eb394ef // mla v15.4s, v7.4s, v19.4s
+	WORD $0x4f00e47b // movi v27.16b, #3
+	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
+	ADD  $24, R14, R15
+	VLD1R (R15), [V26.S4]
+	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
+	WORD $0x4eba1f40 // mov v0.16b, v26.16b
+	WORD $0x4eba1f41 // mov v1.16b, v26.16b
+	WORD $0x4eba1f42 // mov v2.16b, v26.16b
+	WORD $0x4eba1f43 // mov v3.16b, v26.16b
+	WORD $0x4eba1f44 // mov v4.16b, v26.16b
+	WORD $0x4eba1f45 // mov v5.16b, v26.16b
+	WORD $0x4eba1f46 // mov v6.16b, v26.16b
+	WORD $0x4eba1f47 // mov v7.16b, v26.16b
+	ADD  $0, R8, R15
+	FMOVQ 96(R10), F24
+	FMOVQ 0(R15), F16
+	FMOVQ 0(R9), F20
+	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	FMOVQ 16(R15), F17
+	FMOVQ 16(R9), F21
+	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	FMOVQ 32(R15), F18
+	FMOVQ 32(R9), F22
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
+	FMOVQ 48(R15), F19
+	FMOVQ 48(R9), F23
+	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
+	FMOVQ 64(R15), F16
+	FMOVQ 64(R9), F20
+	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
+	FMOVQ 80(R15), F17
+	FMOVQ 80(R9), F21
+	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
+	FMOVQ 96(R15), F18
+	FMOVQ 96(R9), F22
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
+	FMOVQ 112(R15), F19
+	FMOVQ 112(R9), F23
+	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
+	FMOVQ 384(R15), F16
+	FMOVQ 384(R9), F20
+	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	FMOVQ 400(R15), F17
+	FMOVQ 400(R9), F21
+	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	FMOVQ 416(R15), F18
+	FMOVQ 416(R9), F22
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
+	FMOVQ 432(R15), F19
+	FMOVQ 432(R9), F23
+	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
+	FMOVQ 448(R15), F16
+	FMOVQ 448(R9), F20
+	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
+	FMOVQ 464(R15), F17
+	FMOVQ 464(R9), F21
+	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
+	FMOVQ 480(R15), F18
+	FMOVQ 480(R9), F22
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
+	FMOVQ 496(R15), F19
+	FMOVQ 496(R9), F23
+	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
+	FMOVQ 832(R15), F16
+	FMOVQ 832(R9), F20
+	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
+	FMOVQ 848(R15), F17
+	FMOVQ 848(R9), F21
+	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
+	FMOVQ 864(R15), F18
+	FMOVQ 864(R9), F22
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
+	FMOVQ 880(R15), F19
+	FMOVQ 880(R9), F23
+	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
+	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	FMOVQ 1216(R15), F16
+	FMOVQ 1216(R9), F20
+	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	FMOVQ 1232(R15), F17
+	FMOVQ 1232(R9), F21
+	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	FMOVQ 1248(R15), F18
+	FMOVQ 1248(R9), F22
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	FMOVQ 1264(R15), F19
+	FMOVQ 1264(R9), F23
+	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
+	ADD  $768, R11, R15
+	FMOVQ 0(R15), F16
+	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
+	FMOVQ 16(R15), F17
+	WORD $0x4eb19429 // mla v9.4s, v1.4s, v17.4s
+	FMOVQ 32(R15), F18
+	WORD $0x4eb2944a // mla v10.4s, v2.4s, v18.4s
+	FMOVQ 48(R15), F19
+	WORD $0x4eb3946b // mla v11.4s, v3.4s, v19.4s
+	FMOVQ 64(R15), F16
+	WORD $0x4eb0948c // mla v12.4s, v4.4s, v16.4s
+	FMOVQ 80(R15), F17
+	WORD $0x4eb194ad // mla v13.4s, v5.4s, v17.4s
+	FMOVQ 96(R15), F18
+	WORD $0x4eb294ce // mla v14.4s, v6.4s, v18.4s
+	FMOVQ 112(R15), F19
+	WORD $0x4eb394ef // mla v15.4s, v7.4s, v19.4s
+	ADD  $1536, R8, R8
+	ADD  $1536, R9, R9
+	ADD  $16, R10, R10
+	ADD  $128, R11, R11
+	ADD  $4, R14, R14
+	ADD  $128, R26, R26
+	SUBS $1, R13, R13
+	BNE  half42
+	SUB  $2944, R8, R8
+	SUB  $3072, R9, R9
+	ADD  $96, R10, R10
+	ADD  $768, R11, R11
+	ADD  $24, R14, R14
+	ADD  $768, R26, R26
+	WORD $0x4f00e49b // movi v27.16b, #4
+	WORD $0x6e3b87de // sub v30.16b, v30.16b, v27.16b
+	SUBS $1, R12, R12
+	BNE  stretch41
+	FMOVS 368(R7), F24
+	ADD  R20, R3, R15
+	FMOVQ 0(R15), F20
+	FMOVQ 4096(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e30cd14 // fmla v20.4s, v8.4s, v16.4s
+	FMOVQ F20, 0(R15)
+	FMOVQ 16(R15), F20
+	FMOVQ 4112(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e30cd34 // fmla v20.4s, v9.4s, v16.4s
+	FMOVQ F20, 16(R15)
+	FMOVQ 32(R15), F20
+	FMOVQ 4128(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e30cd54 // fmla v20.4s, v10.4s, v16.4s
+	FMOVQ F20, 32(R15)
+	FMOVQ 48(R15), F20
+	FMOVQ 4144(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e30cd74 // fmla v20.4s, v11.4s, v16.4s
+	FMOVQ F20, 48(R15)
+	FMOVQ 64(R15), F20
+	FMOVQ 4160(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e30cd94 // fmla v20.4s, v12.4s, v16.4s
+	FMOVQ F20, 64(R15)
+	FMOVQ 80(R15), F20
+	FMOVQ 4176(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e30cdb4 // fmla v20.4s, v13.4s, v16.4s
+	FMOVQ F20, 80(R15)
+	FMOVQ 96(R15), F20
+	FMOVQ 4192(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e30cdd4 // fmla v20.4s, v14.4s, v16.4s
+	FMOVQ F20, 96(R15)
+	FMOVQ 112(R15), F20
+	FMOVQ 4208(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e30cdf4 // fmla v20.4s, v15.4s, v16.4s
+	FMOVQ F20, 112(R15)
+	ADD  $128, R20, R20
+	CMP  $128, R20
+	BLT  pass40
+	ADD  $3520, R1, R1
+	ADD  $384, R7, R7
+	SUBS $1, R4, R4
+	BNE  block38
+	ADD  $128, R3, R3
+	SUBS $1, R6, R6
+	BNE  panel37
+	RET
+
+// func gemvQ3KNEON(a *gemvNEON)
+TEXT ·gemvQ3KNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R3
+	MOVD 32(R0), R6
+	MOVD 40(R0), R5
+panel43:
+	MOVD R2, R7
+	MOVD 24(R0), R4
+	WORD $0x4f00e47c // movi v28.16b, #3
+	WORD $0x4f00e43d // movi v29.16b, #1
+	WORD $0x6f00e400 // movi v0.2d, #0
+	FMOVQ F0, 0(R3)
+	FMOVQ F0, 16(R3)
+	FMOVQ F0, 32(R3)
+	FMOVQ F0, 48(R3)
+	FMOVQ F0, 64(R3)
+	FMOVQ F0, 80(R3)
+	FMOVQ F0, 96(R3)
+	FMOVQ F0, 112(R3)
+block44:
+	ADD  $64, R1, R16
+	MOVD R5, R17
+	MOVD R1, R19
+	MOVD $8, R15
+	WORD $0x4f00e5f8 // movi v24.16b, #15
+	WORD $0x4f01e7f9 // movi v25.16b, #63
+scales45:
+	FMOVD (R19), F0
+	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
+	FMOVQ F0, 4096(R17)
+	WORD $0x4f01e41b // movi v27.16b, #32
+	FMOVQ 0(R16), F4
+	FMOVQ 128(R16), F5
+	FMOVQ 256(R16), F6
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x4e381c00 // and v0.16b, v0.16b, v24.16b
+	WORD $0x6f0c54c0 // sli v0.16b, v6.16b, #4
+	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
+	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
+	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 0(R17)
+	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 128(R17)
+	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 256(R17)
+	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
+	FMOVQ F23, 384(R17)
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x4e381c00 // and v0.16b, v0.16b, v24.16b
+	WORD $0x6f0e04c1 // ushr v1.16b, v6.16b, #2
+	WORD $0x6f0c5420 // sli v0.16b, v1.16b, #4
+	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
+	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
+	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 512(R17)
+	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 640(R17)
+	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 768(R17)
+	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
+	FMOVQ F23, 896(R17)
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c04c1 // ushr v1.16b, v6.16b, #4
+	WORD $0x6f0c5420 // sli v0.16b, v1.16b, #4
+	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
+	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
+	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 1024(R17)
+	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 1152(R17)
+	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 1280(R17)
+	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
+	FMOVQ F23, 1408(R17)
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a04c1 // ushr v1.16b, v6.16b, #6
+	WORD $0x6f0c5420 // sli v0.16b, v1.16b, #4
+	WORD $0x4e391c00 // and v0.16b, v0.16b, v25.16b
+	WORD $0x6e3b8400 // sub v0.16b, v0.16b, v27.16b
+	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 1536(R17)
+	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 1664(R17)
+	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 1792(R17)
+	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
+	FMOVQ F23, 1920(R17)
+	ADD  $16, R16, R16
+	ADD  $16, R17, R17
+	ADD  $8, R19, R19
+	SUBS $1, R15, R15
+	BNE  scales45
+	MOVD $0, R20
+pass46:
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	ADD  $576, R1, R8
+	ADD  R20, R8, R8
+	ADD  $448, R1, R9
+	ADD  R20, R9, R9
+	MOVD R7, R10
+	ADD  R20, R5, R11
+	MOVD R11, R21
+	ADD  $256, R7, R14
+	MOVD $2, R12
+	WORD $0x6f00e41e // movi v30.2d, #0
+stretch47:
+	MOVD $2, R13
+half48:
+	WORD $0x4f00e41b // movi v27.16b, #0
+	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
+	ADD  $0, R14, R15
+	VLD1R (R15), [V26.S4]
+	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
+	ADD  $0, R8, R15
+	FMOVQ 0(R10), F24
+	WORD $0x4e040719 // dup v25.4s, v24.s[0]
+	FMOVQ 0(R15), F16
+	FMOVQ 0(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e39c200 // smull v0.8h, v16.8b, v25.8b
+	WORD $0x4e39c201 // smull2 v1.8h, v16.16b, v25.16b
+	FMOVQ 16(R15), F17
+	FMOVQ 16(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e39c222 // smull v2.8h, v17.8b, v25.8b
+	WORD $0x4e39c223 // smull2 v3.8h, v17.16b, v25.16b
+	FMOVQ 32(R15), F18
+	FMOVQ 32(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e39c244 // smull v4.8h, v18.8b, v25.8b
+	WORD $0x4e39c245 // smull2 v5.8h, v18.16b, v25.16b
+	FMOVQ 48(R15), F19
+	FMOVQ 48(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e39c266 // smull v6.8h, v19.8b, v25.8b
+	WORD $0x4e39c267 // smull2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
+	FMOVQ 384(R15), F16
+	FMOVQ 384(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 400(R15), F17
+	FMOVQ 400(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 416(R15), F18
+	FMOVQ 416(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 432(R15), F19
+	FMOVQ 432(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e140719 // dup v25.4s, v24.s[2]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	ADD  $0, R11, R15
+	WORD $0x4e602800 // saddlp v0.4s, v0.8h
+	WORD $0x4e602821 // saddlp v1.4s, v1.8h
+	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
+	WORD $0x4eba8400 // add v0.4s, v0.4s, v26.4s
+	FMOVQ 0(R15), F16
+	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
+	WORD $0x4e602842 // saddlp v2.4s, v2.8h
+	WORD $0x4e602863 // saddlp v3.4s, v3.8h
+	WORD $0x4ea3bc42 // addp v2.4s, v2.4s, v3.4s
+	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
+	FMOVQ 16(R15), F17
+	WORD $0x4eb19449 // mla v9.4s, v2.4s, v17.4s
+	WORD $0x4e602884 // saddlp v4.4s, v4.8h
+	WORD $0x4e6028a5 // saddlp v5.4s, v5.8h
+	WORD $0x4ea5bc84 // addp v4.4s, v4.4s, v5.4s
+	WORD $0x4eba8484 // add v4.4s, v4.4s, v26.4s
+	FMOVQ 32(R15), F18
+	WORD $0x4eb2948a // mla v10.4s, v4.4s, v18.4s
+	WORD $0x4e6028c6 // saddlp v6.4s, v6.8h
+	WORD $0x4e6028e7 // saddlp v7.4s, v7.8h
+	WORD $0x4ea7bcc6 // addp v6.4s, v6.4s, v7.4s
+	WORD $0x4eba84c6 // add v6.4s, v6.4s, v26.4s
+	FMOVQ 48(R15), F19
+	WORD $0x4eb394cb // mla v11.4s, v6.4s, v19.4s
+	WORD $0x4f00e43b // movi v27.16b, #1
+	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
+	ADD  $8, R14, R15
+	VLD1R (R15), [V26.S4]
+	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
+	ADD  $0, R8, R15
+	FMOVQ 32(R10), F24
+	WORD $0x4e040719 // dup v25.4s, v24.s[0]
+	FMOVQ 0(R15), F16
+	FMOVQ 0(R9), F20
+	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e39c200 // smull v0.8h, v16.8b, v25.8b
+	WORD $0x4e39c201 // smull2 v1.8h, v16.16b, v25.16b
+	FMOVQ 16(R15), F17
+	FMOVQ 16(R9), F21
+	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e39c222 // smull v2.8h, v17.8b, v25.8b
+	WORD $0x4e39c223 // smull2 v3.8h, v17.16b, v25.16b
+	FMOVQ 32(R15), F18
+	FMOVQ 32(R9), F22
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e39c244 // smull v4.8h, v18.8b, v25.8b
+	WORD $0x4e39c245 // smull2 v5.8h, v18.16b, v25.16b
+	FMOVQ 48(R15), F19
+	FMOVQ 48(R9), F23
+	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e39c266 // smull v6.8h, v19.8b, v25.8b
+	WORD $0x4e39c267 // smull2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
+	FMOVQ 384(R15), F16
+	FMOVQ 384(R9), F20
+	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 400(R15), F17
+	FMOVQ 400(R9), F21
+	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 416(R15), F18
+	FMOVQ 416(R9), F22
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 432(R15), F19
+	FMOVQ 432(R9), F23
+	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e140719 // dup v25.4s, v24.s[2]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x6f0e0610 // ushr v16.16b, v16.16b, #2
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x6f0e0631 // ushr v17.16b, v17.16b, #2
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x6f0e0652 // ushr v18.16b, v18.16b, #2
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
+	WORD $0x6f0e0673 // ushr v19.16b, v19.16b, #2
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	ADD  $256, R11, R15
+	WORD $0x4e602800 // saddlp v0.4s, v0.8h
+	WORD $0x4e602821 // saddlp v1.4s, v1.8h
+	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
+	WORD $0x4eba8400 // add v0.4s, v0.4s, v26.4s
+	FMOVQ 0(R15), F16
+	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
+	WORD $0x4e602842 // saddlp v2.4s, v2.8h
+	WORD $0x4e602863 // saddlp v3.4s, v3.8h
+	WORD $0x4ea3bc42 // addp v2.4s, v2.4s, v3.4s
+	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
+	FMOVQ 16(R15), F17
+	WORD $0x4eb19449 // mla v9.4s, v2.4s, v17.4s
+	WORD $0x4e602884 // saddlp v4.4s, v4.8h
+	WORD $0x4e6028a5 // saddlp v5.4s, v5.8h
+	WORD $0x4ea5bc84 // addp v4.4s, v4.4s, v5.4s
+	WORD $0x4eba8484 // add v4.4s, v4.4s, v26.4s
+	FMOVQ 32(R15), F18
+	WORD $0x4eb2948a // mla v10.4s, v4.4s, v18.4s
+	WORD $0x4e6028c6 // saddlp v6.4s, v6.8h
+	WORD $0x4e6028e7 // saddlp v7.4s, v7.8h
+	WORD $0x4ea7bcc6 // addp v6.4s, v6.4s, v7.4s
+	WORD $0x4eba84c6 // add v6.4s, v6.4s, v26.4s
+	FMOVQ 48(R15), F19
+	WORD $0x4eb394cb // mla v11.4s, v6.4s, v19.4s
+	WORD $0x4f00e45b // movi v27.16b, #2
+	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
+	ADD  $16, R14, R15
+	VLD1R (R15), [V26.S4]
+	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
+	ADD  $0, R8, R15
+	FMOVQ 64(R10), F24
+	WORD $0x4e040719 // dup v25.4s, v24.s[0]
+	FMOVQ 0(R15), F16
+	FMOVQ 0(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e39c200 // smull v0.8h, v16.8b, v25.8b
+	WORD $0x4e39c201 // smull2 v1.8h, v16.16b, v25.16b
+	FMOVQ 16(R15), F17
+	FMOVQ 16(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e39c222 // smull v2.8h, v17.8b, v25.8b
+	WORD $0x4e39c223 // smull2 v3.8h, v17.16b, v25.16b
+	FMOVQ 32(R15), F18
+	FMOVQ 32(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e39c244 // smull v4.8h, v18.8b, v25.8b
+	WORD $0x4e39c245 // smull2 v5.8h, v18.16b, v25.16b
+	FMOVQ 48(R15), F19
+	FMOVQ 48(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e39c266 // smull v6.8h, v19.8b, v25.8b
+	WORD $0x4e39c267 // smull2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
+	FMOVQ 384(R15), F16
+	FMOVQ 384(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 400(R15), F17
+	FMOVQ 400(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 416(R15), F18
+	FMOVQ 416(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 432(R15), F19
+	FMOVQ 432(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e140719 // dup v25.4s, v24.s[2]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	ADD  $512, R11, R15
+	WORD $0x4e602800 // saddlp v0.4s, v0.8h
+	WORD $0x4e602821 // saddlp v1.4s, v1.8h
+	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
+	WORD $0x4eba8400 // add v0.4s, v0.4s, v26.4s
+	FMOVQ 0(R15), F16
+	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
+	WORD $0x4e602842 // saddlp v2.4s, v2.8h
+	WORD $0x4e602863 // saddlp v3.4s, v3.8h
+	WORD $0x4ea3bc42 // addp v2.4s, v2.4s, v3.4s
+	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
+	FMOVQ 16(R15), F17
+	WORD $0x4eb19449 // mla v9.4s, v2.4s, v17.4s
+	WORD $0x4e602884 // saddlp v4.4s, v4.8h
+	WORD $0x4e6028a5 // saddlp v5.4s, v5.8h
+	WORD $0x4ea5bc84 // addp v4.4s, v4.4s, v5.4s
+	WORD $0x4eba8484 // add v4.4s, v4.4s, v26.4s
+	FMOVQ 32(R15), F18
+	WORD $0x4eb2948a // mla v10.4s, v4.4s, v18.4s
+	WORD $0x4e6028c6 // saddlp v6.4s, v6.8h
+	WORD $0x4e6028e7 // saddlp v7.4s, v7.8h
+	WORD $0x4ea7bcc6 // addp v6.4s, v6.4s, v7.4s
+	WORD $0x4eba84c6 // add v6.4s, v6.4s, v26.4s
+	FMOVQ 48(R15), F19
+	WORD $0x4eb394cb // mla v11.4s, v6.4s, v19.4s
+	WORD $0x4f00e47b // movi v27.16b, #3
+	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
+	ADD  $24, R14, R15
+	VLD1R (R15), [V26.S4]
+	WORD $0x4f3b075a // sshr v26.4s, v26.4s, #5
+	ADD  $0, R8, R15
+	FMOVQ 96(R10), F24
+	WORD $0x4e040719 // dup v25.4s, v24.s[0]
+	FMOVQ 0(R15), F16
+	FMOVQ 0(R9), F20
+	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e39c200 // smull v0.8h, v16.8b, v25.8b
+	WORD $0x4e39c201 // smull2 v1.8h, v16.16b, v25.16b
+	FMOVQ 16(R15), F17
+	FMOVQ 16(R9), F21
+	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e39c222 // smull v2.8h, v17.8b, v25.8b
+	WORD $0x4e39c223 // smull2 v3.8h, v17.16b, v25.16b
+	FMOVQ 32(R15), F18
+	FMOVQ 32(R9), F22
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e39c244 // smull v4.8h, v18.8b, v25.8b
+	WORD $0x4e39c245 // smull2 v5.8h, v18.16b, v25.16b
+	FMOVQ 48(R15), F19
+	FMOVQ 48(R9), F23
+	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e39c266 // smull v6.8h, v19.8b, v25.8b
+	WORD $0x4e39c267 // smull2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
+	FMOVQ 384(R15), F16
+	FMOVQ 384(R9), F20
+	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 400(R15), F17
+	FMOVQ 400(R9), F21
+	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 416(R15), F18
+	FMOVQ 416(R9), F22
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 432(R15), F19
+	FMOVQ 432(R9), F23
+	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e140719 // dup v25.4s, v24.s[2]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x6f0a0610 // ushr v16.16b, v16.16b, #6
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0a5690 // sli v16.16b, v20.16b, #2
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x6f0a0631 // ushr v17.16b, v17.16b, #6
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0a56b1 // sli v17.16b, v21.16b, #2
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x6f0a0652 // ushr v18.16b, v18.16b, #6
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0a56d2 // sli v18.16b, v22.16b, #2
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
+	WORD $0x6f0a0673 // ushr v19.16b, v19.16b, #6
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0a56f3 // sli v19.16b, v23.16b, #2
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	ADD  $768, R11, R15
+	WORD $0x4e602800 // saddlp v0.4s, v0.8h
+	WORD $0x4e602821 // saddlp v1.4s, v1.8h
+	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
+	WORD $0x4eba8400 // add v0.4s, v0.4s, v26.4s
+	FMOVQ 0(R15), F16
+	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
+	WORD $0x4e602842 // saddlp v2.4s, v2.8h
+	WORD $0x4e602863 // saddlp v3.4s, v3.8h
+	WORD $0x4ea3bc42 // addp v2.4s, v2.4s, v3.4s
+	WORD $0x4eba8442 // add v2.4s, v2.4s, v26.4s
+	FMOVQ 16(R15), F17
+	WORD $0x4eb19449 // mla v9.4s, v2.4s, v17.4s
+	WORD $0x4e602884 // saddlp v4.4s, v4.8h
+	WORD $0x4e6028a5 // saddlp v5.4s, v5.8h
+	WORD $0x4ea5bc84 // addp v4.4s, v4.4s, v5.4s
+	WORD $0x4eba8484 // add v4.4s, v4.4s, v26.4s
+	FMOVQ 32(R15), F18
+	WORD $0x4eb2948a // mla v10.4s, v4.4s, v18.4s
+	WORD $0x4e6028c6 // saddlp v6.4s, v6.8h
+	WORD $0x4e6028e7 // saddlp v7.4s, v7.8h
+	WORD $0x4ea7bcc6 // addp v6.4s, v6.4s, v7.4s
+	WORD $0x4eba84c6 // add v6.4s, v6.4s, v26.4s
+	FMOVQ 48(R15), F19
+	WORD $0x4eb394cb // mla v11.4s, v6.4s, v19.4s
+	ADD  $1536, R8, R8
+	ADD  $1536, R9, R9
+	ADD  $16, R10, R10
+	ADD  $128, R11, R11
+	ADD  $4, R14, R14
+	ADD  $128, R26, R26
+	SUBS $1, R13, R13
+	BNE  half48
+	SUB  $2944, R8, R8
+	SUB  $3072, R9, R9
+	ADD  $96, R10, R10
+	ADD  $768, R11, R11
+	ADD  $24, R14, R14
+	ADD  $768, R26, R26
+	WORD $0x4f00e49b // movi v27.16b, #4
+	WORD $0x6e3b87de // sub v30.16b, v30.16b, v27.16b
+	SUBS $1, R12, R12
+	BNE  stretch47
+	FMOVS 368(R7), F24
+	ADD  R20, R3, R15
+	FMOVQ 0(R15), F20
+	FMOVQ 4096(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e30cd14 // fmla v20.4s, v8.4s, v16.4s
+	FMOVQ F20, 0(R15)
+	FMOVQ 16(R15), F20
+	FMOVQ 4112(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e30cd34 // fmla v20.4s, v9.4s, v16.4s
+	FMOVQ F20, 16(R15)
+	FMOVQ 32(R15), F20
+	FMOVQ 4128(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e30cd54 // fmla v20.4s, v10.4s, v16.4s
+	FMOVQ F20, 32(R15)
+	FMOVQ 48(R15), F20
+	FMOVQ 4144(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e30cd74 // fmla v20.4s, v11.4s, v16.4s
+	FMOVQ F20, 48(R15)
+	ADD  $64, R20, R20
+	CMP  $128, R20
+	BLT  pass46
+	ADD  $3520, R1, R1
+	ADD  $384, R7, R7
+	SUBS $1, R4, R4
+	BNE  block44
+	ADD  $128, R3, R3
+	SUBS $1, R6, R6
+	BNE  panel43
+	RET
+
+// func gemvQ4KDotProd(a *gemvNEON)
+TEXT ·gemvQ4KDotProd(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R3
+	MOVD 32(R0), R6
+	MOVD 40(R0), R5
+panel49:
+	MOVD R2, R7
+	MOVD 24(R0), R4
+	WORD $0x4f00e5fc // movi v28.16b, #15
+	WORD $0x6f00e400 // movi v0.2d, #0
+	FMOVQ F0, 0(R3)
+	FMOVQ F0, 16(R3)
+	FMOVQ F0, 32(R3)
+	FMOVQ F0, 48(R3)
+	FMOVQ F0, 64(R3)
+	FMOVQ F0, 80(R3)
+	FMOVQ F0, 96(R3)
+	FMOVQ F0, 112(R3)
+block50:
+	ADD  $0, R1, R16
+	MOVD R5, R17
+	MOVD R1, R19
+	MOVD $8, R15
+	WORD $0x4f00e5f8 // movi v24.16b, #15
+	WORD $0x4f01e7f9 // movi v25.16b, #63
+scales51:
+	FMOVQ (R16), F0
+	WORD $0x0e612801 // xtn v1.4h, v0.4s
+	WORD $0x0f108402 // shrn v2.4h, v0.4s, #16
+	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
+	WORD $0x0e217842 // fcvtl v2.4s, v2.4h
+	FMOVQ F1, 4096(R17)
+	FMOVQ F2, 4224(R17)
+	FMOVQ 128(R16), F4
+	FMOVQ 256(R16), F5
+	FMOVQ 384(R16), F6
+	WORD $0x4e391c80 // and v0.16b, v4.16b, v25.16b
+	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 0(R17)
+	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 128(R17)
+	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 256(R17)
+	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
+	FMOVQ F23, 384(R17)
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x4e381c00 // and v0.16b, v0.16b, v24.16b
+	WORD $0x6f0a0481 // ushr v1.16b, v4.16b, #6
+	WORD $0x6f0c5420 // sli v0.16b, v1.16b, #4
+	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 512(R17)
+	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 640(R17)
+	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 768(R17)
+	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
+	FMOVQ F23, 896(R17)
+	WORD $0x4e391ca0 // and v0.16b, v5.16b, v25.16b
+	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 2048(R17)
+	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 2176(R17)
+	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 2304(R17)
+	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
+	FMOVQ F23, 2432(R17)
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a04a1 // ushr v1.16b, v5.16b, #6
+	WORD $0x6f0c5420 // sli v0.16b, v1.16b, #4
+	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 2560(R17)
+	WORD $0x4f305415 // shl v21.4s, v0.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 2688(R17)
+	WORD $0x4f285416 // shl v22.4s, v0.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 2816(R17)
+	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
+	FMOVQ F23, 2944(R17)
+	ADD  $16, R16, R16
+	ADD  $16, R17, R17
+	ADD  $8, R19, R19
+	SUBS $1, R15, R15
+	BNE  scales51
+	MOVD $0, R20
+pass52:
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
 	ADD  $512, R1, R8
 	ADD  R20, R8, R8
 	ADD  $0, R1, R9
@@ -6855,7 +9829,7 @@ pass40:
 	MOVD R11, R21
 	ADD  $256, R7, R14
 	MOVD $4, R12
-stretch41:
+stretch53:
 	WORD $0x6f00e41a // movi v26.2d, #0
 	WORD $0x4eba1f40 // mov v0.16b, v26.16b
 	WORD $0x4eba1f41 // mov v1.16b, v26.16b
@@ -7304,7 +10278,7 @@ stretch41:
 	ADD  $8, R14, R14
 	ADD  $512, R26, R26
 	SUBS $1, R12, R12
-	BNE  stretch41
+	BNE  stretch53
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -7528,14 +10502,14 @@ stretch41:
 	FMOVQ F20, 112(R15)
 	ADD  $128, R20, R20
 	CMP  $128, R20
-	BLT  pass40
+	BLT  pass52
 	ADD  $4608, R1, R1
 	ADD  $384, R7, R7
 	SUBS $1, R4, R4
-	BNE  block38
+	BNE  block50
 	ADD  $128, R3, R3
 	SUBS $1, R6, R6
-	BNE  panel37
+	BNE  panel49
 	RET
 
 // func gemvQ4KNEON(a *gemvNEON)
@@ -7546,7 +10520,7 @@ TEXT ·gemvQ4KNEON(SB), NOSPLIT, $0-8
 	MOVD 16(R0), R3
 	MOVD 32(R0), R6
 	MOVD 40(R0), R5
-panel42:
+panel54:
 	MOVD R2, R7
 	MOVD 24(R0), R4
 	WORD $0x4f00e5fc // movi v28.16b, #15
@@ -7559,15 +10533,15 @@ panel42:
 	FMOVQ F0, 80(R3)
 	FMOVQ F0, 96(R3)
 	FMOVQ F0, 112(R3)
-block43:
-	MOVD R1, R16
+block55:
+	ADD  $0, R1, R16
 	MOVD R5, R17
-	ADD  $4608, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales44:
-	FMOVQ 0(R16), F0
+scales56:
+	FMOVQ (R16), F0
 	WORD $0x0e612801 // xtn v1.4h, v0.4s
 	WORD $0x0f108402 // shrn v2.4h, v0.4s, #16
 	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
@@ -7635,9 +10609,9 @@ scales44:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales44
+	BNE  scales56
 	MOVD $0, R20
-pass45:
+pass57:
 	WORD $0x6f00e408 // movi v8.2d, #0
 	WORD $0x6f00e409 // movi v9.2d, #0
 	WORD $0x6f00e40a // movi v10.2d, #0
@@ -7651,7 +10625,7 @@ pass45:
 	MOVD R11, R21
 	ADD  $256, R7, R14
 	MOVD $4, R12
-stretch46:
+stretch58:
 	ADD  $0, R8, R15
 	FMOVQ 0(R10), F24
 	WORD $0x4e040719 // dup v25.4s, v24.s[0]
@@ -7978,7 +10952,7 @@ stretch46:
 	ADD  $8, R14, R14
 	ADD  $512, R26, R26
 	SUBS $1, R12, R12
-	BNE  stretch46
+	BNE  stretch58
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -8094,14 +11068,14 @@ stretch46:
 	FMOVQ F20, 48(R15)
 	ADD  $64, R20, R20
 	CMP  $128, R20
-	BLT  pass45
+	BLT  pass57
 	ADD  $4608, R1, R1
 	ADD  $384, R7, R7
 	SUBS $1, R4, R4
-	BNE  block43
+	BNE  block55
 	ADD  $128, R3, R3
 	SUBS $1, R6, R6
-	BNE  panel42
+	BNE  panel54
 	RET
 
 // func gemvQ5KDotProd(a *gemvNEON)
@@ -8112,7 +11086,7 @@ TEXT ·gemvQ5KDotProd(SB), NOSPLIT, $0-8
 	MOVD 16(R0), R3
 	MOVD 32(R0), R6
 	MOVD 40(R0), R5
-panel47:
+panel59:
 	MOVD R2, R7
 	MOVD 24(R0), R4
 	WORD $0x4f00e5fc // movi v28.16b, #15
@@ -8126,15 +11100,15 @@ panel47:
 	FMOVQ F0, 80(R3)
 	FMOVQ F0, 96(R3)
 	FMOVQ F0, 112(R3)
-block48:
-	MOVD R1, R16
+block60:
+	ADD  $0, R1, R16
 	MOVD R5, R17
-	ADD  $5632, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales49:
-	FMOVQ 0(R16), F0
+scales61:
+	FMOVQ (R16), F0
 	WORD $0x0e612801 // xtn v1.4h, v0.4s
 	WORD $0x0f108402 // shrn v2.4h, v0.4s, #16
 	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
@@ -8202,9 +11176,9 @@ scales49:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales49
+	BNE  scales61
 	MOVD $0, R20
-pass50:
+pass62:
 	WORD $0x6f00e408 // movi v8.2d, #0
 	WORD $0x6f00e409 // movi v9.2d, #0
 	WORD $0x6f00e40a // movi v10.2d, #0
@@ -8213,7 +11187,7 @@ pass50:
 	WORD $0x6f00e40d // movi v13.2d, #0
 	WORD $0x6f00e40e // movi v14.2d, #0
 	WORD $0x6f00e40f // movi v15.2d, #0
-	ADD  $1536, R1, R8
+	ADD  $640, R1, R8
 	ADD  R20, R8, R8
 	ADD  $512, R1, R9
 	ADD  R20, R9, R9
@@ -8223,7 +11197,7 @@ pass50:
 	ADD  $256, R7, R14
 	MOVD $4, R12
 	WORD $0x6f00e41e // movi v30.2d, #0
-stretch51:
+stretch63:
 	WORD $0x4f00e41b // movi v27.16b, #0
 	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
 	WORD $0x6f00e41a // movi v26.2d, #0
@@ -8293,231 +11267,6 @@ stretch51:
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
 	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
-	FMOVQ 192(R15), F16
-	FMOVQ 192(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
-	FMOVQ 208(R15), F17
-	FMOVQ 208(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
-	FMOVQ 224(R15), F18
-	FMOVQ 224(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
-	FMOVQ 240(R15), F19
-	FMOVQ 240(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
-	FMOVQ 320(R15), F16
-	FMOVQ 320(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
-	FMOVQ 336(R15), F17
-	FMOVQ 336(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
-	FMOVQ 352(R15), F18
-	FMOVQ 352(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
-	FMOVQ 368(R15), F19
-	FMOVQ 368(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
-	FMOVQ 384(R15), F16
-	FMOVQ 384(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
-	FMOVQ 400(R15), F17
-	FMOVQ 400(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
-	FMOVQ 416(R15), F18
-	FMOVQ 416(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
-	FMOVQ 432(R15), F19
-	FMOVQ 432(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
-	FMOVQ 448(R15), F16
-	FMOVQ 448(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
-	FMOVQ 464(R15), F17
-	FMOVQ 464(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
-	FMOVQ 480(R15), F18
-	FMOVQ 480(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
-	FMOVQ 496(R15), F19
-	FMOVQ 496(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
-	FMOVQ 16(R10), F24
-	FMOVQ 512(R15), F16
-	FMOVQ 512(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
-	FMOVQ 528(R15), F17
-	FMOVQ 528(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
-	FMOVQ 544(R15), F18
-	FMOVQ 544(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
-	FMOVQ 560(R15), F19
-	FMOVQ 560(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
-	FMOVQ 576(R15), F16
-	FMOVQ 576(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
-	FMOVQ 592(R15), F17
-	FMOVQ 592(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
-	FMOVQ 608(R15), F18
-	FMOVQ 608(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
-	FMOVQ 624(R15), F19
-	FMOVQ 624(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
 	FMOVQ 640(R15), F16
 	FMOVQ 640(R9), F20
 	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
@@ -8574,113 +11323,338 @@ stretch51:
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
 	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
-	FMOVQ 768(R15), F16
-	FMOVQ 768(R9), F20
+	FMOVQ 1280(R15), F16
+	FMOVQ 1280(R9), F20
 	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
 	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
 	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
-	FMOVQ 784(R15), F17
-	FMOVQ 784(R9), F21
+	FMOVQ 1296(R15), F17
+	FMOVQ 1296(R9), F21
 	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
 	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
 	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
-	FMOVQ 800(R15), F18
-	FMOVQ 800(R9), F22
+	FMOVQ 1312(R15), F18
+	FMOVQ 1312(R9), F22
 	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
 	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
 	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
-	FMOVQ 816(R15), F19
-	FMOVQ 816(R9), F23
+	FMOVQ 1328(R15), F19
+	FMOVQ 1328(R9), F23
 	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
 	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
 	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
-	FMOVQ 832(R15), F16
-	FMOVQ 832(R9), F20
+	FMOVQ 1344(R15), F16
+	FMOVQ 1344(R9), F20
 	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
 	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
 	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
-	FMOVQ 848(R15), F17
-	FMOVQ 848(R9), F21
+	FMOVQ 1360(R15), F17
+	FMOVQ 1360(R9), F21
 	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
 	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
 	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
-	FMOVQ 864(R15), F18
-	FMOVQ 864(R9), F22
+	FMOVQ 1376(R15), F18
+	FMOVQ 1376(R9), F22
 	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
 	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
 	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
-	FMOVQ 880(R15), F19
-	FMOVQ 880(R9), F23
+	FMOVQ 1392(R15), F19
+	FMOVQ 1392(R9), F23
 	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
 	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
 	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
-	FMOVQ 896(R15), F16
-	FMOVQ 896(R9), F20
+	FMOVQ 1920(R15), F16
+	FMOVQ 1920(R9), F20
 	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
 	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
 	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
-	FMOVQ 912(R15), F17
-	FMOVQ 912(R9), F21
+	FMOVQ 1936(R15), F17
+	FMOVQ 1936(R9), F21
 	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
 	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
 	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
-	FMOVQ 928(R15), F18
-	FMOVQ 928(R9), F22
+	FMOVQ 1952(R15), F18
+	FMOVQ 1952(R9), F22
 	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
 	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
 	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
-	FMOVQ 944(R15), F19
-	FMOVQ 944(R9), F23
+	FMOVQ 1968(R15), F19
+	FMOVQ 1968(R9), F23
 	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
 	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
 	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
-	FMOVQ 960(R15), F16
-	FMOVQ 960(R9), F20
+	FMOVQ 1984(R15), F16
+	FMOVQ 1984(R9), F20
 	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
 	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
 	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
-	FMOVQ 976(R15), F17
-	FMOVQ 976(R9), F21
+	FMOVQ 2000(R15), F17
+	FMOVQ 2000(R9), F21
 	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
 	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
 	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
-	FMOVQ 992(R15), F18
-	FMOVQ 992(R9), F22
+	FMOVQ 2016(R15), F18
+	FMOVQ 2016(R9), F22
 	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
 	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
 	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
-	FMOVQ 1008(R15), F19
-	FMOVQ 1008(R9), F23
+	FMOVQ 2032(R15), F19
+	FMOVQ 2032(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
+	FMOVQ 16(R10), F24
+	FMOVQ 2560(R15), F16
+	FMOVQ 2560(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	FMOVQ 2576(R15), F17
+	FMOVQ 2576(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	FMOVQ 2592(R15), F18
+	FMOVQ 2592(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
+	FMOVQ 2608(R15), F19
+	FMOVQ 2608(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
+	FMOVQ 2624(R15), F16
+	FMOVQ 2624(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
+	FMOVQ 2640(R15), F17
+	FMOVQ 2640(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
+	FMOVQ 2656(R15), F18
+	FMOVQ 2656(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
+	FMOVQ 2672(R15), F19
+	FMOVQ 2672(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
+	FMOVQ 3200(R15), F16
+	FMOVQ 3200(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	FMOVQ 3216(R15), F17
+	FMOVQ 3216(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	FMOVQ 3232(R15), F18
+	FMOVQ 3232(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
+	FMOVQ 3248(R15), F19
+	FMOVQ 3248(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
+	FMOVQ 3264(R15), F16
+	FMOVQ 3264(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
+	FMOVQ 3280(R15), F17
+	FMOVQ 3280(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
+	FMOVQ 3296(R15), F18
+	FMOVQ 3296(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
+	FMOVQ 3312(R15), F19
+	FMOVQ 3312(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
+	FMOVQ 3840(R15), F16
+	FMOVQ 3840(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	FMOVQ 3856(R15), F17
+	FMOVQ 3856(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FMOVQ 3872(R15), F18
+	FMOVQ 3872(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
+	FMOVQ 3888(R15), F19
+	FMOVQ 3888(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
+	FMOVQ 3904(R15), F16
+	FMOVQ 3904(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
+	FMOVQ 3920(R15), F17
+	FMOVQ 3920(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
+	FMOVQ 3936(R15), F18
+	FMOVQ 3936(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
+	FMOVQ 3952(R15), F19
+	FMOVQ 3952(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
+	FMOVQ 4480(R15), F16
+	FMOVQ 4480(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	FMOVQ 4496(R15), F17
+	FMOVQ 4496(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ 4512(R15), F18
+	FMOVQ 4512(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	FMOVQ 4528(R15), F19
+	FMOVQ 4528(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	FMOVQ 4544(R15), F16
+	FMOVQ 4544(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	FMOVQ 4560(R15), F17
+	FMOVQ 4560(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	FMOVQ 4576(R15), F18
+	FMOVQ 4576(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	FMOVQ 4592(R15), F19
+	FMOVQ 4592(R9), F23
 	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
 	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
@@ -8772,231 +11746,6 @@ stretch51:
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
 	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
-	FMOVQ 192(R15), F16
-	FMOVQ 192(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
-	FMOVQ 208(R15), F17
-	FMOVQ 208(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
-	FMOVQ 224(R15), F18
-	FMOVQ 224(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
-	FMOVQ 240(R15), F19
-	FMOVQ 240(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
-	FMOVQ 320(R15), F16
-	FMOVQ 320(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
-	FMOVQ 336(R15), F17
-	FMOVQ 336(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
-	FMOVQ 352(R15), F18
-	FMOVQ 352(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
-	FMOVQ 368(R15), F19
-	FMOVQ 368(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
-	FMOVQ 384(R15), F16
-	FMOVQ 384(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
-	FMOVQ 400(R15), F17
-	FMOVQ 400(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
-	FMOVQ 416(R15), F18
-	FMOVQ 416(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
-	FMOVQ 432(R15), F19
-	FMOVQ 432(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
-	FMOVQ 448(R15), F16
-	FMOVQ 448(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
-	FMOVQ 464(R15), F17
-	FMOVQ 464(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
-	FMOVQ 480(R15), F18
-	FMOVQ 480(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
-	FMOVQ 496(R15), F19
-	FMOVQ 496(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
-	FMOVQ 48(R10), F24
-	FMOVQ 512(R15), F16
-	FMOVQ 512(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
-	FMOVQ 528(R15), F17
-	FMOVQ 528(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
-	FMOVQ 544(R15), F18
-	FMOVQ 544(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
-	FMOVQ 560(R15), F19
-	FMOVQ 560(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
-	FMOVQ 576(R15), F16
-	FMOVQ 576(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
-	FMOVQ 592(R15), F17
-	FMOVQ 592(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
-	FMOVQ 608(R15), F18
-	FMOVQ 608(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
-	FMOVQ 624(R15), F19
-	FMOVQ 624(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
 	FMOVQ 640(R15), F16
 	FMOVQ 640(R9), F20
 	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
@@ -9053,113 +11802,338 @@ stretch51:
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
 	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
-	FMOVQ 768(R15), F16
-	FMOVQ 768(R9), F20
+	FMOVQ 1280(R15), F16
+	FMOVQ 1280(R9), F20
 	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
 	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
 	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
-	FMOVQ 784(R15), F17
-	FMOVQ 784(R9), F21
+	FMOVQ 1296(R15), F17
+	FMOVQ 1296(R9), F21
 	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
 	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
 	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
-	FMOVQ 800(R15), F18
-	FMOVQ 800(R9), F22
+	FMOVQ 1312(R15), F18
+	FMOVQ 1312(R9), F22
 	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
 	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
 	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
-	FMOVQ 816(R15), F19
-	FMOVQ 816(R9), F23
+	FMOVQ 1328(R15), F19
+	FMOVQ 1328(R9), F23
 	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
 	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
 	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
-	FMOVQ 832(R15), F16
-	FMOVQ 832(R9), F20
+	FMOVQ 1344(R15), F16
+	FMOVQ 1344(R9), F20
 	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
 	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
 	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
-	FMOVQ 848(R15), F17
-	FMOVQ 848(R9), F21
+	FMOVQ 1360(R15), F17
+	FMOVQ 1360(R9), F21
 	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
 	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
 	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
-	FMOVQ 864(R15), F18
-	FMOVQ 864(R9), F22
+	FMOVQ 1376(R15), F18
+	FMOVQ 1376(R9), F22
 	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
 	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
 	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
-	FMOVQ 880(R15), F19
-	FMOVQ 880(R9), F23
+	FMOVQ 1392(R15), F19
+	FMOVQ 1392(R9), F23
 	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
 	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
 	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
-	FMOVQ 896(R15), F16
-	FMOVQ 896(R9), F20
+	FMOVQ 1920(R15), F16
+	FMOVQ 1920(R9), F20
 	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
 	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
 	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
-	FMOVQ 912(R15), F17
-	FMOVQ 912(R9), F21
+	FMOVQ 1936(R15), F17
+	FMOVQ 1936(R9), F21
 	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
 	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
 	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
-	FMOVQ 928(R15), F18
-	FMOVQ 928(R9), F22
+	FMOVQ 1952(R15), F18
+	FMOVQ 1952(R9), F22
 	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
 	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
 	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
-	FMOVQ 944(R15), F19
-	FMOVQ 944(R9), F23
+	FMOVQ 1968(R15), F19
+	FMOVQ 1968(R9), F23
 	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
 	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
 	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
-	FMOVQ 960(R15), F16
-	FMOVQ 960(R9), F20
+	FMOVQ 1984(R15), F16
+	FMOVQ 1984(R9), F20
 	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
 	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
 	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
-	FMOVQ 976(R15), F17
-	FMOVQ 976(R9), F21
+	FMOVQ 2000(R15), F17
+	FMOVQ 2000(R9), F21
 	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
 	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
 	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
-	FMOVQ 992(R15), F18
-	FMOVQ 992(R9), F22
+	FMOVQ 2016(R15), F18
+	FMOVQ 2016(R9), F22
 	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
 	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
 	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
-	FMOVQ 1008(R15), F19
-	FMOVQ 1008(R9), F23
+	FMOVQ 2032(R15), F19
+	FMOVQ 2032(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
+	FMOVQ 48(R10), F24
+	FMOVQ 2560(R15), F16
+	FMOVQ 2560(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	FMOVQ 2576(R15), F17
+	FMOVQ 2576(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	FMOVQ 2592(R15), F18
+	FMOVQ 2592(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
+	FMOVQ 2608(R15), F19
+	FMOVQ 2608(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
+	FMOVQ 2624(R15), F16
+	FMOVQ 2624(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
+	FMOVQ 2640(R15), F17
+	FMOVQ 2640(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
+	FMOVQ 2656(R15), F18
+	FMOVQ 2656(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
+	FMOVQ 2672(R15), F19
+	FMOVQ 2672(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
+	FMOVQ 3200(R15), F16
+	FMOVQ 3200(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	FMOVQ 3216(R15), F17
+	FMOVQ 3216(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	FMOVQ 3232(R15), F18
+	FMOVQ 3232(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
+	FMOVQ 3248(R15), F19
+	FMOVQ 3248(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
+	FMOVQ 3264(R15), F16
+	FMOVQ 3264(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
+	FMOVQ 3280(R15), F17
+	FMOVQ 3280(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
+	FMOVQ 3296(R15), F18
+	FMOVQ 3296(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
+	FMOVQ 3312(R15), F19
+	FMOVQ 3312(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
+	FMOVQ 3840(R15), F16
+	FMOVQ 3840(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	FMOVQ 3856(R15), F17
+	FMOVQ 3856(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FMOVQ 3872(R15), F18
+	FMOVQ 3872(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
+	FMOVQ 3888(R15), F19
+	FMOVQ 3888(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
+	FMOVQ 3904(R15), F16
+	FMOVQ 3904(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
+	FMOVQ 3920(R15), F17
+	FMOVQ 3920(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
+	FMOVQ 3936(R15), F18
+	FMOVQ 3936(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
+	FMOVQ 3952(R15), F19
+	FMOVQ 3952(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
+	FMOVQ 4480(R15), F16
+	FMOVQ 4480(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	FMOVQ 4496(R15), F17
+	FMOVQ 4496(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ 4512(R15), F18
+	FMOVQ 4512(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	FMOVQ 4528(R15), F19
+	FMOVQ 4528(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	FMOVQ 4544(R15), F16
+	FMOVQ 4544(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	FMOVQ 4560(R15), F17
+	FMOVQ 4560(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	FMOVQ 4576(R15), F18
+	FMOVQ 4576(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	FMOVQ 4592(R15), F19
+	FMOVQ 4592(R9), F23
 	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
 	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
@@ -9182,7 +12156,7 @@ stretch51:
 	WORD $0x4eb294ce // mla v14.4s, v6.4s, v18.4s
 	FMOVQ 112(R15), F19
 	WORD $0x4eb394ef // mla v15.4s, v7.4s, v19.4s
-	ADD  $1024, R8, R8
+	ADD  $128, R8, R8
 	ADD  $64, R10, R10
 	ADD  $256, R11, R11
 	ADD  $8, R14, R14
@@ -9190,7 +12164,7 @@ stretch51:
 	WORD $0x4f00e45b // movi v27.16b, #2
 	WORD $0x6e3b87de // sub v30.16b, v30.16b, v27.16b
 	SUBS $1, R12, R12
-	BNE  stretch51
+	BNE  stretch63
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -9414,14 +12388,14 @@ stretch51:
 	FMOVQ F20, 112(R15)
 	ADD  $128, R20, R20
 	CMP  $128, R20
-	BLT  pass50
+	BLT  pass62
 	ADD  $5632, R1, R1
 	ADD  $384, R7, R7
 	SUBS $1, R4, R4
-	BNE  block48
+	BNE  block60
 	ADD  $128, R3, R3
 	SUBS $1, R6, R6
-	BNE  panel47
+	BNE  panel59
 	RET
 
 // func gemvQ5KNEON(a *gemvNEON)
@@ -9432,7 +12406,7 @@ TEXT ·gemvQ5KNEON(SB), NOSPLIT, $0-8
 	MOVD 16(R0), R3
 	MOVD 32(R0), R6
 	MOVD 40(R0), R5
-panel52:
+panel64:
 	MOVD R2, R7
 	MOVD 24(R0), R4
 	WORD $0x4f00e5fc // movi v28.16b, #15
@@ -9446,15 +12420,15 @@ panel52:
 	FMOVQ F0, 80(R3)
 	FMOVQ F0, 96(R3)
 	FMOVQ F0, 112(R3)
-block53:
-	MOVD R1, R16
+block65:
+	ADD  $0, R1, R16
 	MOVD R5, R17
-	ADD  $5632, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales54:
-	FMOVQ 0(R16), F0
+scales66:
+	FMOVQ (R16), F0
 	WORD $0x0e612801 // xtn v1.4h, v0.4s
 	WORD $0x0f108402 // shrn v2.4h, v0.4s, #16
 	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
@@ -9522,14 +12496,14 @@ scales54:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales54
+	BNE  scales66
 	MOVD $0, R20
-pass55:
+pass67:
 	WORD $0x6f00e408 // movi v8.2d, #0
 	WORD $0x6f00e409 // movi v9.2d, #0
 	WORD $0x6f00e40a // movi v10.2d, #0
 	WORD $0x6f00e40b // movi v11.2d, #0
-	ADD  $1536, R1, R8
+	ADD  $640, R1, R8
 	ADD  R20, R8, R8
 	ADD  $512, R1, R9
 	ADD  R20, R9, R9
@@ -9539,7 +12513,7 @@ pass55:
 	ADD  $256, R7, R14
 	MOVD $4, R12
 	WORD $0x6f00e41e // movi v30.2d, #0
-stretch56:
+stretch68:
 	WORD $0x4f00e41b // movi v27.16b, #0
 	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
 	ADD  $0, R8, R15
@@ -9578,139 +12552,6 @@ stretch56:
 	WORD $0x0e39c266 // smull v6.8h, v19.8b, v25.8b
 	WORD $0x4e39c267 // smull2 v7.8h, v19.16b, v25.16b
 	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e140719 // dup v25.4s, v24.s[2]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
-	FMOVQ 384(R15), F16
-	FMOVQ 384(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 400(R15), F17
-	FMOVQ 400(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 416(R15), F18
-	FMOVQ 416(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 432(R15), F19
-	FMOVQ 432(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	FMOVQ 16(R10), F24
-	WORD $0x4e040719 // dup v25.4s, v24.s[0]
-	FMOVQ 512(R15), F16
-	FMOVQ 512(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 528(R15), F17
-	FMOVQ 528(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 544(R15), F18
-	FMOVQ 544(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 560(R15), F19
-	FMOVQ 560(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
 	FMOVQ 640(R15), F16
 	FMOVQ 640(R9), F20
 	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
@@ -9744,32 +12585,32 @@ stretch56:
 	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
 	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
 	WORD $0x4e140719 // dup v25.4s, v24.s[2]
-	FMOVQ 768(R15), F16
-	FMOVQ 768(R9), F20
+	FMOVQ 1280(R15), F16
+	FMOVQ 1280(R9), F20
 	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
 	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
 	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
 	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 784(R15), F17
-	FMOVQ 784(R9), F21
+	FMOVQ 1296(R15), F17
+	FMOVQ 1296(R9), F21
 	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
 	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
 	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
 	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 800(R15), F18
-	FMOVQ 800(R9), F22
+	FMOVQ 1312(R15), F18
+	FMOVQ 1312(R9), F22
 	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
 	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
 	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
 	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 816(R15), F19
-	FMOVQ 816(R9), F23
+	FMOVQ 1328(R15), F19
+	FMOVQ 1328(R9), F23
 	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
 	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
@@ -9777,32 +12618,165 @@ stretch56:
 	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
 	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
 	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
-	FMOVQ 896(R15), F16
-	FMOVQ 896(R9), F20
+	FMOVQ 1920(R15), F16
+	FMOVQ 1920(R9), F20
 	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
 	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
 	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
 	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 912(R15), F17
-	FMOVQ 912(R9), F21
+	FMOVQ 1936(R15), F17
+	FMOVQ 1936(R9), F21
 	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
 	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
 	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
 	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 928(R15), F18
-	FMOVQ 928(R9), F22
+	FMOVQ 1952(R15), F18
+	FMOVQ 1952(R9), F22
 	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
 	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
 	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
 	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 944(R15), F19
-	FMOVQ 944(R9), F23
+	FMOVQ 1968(R15), F19
+	FMOVQ 1968(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	FMOVQ 16(R10), F24
+	WORD $0x4e040719 // dup v25.4s, v24.s[0]
+	FMOVQ 2560(R15), F16
+	FMOVQ 2560(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 2576(R15), F17
+	FMOVQ 2576(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 2592(R15), F18
+	FMOVQ 2592(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 2608(R15), F19
+	FMOVQ 2608(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
+	FMOVQ 3200(R15), F16
+	FMOVQ 3200(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 3216(R15), F17
+	FMOVQ 3216(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 3232(R15), F18
+	FMOVQ 3232(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 3248(R15), F19
+	FMOVQ 3248(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e140719 // dup v25.4s, v24.s[2]
+	FMOVQ 3840(R15), F16
+	FMOVQ 3840(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 3856(R15), F17
+	FMOVQ 3856(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 3872(R15), F18
+	FMOVQ 3872(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 3888(R15), F19
+	FMOVQ 3888(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
+	FMOVQ 4480(R15), F16
+	FMOVQ 4480(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 4496(R15), F17
+	FMOVQ 4496(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 4512(R15), F18
+	FMOVQ 4512(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 4528(R15), F19
+	FMOVQ 4528(R9), F23
 	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
 	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
@@ -9868,139 +12842,6 @@ stretch56:
 	WORD $0x0e39c266 // smull v6.8h, v19.8b, v25.8b
 	WORD $0x4e39c267 // smull2 v7.8h, v19.16b, v25.16b
 	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e140719 // dup v25.4s, v24.s[2]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
-	FMOVQ 384(R15), F16
-	FMOVQ 384(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 400(R15), F17
-	FMOVQ 400(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 416(R15), F18
-	FMOVQ 416(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 432(R15), F19
-	FMOVQ 432(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	FMOVQ 48(R10), F24
-	WORD $0x4e040719 // dup v25.4s, v24.s[0]
-	FMOVQ 512(R15), F16
-	FMOVQ 512(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 528(R15), F17
-	FMOVQ 528(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 544(R15), F18
-	FMOVQ 544(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 560(R15), F19
-	FMOVQ 560(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
 	FMOVQ 640(R15), F16
 	FMOVQ 640(R9), F20
 	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
@@ -10034,32 +12875,32 @@ stretch56:
 	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
 	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
 	WORD $0x4e140719 // dup v25.4s, v24.s[2]
-	FMOVQ 768(R15), F16
-	FMOVQ 768(R9), F20
+	FMOVQ 1280(R15), F16
+	FMOVQ 1280(R9), F20
 	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
 	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
 	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
 	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 784(R15), F17
-	FMOVQ 784(R9), F21
+	FMOVQ 1296(R15), F17
+	FMOVQ 1296(R9), F21
 	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
 	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
 	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
 	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 800(R15), F18
-	FMOVQ 800(R9), F22
+	FMOVQ 1312(R15), F18
+	FMOVQ 1312(R9), F22
 	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
 	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
 	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
 	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 816(R15), F19
-	FMOVQ 816(R9), F23
+	FMOVQ 1328(R15), F19
+	FMOVQ 1328(R9), F23
 	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
 	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
@@ -10067,32 +12908,165 @@ stretch56:
 	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
 	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
 	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
-	FMOVQ 896(R15), F16
-	FMOVQ 896(R9), F20
+	FMOVQ 1920(R15), F16
+	FMOVQ 1920(R9), F20
 	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
 	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
 	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
 	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 912(R15), F17
-	FMOVQ 912(R9), F21
+	FMOVQ 1936(R15), F17
+	FMOVQ 1936(R9), F21
 	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
 	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
 	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
 	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 928(R15), F18
-	FMOVQ 928(R9), F22
+	FMOVQ 1952(R15), F18
+	FMOVQ 1952(R9), F22
 	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
 	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
 	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
 	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 944(R15), F19
-	FMOVQ 944(R9), F23
+	FMOVQ 1968(R15), F19
+	FMOVQ 1968(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	FMOVQ 48(R10), F24
+	WORD $0x4e040719 // dup v25.4s, v24.s[0]
+	FMOVQ 2560(R15), F16
+	FMOVQ 2560(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 2576(R15), F17
+	FMOVQ 2576(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 2592(R15), F18
+	FMOVQ 2592(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 2608(R15), F19
+	FMOVQ 2608(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
+	FMOVQ 3200(R15), F16
+	FMOVQ 3200(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 3216(R15), F17
+	FMOVQ 3216(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 3232(R15), F18
+	FMOVQ 3232(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 3248(R15), F19
+	FMOVQ 3248(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e140719 // dup v25.4s, v24.s[2]
+	FMOVQ 3840(R15), F16
+	FMOVQ 3840(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 3856(R15), F17
+	FMOVQ 3856(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 3872(R15), F18
+	FMOVQ 3872(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 3888(R15), F19
+	FMOVQ 3888(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
+	FMOVQ 4480(R15), F16
+	FMOVQ 4480(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6e3b4694 // ushl v20.16b, v20.16b, v27.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 4496(R15), F17
+	FMOVQ 4496(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6e3b46b5 // ushl v21.16b, v21.16b, v27.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 4512(R15), F18
+	FMOVQ 4512(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6e3b46d6 // ushl v22.16b, v22.16b, v27.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 4528(R15), F19
+	FMOVQ 4528(R9), F23
 	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
 	WORD $0x6e3b46f7 // ushl v23.16b, v23.16b, v27.16b
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
@@ -10120,7 +13094,7 @@ stretch56:
 	WORD $0x4ea7bcc6 // addp v6.4s, v6.4s, v7.4s
 	FMOVQ 48(R15), F19
 	WORD $0x4eb394cb // mla v11.4s, v6.4s, v19.4s
-	ADD  $1024, R8, R8
+	ADD  $128, R8, R8
 	ADD  $64, R10, R10
 	ADD  $256, R11, R11
 	ADD  $8, R14, R14
@@ -10128,7 +13102,7 @@ stretch56:
 	WORD $0x4f00e45b // movi v27.16b, #2
 	WORD $0x6e3b87de // sub v30.16b, v30.16b, v27.16b
 	SUBS $1, R12, R12
-	BNE  stretch56
+	BNE  stretch68
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -10244,14 +13218,14 @@ stretch56:
 	FMOVQ F20, 48(R15)
 	ADD  $64, R20, R20
 	CMP  $128, R20
-	BLT  pass55
+	BLT  pass67
 	ADD  $5632, R1, R1
 	ADD  $384, R7, R7
 	SUBS $1, R4, R4
-	BNE  block53
+	BNE  block65
 	ADD  $128, R3, R3
 	SUBS $1, R6, R6
-	BNE  panel52
+	BNE  panel64
 	RET
 
 // func gemvQ6KDotProd(a *gemvNEON)
@@ -10262,7 +13236,7 @@ TEXT ·gemvQ6KDotProd(SB), NOSPLIT, $0-8
 	MOVD 16(R0), R3
 	MOVD 32(R0), R6
 	MOVD 40(R0), R5
-panel57:
+panel69:
 	MOVD R2, R7
 	MOVD 24(R0), R4
 	WORD $0x4f00e5fc // movi v28.16b, #15
@@ -10276,18 +13250,18 @@ panel57:
 	FMOVQ F0, 80(R3)
 	FMOVQ F0, 96(R3)
 	FMOVQ F0, 112(R3)
-block58:
-	MOVD R1, R16
+block70:
+	ADD  $64, R1, R16
 	MOVD R5, R17
-	ADD  $6656, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales59:
+scales71:
 	FMOVD (R19), F0
 	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
 	FMOVQ F0, 4096(R17)
-	FMOVQ 6144(R16), F0
+	FMOVQ 0(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 0(R17)
@@ -10299,7 +13273,7 @@ scales59:
 	FMOVQ F22, 256(R17)
 	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
 	FMOVQ F23, 384(R17)
-	FMOVQ 6272(R16), F0
+	FMOVQ 128(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 512(R17)
@@ -10311,7 +13285,7 @@ scales59:
 	FMOVQ F22, 768(R17)
 	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
 	FMOVQ F23, 896(R17)
-	FMOVQ 6400(R16), F0
+	FMOVQ 256(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 1024(R17)
@@ -10323,7 +13297,7 @@ scales59:
 	FMOVQ F22, 1280(R17)
 	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
 	FMOVQ F23, 1408(R17)
-	FMOVQ 6528(R16), F0
+	FMOVQ 384(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 1536(R17)
@@ -10339,9 +13313,9 @@ scales59:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales59
+	BNE  scales71
 	MOVD $0, R20
-pass60:
+pass72:
 	WORD $0x6f00e408 // movi v8.2d, #0
 	WORD $0x6f00e409 // movi v9.2d, #0
 	WORD $0x6f00e40a // movi v10.2d, #0
@@ -10350,18 +13324,18 @@ pass60:
 	WORD $0x6f00e40d // movi v13.2d, #0
 	WORD $0x6f00e40e // movi v14.2d, #0
 	WORD $0x6f00e40f // movi v15.2d, #0
-	ADD  $0, R1, R8
+	ADD  $576, R1, R8
 	ADD  R20, R8, R8
-	ADD  $4096, R1, R9
+	ADD  $832, R1, R9
 	ADD  R20, R9, R9
 	MOVD R7, R10
 	ADD  R20, R5, R11
 	MOVD R11, R21
 	ADD  $256, R7, R14
 	MOVD $2, R12
-stretch61:
+stretch73:
 	MOVD $2, R13
-half62:
+half74:
 	ADD  $0, R14, R15
 	VLD1R (R15), [V26.S4]
 	WORD $0x4f3e075a // sshr v26.4s, v26.4s, #2
@@ -10423,146 +13397,146 @@ half62:
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
 	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
-	FMOVQ 192(R15), F16
-	FMOVQ 192(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
-	FMOVQ 208(R15), F17
-	FMOVQ 208(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
-	FMOVQ 224(R15), F18
-	FMOVQ 224(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
-	FMOVQ 240(R15), F19
-	FMOVQ 240(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
-	FMOVQ 320(R15), F16
-	FMOVQ 320(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
-	FMOVQ 336(R15), F17
-	FMOVQ 336(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
-	FMOVQ 352(R15), F18
-	FMOVQ 352(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
-	FMOVQ 368(R15), F19
-	FMOVQ 368(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
 	FMOVQ 384(R15), F16
 	FMOVQ 384(R9), F20
 	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
 	FMOVQ 400(R15), F17
 	FMOVQ 400(R9), F21
 	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
 	FMOVQ 416(R15), F18
 	FMOVQ 416(R9), F22
 	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
 	FMOVQ 432(R15), F19
 	FMOVQ 432(R9), F23
 	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
 	FMOVQ 448(R15), F16
 	FMOVQ 448(R9), F20
 	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
 	FMOVQ 464(R15), F17
 	FMOVQ 464(R9), F21
 	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
 	FMOVQ 480(R15), F18
 	FMOVQ 480(R9), F22
 	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
 	FMOVQ 496(R15), F19
 	FMOVQ 496(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
+	FMOVQ 832(R15), F16
+	FMOVQ 832(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
+	FMOVQ 848(R15), F17
+	FMOVQ 848(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
+	FMOVQ 864(R15), F18
+	FMOVQ 864(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
+	FMOVQ 880(R15), F19
+	FMOVQ 880(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	FMOVQ 1216(R15), F16
+	FMOVQ 1216(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	FMOVQ 1232(R15), F17
+	FMOVQ 1232(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	FMOVQ 1248(R15), F18
+	FMOVQ 1248(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	FMOVQ 1264(R15), F19
+	FMOVQ 1264(R9), F23
 	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
@@ -10595,7 +13569,7 @@ half62:
 	WORD $0x4eba1f45 // mov v5.16b, v26.16b
 	WORD $0x4eba1f46 // mov v6.16b, v26.16b
 	WORD $0x4eba1f47 // mov v7.16b, v26.16b
-	ADD  $1024, R8, R15
+	ADD  $128, R8, R15
 	FMOVQ 32(R10), F24
 	FMOVQ 0(R15), F16
 	FMOVQ 0(R9), F20
@@ -10653,169 +13627,169 @@ half62:
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
 	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
-	FMOVQ 192(R15), F16
-	FMOVQ 192(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
-	FMOVQ 208(R15), F17
-	FMOVQ 208(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
-	FMOVQ 224(R15), F18
-	FMOVQ 224(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
-	FMOVQ 240(R15), F19
-	FMOVQ 240(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
-	FMOVQ 320(R15), F16
-	FMOVQ 320(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
-	FMOVQ 336(R15), F17
-	FMOVQ 336(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
-	FMOVQ 352(R15), F18
-	FMOVQ 352(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
-	FMOVQ 368(R15), F19
-	FMOVQ 368(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
 	FMOVQ 384(R15), F16
 	FMOVQ 384(R9), F20
 	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
 	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
 	FMOVQ 400(R15), F17
 	FMOVQ 400(R9), F21
 	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
 	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
 	FMOVQ 416(R15), F18
 	FMOVQ 416(R9), F22
 	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
 	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
 	FMOVQ 432(R15), F19
 	FMOVQ 432(R9), F23
 	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
 	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
 	FMOVQ 448(R15), F16
 	FMOVQ 448(R9), F20
 	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
 	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
 	FMOVQ 464(R15), F17
 	FMOVQ 464(R9), F21
 	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
 	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
 	FMOVQ 480(R15), F18
 	FMOVQ 480(R9), F22
 	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
 	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
 	FMOVQ 496(R15), F19
 	FMOVQ 496(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
+	FMOVQ 832(R15), F16
+	FMOVQ 832(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
+	FMOVQ 848(R15), F17
+	FMOVQ 848(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
+	FMOVQ 864(R15), F18
+	FMOVQ 864(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
+	FMOVQ 880(R15), F19
+	FMOVQ 880(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	FMOVQ 1216(R15), F16
+	FMOVQ 1216(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	FMOVQ 1232(R15), F17
+	FMOVQ 1232(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	FMOVQ 1248(R15), F18
+	FMOVQ 1248(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	FMOVQ 1264(R15), F19
+	FMOVQ 1264(R9), F23
 	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
 	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
@@ -10907,169 +13881,169 @@ half62:
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
 	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
-	FMOVQ 192(R15), F16
-	FMOVQ 192(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
-	FMOVQ 208(R15), F17
-	FMOVQ 208(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
-	FMOVQ 224(R15), F18
-	FMOVQ 224(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
-	FMOVQ 240(R15), F19
-	FMOVQ 240(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
-	FMOVQ 320(R15), F16
-	FMOVQ 320(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
-	FMOVQ 336(R15), F17
-	FMOVQ 336(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
-	FMOVQ 352(R15), F18
-	FMOVQ 352(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
-	FMOVQ 368(R15), F19
-	FMOVQ 368(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
 	FMOVQ 384(R15), F16
 	FMOVQ 384(R9), F20
 	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
 	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
 	FMOVQ 400(R15), F17
 	FMOVQ 400(R9), F21
 	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
 	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
 	FMOVQ 416(R15), F18
 	FMOVQ 416(R9), F22
 	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
 	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
 	FMOVQ 432(R15), F19
 	FMOVQ 432(R9), F23
 	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
 	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
 	FMOVQ 448(R15), F16
 	FMOVQ 448(R9), F20
 	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
 	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
 	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
 	FMOVQ 464(R15), F17
 	FMOVQ 464(R9), F21
 	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
 	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
 	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
 	FMOVQ 480(R15), F18
 	FMOVQ 480(R9), F22
 	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
 	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
 	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
 	FMOVQ 496(R15), F19
 	FMOVQ 496(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
+	FMOVQ 832(R15), F16
+	FMOVQ 832(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
+	FMOVQ 848(R15), F17
+	FMOVQ 848(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
+	FMOVQ 864(R15), F18
+	FMOVQ 864(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
+	FMOVQ 880(R15), F19
+	FMOVQ 880(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	FMOVQ 1216(R15), F16
+	FMOVQ 1216(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	FMOVQ 1232(R15), F17
+	FMOVQ 1232(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	FMOVQ 1248(R15), F18
+	FMOVQ 1248(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	FMOVQ 1264(R15), F19
+	FMOVQ 1264(R9), F23
 	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
 	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
@@ -11103,7 +14077,7 @@ half62:
 	WORD $0x4eba1f45 // mov v5.16b, v26.16b
 	WORD $0x4eba1f46 // mov v6.16b, v26.16b
 	WORD $0x4eba1f47 // mov v7.16b, v26.16b
-	ADD  $1024, R8, R15
+	ADD  $128, R8, R15
 	FMOVQ 96(R10), F24
 	FMOVQ 0(R15), F16
 	FMOVQ 0(R9), F20
@@ -11153,146 +14127,146 @@ half62:
 	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
 	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
-	FMOVQ 192(R15), F16
-	FMOVQ 192(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
-	FMOVQ 208(R15), F17
-	FMOVQ 208(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
-	FMOVQ 224(R15), F18
-	FMOVQ 224(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
-	FMOVQ 240(R15), F19
-	FMOVQ 240(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
-	FMOVQ 320(R15), F16
-	FMOVQ 320(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
-	FMOVQ 336(R15), F17
-	FMOVQ 336(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
-	FMOVQ 352(R15), F18
-	FMOVQ 352(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
-	FMOVQ 368(R15), F19
-	FMOVQ 368(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
 	FMOVQ 384(R15), F16
 	FMOVQ 384(R9), F20
 	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
 	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
 	FMOVQ 400(R15), F17
 	FMOVQ 400(R9), F21
 	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
 	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
 	FMOVQ 416(R15), F18
 	FMOVQ 416(R9), F22
 	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
 	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
 	FMOVQ 432(R15), F19
 	FMOVQ 432(R9), F23
 	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
 	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
 	FMOVQ 448(R15), F16
 	FMOVQ 448(R9), F20
 	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
 	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
 	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
 	FMOVQ 464(R15), F17
 	FMOVQ 464(R9), F21
 	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
 	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
 	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
 	FMOVQ 480(R15), F18
 	FMOVQ 480(R9), F22
 	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
 	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
 	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
 	FMOVQ 496(R15), F19
 	FMOVQ 496(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
+	FMOVQ 832(R15), F16
+	FMOVQ 832(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
+	FMOVQ 848(R15), F17
+	FMOVQ 848(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
+	FMOVQ 864(R15), F18
+	FMOVQ 864(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
+	FMOVQ 880(R15), F19
+	FMOVQ 880(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	FMOVQ 1216(R15), F16
+	FMOVQ 1216(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	FMOVQ 1232(R15), F17
+	FMOVQ 1232(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	FMOVQ 1248(R15), F18
+	FMOVQ 1248(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	FMOVQ 1264(R15), F19
+	FMOVQ 1264(R9), F23
 	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
 	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
@@ -11314,21 +14288,20 @@ half62:
 	WORD $0x4eb294ce // mla v14.4s, v6.4s, v18.4s
 	FMOVQ 112(R15), F19
 	WORD $0x4eb394ef // mla v15.4s, v7.4s, v19.4s
-	ADD  $512, R8, R8
-	ADD  $512, R9, R9
+	ADD  $1536, R8, R8
+	ADD  $1536, R9, R9
 	ADD  $16, R10, R10
 	ADD  $128, R11, R11
 	ADD  $4, R14, R14
 	ADD  $128, R26, R26
 	SUBS $1, R13, R13
-	BNE  half62
-	ADD  $1024, R8, R8
+	BNE  half74
 	ADD  $96, R10, R10
 	ADD  $768, R11, R11
 	ADD  $24, R14, R14
 	ADD  $768, R26, R26
 	SUBS $1, R12, R12
-	BNE  stretch61
+	BNE  stretch73
 	FMOVS 368(R7), F24
 	ADD  R20, R3, R15
 	FMOVQ 0(R15), F20
@@ -11381,14 +14354,14 @@ half62:
 	FMOVQ F20, 112(R15)
 	ADD  $128, R20, R20
 	CMP  $128, R20
-	BLT  pass60
+	BLT  pass72
 	ADD  $6720, R1, R1
 	ADD  $384, R7, R7
 	SUBS $1, R4, R4
-	BNE  block58
+	BNE  block70
 	ADD  $128, R3, R3
 	SUBS $1, R6, R6
-	BNE  panel57
+	BNE  panel69
 	RET
 
 // func gemvQ6KNEON(a *gemvNEON)
@@ -11399,7 +14372,7 @@ TEXT ·gemvQ6KNEON(SB), NOSPLIT, $0-8
 	MOVD 16(R0), R3
 	MOVD 32(R0), R6
 	MOVD 40(R0), R5
-panel63:
+panel75:
 	MOVD R2, R7
 	MOVD 24(R0), R4
 	WORD $0x4f00e5fc // movi v28.16b, #15
@@ -11413,18 +14386,18 @@ panel63:
 	FMOVQ F0, 80(R3)
 	FMOVQ F0, 96(R3)
 	FMOVQ F0, 112(R3)
-block64:
-	MOVD R1, R16
+block76:
+	ADD  $64, R1, R16
 	MOVD R5, R17
-	ADD  $6656, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales65:
+scales77:
 	FMOVD (R19), F0
 	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
 	FMOVQ F0, 4096(R17)
-	FMOVQ 6144(R16), F0
+	FMOVQ 0(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 0(R17)
@@ -11436,7 +14409,7 @@ scales65:
 	FMOVQ F22, 256(R17)
 	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
 	FMOVQ F23, 384(R17)
-	FMOVQ 6272(R16), F0
+	FMOVQ 128(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 512(R17)
@@ -11448,7 +14421,7 @@ scales65:
 	FMOVQ F22, 768(R17)
 	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
 	FMOVQ F23, 896(R17)
-	FMOVQ 6400(R16), F0
+	FMOVQ 256(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 1024(R17)
@@ -11460,7 +14433,7 @@ scales65:
 	FMOVQ F22, 1280(R17)
 	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
 	FMOVQ F23, 1408(R17)
-	FMOVQ 6528(R16), F0
+	FMOVQ 384(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 1536(R17)
@@ -11476,25 +14449,25 @@ scales65:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales65
+	BNE  scales77
 	MOVD $0, R20
-pass66:
+pass78:
 	WORD $0x6f00e408 // movi v8.2d, #0
 	WORD $0x6f00e409 // movi v9.2d, #0
 	WORD $0x6f00e40a // movi v10.2d, #0
 	WORD $0x6f00e40b // movi v11.2d, #0
-	ADD  $0, R1, R8
+	ADD  $576, R1, R8
 	ADD  R20, R8, R8
-	ADD  $4096, R1, R9
+	ADD  $832, R1, R9
 	ADD  R20, R9, R9
 	MOVD R7, R10
 	ADD  R20, R5, R11
 	MOVD R11, R21
 	ADD  $256, R7, R14
 	MOVD $2, R12
-stretch67:
+stretch79:
 	MOVD $2, R13
-half68:
+half80:
 	ADD  $0, R14, R15
 	VLD1R (R15), [V26.S4]
 	WORD $0x4f3e075a // sshr v26.4s, v26.4s, #2
@@ -11530,64 +14503,6 @@ half68:
 	WORD $0x0e39c266 // smull v6.8h, v19.8b, v25.8b
 	WORD $0x4e39c267 // smull2 v7.8h, v19.16b, v25.16b
 	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e140719 // dup v25.4s, v24.s[2]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
 	FMOVQ 384(R15), F16
 	FMOVQ 384(R9), F20
 	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
@@ -11611,6 +14526,64 @@ half68:
 	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
 	FMOVQ 432(R15), F19
 	FMOVQ 432(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e140719 // dup v25.4s, v24.s[2]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
 	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
@@ -11644,7 +14617,7 @@ half68:
 	ADD  $8, R14, R15
 	VLD1R (R15), [V26.S4]
 	WORD $0x4f3e075a // sshr v26.4s, v26.4s, #2
-	ADD  $1024, R8, R15
+	ADD  $128, R8, R15
 	FMOVQ 32(R10), F24
 	WORD $0x4e040719 // dup v25.4s, v24.s[0]
 	FMOVQ 0(R15), F16
@@ -11680,72 +14653,6 @@ half68:
 	WORD $0x0e39c266 // smull v6.8h, v19.8b, v25.8b
 	WORD $0x4e39c267 // smull2 v7.8h, v19.16b, v25.16b
 	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e140719 // dup v25.4s, v24.s[2]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
-	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
-	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
-	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
-	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
 	FMOVQ 384(R15), F16
 	FMOVQ 384(R9), F20
 	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
@@ -11772,6 +14679,72 @@ half68:
 	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
 	FMOVQ 432(R15), F19
 	FMOVQ 432(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e140719 // dup v25.4s, v24.s[2]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x6f0e0694 // ushr v20.16b, v20.16b, #2
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x6f0e06b5 // ushr v21.16b, v21.16b, #2
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x6f0e06d6 // ushr v22.16b, v22.16b, #2
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
 	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
 	WORD $0x6f0e06f7 // ushr v23.16b, v23.16b, #2
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
@@ -11842,72 +14815,6 @@ half68:
 	WORD $0x0e39c266 // smull v6.8h, v19.8b, v25.8b
 	WORD $0x4e39c267 // smull2 v7.8h, v19.16b, v25.16b
 	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e140719 // dup v25.4s, v24.s[2]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
-	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
-	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
-	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
-	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
 	FMOVQ 384(R15), F16
 	FMOVQ 384(R9), F20
 	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
@@ -11934,6 +14841,72 @@ half68:
 	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
 	FMOVQ 432(R15), F19
 	FMOVQ 432(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e140719 // dup v25.4s, v24.s[2]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
+	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
+	WORD $0x4e3d1e94 // and v20.16b, v20.16b, v29.16b
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
+	WORD $0x4e3d1eb5 // and v21.16b, v21.16b, v29.16b
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
+	WORD $0x4e3d1ed6 // and v22.16b, v22.16b, v29.16b
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
 	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
 	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
@@ -11968,7 +14941,7 @@ half68:
 	ADD  $24, R14, R15
 	VLD1R (R15), [V26.S4]
 	WORD $0x4f3e075a // sshr v26.4s, v26.4s, #2
-	ADD  $1024, R8, R15
+	ADD  $128, R8, R15
 	FMOVQ 96(R10), F24
 	WORD $0x4e040719 // dup v25.4s, v24.s[0]
 	FMOVQ 0(R15), F16
@@ -12000,64 +14973,6 @@ half68:
 	WORD $0x0e39c266 // smull v6.8h, v19.8b, v25.8b
 	WORD $0x4e39c267 // smull2 v7.8h, v19.16b, v25.16b
 	WORD $0x4e0c0719 // dup v25.4s, v24.s[1]
-	FMOVQ 128(R15), F16
-	FMOVQ 128(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 144(R15), F17
-	FMOVQ 144(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 160(R15), F18
-	FMOVQ 160(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 176(R15), F19
-	FMOVQ 176(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e140719 // dup v25.4s, v24.s[2]
-	FMOVQ 256(R15), F16
-	FMOVQ 256(R9), F20
-	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
-	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
-	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
-	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
-	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
-	FMOVQ 272(R15), F17
-	FMOVQ 272(R9), F21
-	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
-	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
-	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
-	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
-	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
-	FMOVQ 288(R15), F18
-	FMOVQ 288(R9), F22
-	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
-	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
-	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
-	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
-	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
-	FMOVQ 304(R15), F19
-	FMOVQ 304(R9), F23
-	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
-	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
-	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
-	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
-	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
-	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
 	FMOVQ 384(R15), F16
 	FMOVQ 384(R9), F20
 	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
@@ -12081,6 +14996,64 @@ half68:
 	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
 	FMOVQ 432(R15), F19
 	FMOVQ 432(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e140719 // dup v25.4s, v24.s[2]
+	FMOVQ 768(R15), F16
+	FMOVQ 768(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 784(R15), F17
+	FMOVQ 784(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 800(R15), F18
+	FMOVQ 800(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 816(R15), F19
+	FMOVQ 816(R9), F23
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
+	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
+	WORD $0x0e398266 // smlal v6.8h, v19.8b, v25.8b
+	WORD $0x4e398267 // smlal2 v7.8h, v19.16b, v25.16b
+	WORD $0x4e1c0719 // dup v25.4s, v24.s[3]
+	FMOVQ 1152(R15), F16
+	FMOVQ 1152(R9), F20
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x6f0a0694 // ushr v20.16b, v20.16b, #6
+	WORD $0x6f0c5690 // sli v16.16b, v20.16b, #4
+	WORD $0x0e398200 // smlal v0.8h, v16.8b, v25.8b
+	WORD $0x4e398201 // smlal2 v1.8h, v16.16b, v25.16b
+	FMOVQ 1168(R15), F17
+	FMOVQ 1168(R9), F21
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x6f0a06b5 // ushr v21.16b, v21.16b, #6
+	WORD $0x6f0c56b1 // sli v17.16b, v21.16b, #4
+	WORD $0x0e398222 // smlal v2.8h, v17.8b, v25.8b
+	WORD $0x4e398223 // smlal2 v3.8h, v17.16b, v25.16b
+	FMOVQ 1184(R15), F18
+	FMOVQ 1184(R9), F22
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x6f0a06d6 // ushr v22.16b, v22.16b, #6
+	WORD $0x6f0c56d2 // sli v18.16b, v22.16b, #4
+	WORD $0x0e398244 // smlal v4.8h, v18.8b, v25.8b
+	WORD $0x4e398245 // smlal2 v5.8h, v18.16b, v25.16b
+	FMOVQ 1200(R15), F19
+	FMOVQ 1200(R9), F23
 	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
 	WORD $0x6f0a06f7 // ushr v23.16b, v23.16b, #6
 	WORD $0x6f0c56f3 // sli v19.16b, v23.16b, #4
@@ -12111,21 +15084,20 @@ half68:
 	WORD $0x4eba84c6 // add v6.4s, v6.4s, v26.4s
 	FMOVQ 48(R15), F19
 	WORD $0x4eb394cb // mla v11.4s, v6.4s, v19.4s
-	ADD  $512, R8, R8
-	ADD  $512, R9, R9
+	ADD  $1536, R8, R8
+	ADD  $1536, R9, R9
 	ADD  $16, R10, R10
 	ADD  $128, R11, R11
 	ADD  $4, R14, R14
 	ADD  $128, R26, R26
 	SUBS $1, R13, R13
-	BNE  half68
-	ADD  $1024, R8, R8
+	BNE  half80
 	ADD  $96, R10, R10
 	ADD  $768, R11, R11
 	ADD  $24, R14, R14
 	ADD  $768, R26, R26
 	SUBS $1, R12, R12
-	BNE  stretch67
+	BNE  stretch79
 	FMOVS 368(R7), F24
 	ADD  R20, R3, R15
 	FMOVQ 0(R15), F20
@@ -12154,12 +15126,827 @@ half68:
 	FMOVQ F20, 48(R15)
 	ADD  $64, R20, R20
 	CMP  $128, R20
-	BLT  pass66
+	BLT  pass78
 	ADD  $6720, R1, R1
 	ADD  $384, R7, R7
 	SUBS $1, R4, R4
-	BNE  block64
+	BNE  block76
 	ADD  $128, R3, R3
 	SUBS $1, R6, R6
-	BNE  panel63
+	BNE  panel75
+	RET
+
+// func gemvIQ4XSDotProd(a *gemvNEON)
+TEXT ·gemvIQ4XSDotProd(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R3
+	MOVD 32(R0), R6
+	MOVD 40(R0), R5
+panel81:
+	MOVD R2, R7
+	MOVD 24(R0), R4
+	WORD $0x4f00e5fc // movi v28.16b, #15
+	VMOVQ $0xf6eaddcfbfad9881, $0x7159453526190d01, V29
+	WORD $0x6f00e400 // movi v0.2d, #0
+	FMOVQ F0, 0(R3)
+	FMOVQ F0, 16(R3)
+	FMOVQ F0, 32(R3)
+	FMOVQ F0, 48(R3)
+	FMOVQ F0, 64(R3)
+	FMOVQ F0, 80(R3)
+	FMOVQ F0, 96(R3)
+	FMOVQ F0, 112(R3)
+block82:
+	ADD  $0, R1, R16
+	MOVD R5, R17
+	MOVD R1, R19
+	MOVD $8, R15
+	WORD $0x4f00e5f8 // movi v24.16b, #15
+	WORD $0x4f01e7f9 // movi v25.16b, #63
+scales83:
+	FMOVQ (R16), F0
+	FMOVQ 128(R16), F4
+	WORD $0x0e612801 // xtn v1.4h, v0.4s
+	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
+	FMOVQ F1, 4096(R17)
+	WORD $0x4f01e41b // movi v27.16b, #32
+	VMOVQ $0xff07ff06ff03ff02, $0xff0fff0eff0bff0a, V26
+	WORD $0x4e1a0000 // tbl v0.16b, {v0.16b}, v26.16b
+	WORD $0x4f245401 // shl v1.4s, v0.4s, #4
+	WORD $0x4ea11c00 // orr v0.16b, v0.16b, v1.16b
+	WORD $0x4ea41c82 // mov v2.16b, v4.16b
+	WORD $0x4e381c42 // and v2.16b, v2.16b, v24.16b
+	WORD $0x6f0c5402 // sli v2.16b, v0.16b, #4
+	WORD $0x4e391c42 // and v2.16b, v2.16b, v25.16b
+	WORD $0x6e3b8442 // sub v2.16b, v2.16b, v27.16b
+	WORD $0x4f385454 // shl v20.4s, v2.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 0(R17)
+	WORD $0x4f305455 // shl v21.4s, v2.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 256(R17)
+	WORD $0x4f285456 // shl v22.4s, v2.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 512(R17)
+	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
+	FMOVQ F23, 768(R17)
+	WORD $0x4ea41c82 // mov v2.16b, v4.16b
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
+	WORD $0x6f0c5402 // sli v2.16b, v0.16b, #4
+	WORD $0x4e391c42 // and v2.16b, v2.16b, v25.16b
+	WORD $0x6e3b8442 // sub v2.16b, v2.16b, v27.16b
+	WORD $0x4f385454 // shl v20.4s, v2.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 128(R17)
+	WORD $0x4f305455 // shl v21.4s, v2.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 384(R17)
+	WORD $0x4f285456 // shl v22.4s, v2.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 640(R17)
+	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
+	FMOVQ F23, 896(R17)
+	ADD  $16, R16, R16
+	ADD  $16, R17, R17
+	ADD  $8, R19, R19
+	SUBS $1, R15, R15
+	BNE  scales83
+	MOVD $0, R20
+pass84:
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
+	ADD  $256, R1, R8
+	ADD  R20, R8, R8
+	ADD  $0, R1, R9
+	ADD  R20, R9, R9
+	MOVD R7, R10
+	ADD  R20, R5, R11
+	MOVD R11, R21
+	ADD  $256, R7, R14
+	MOVD $8, R12
+stretch85:
+	WORD $0x6f00e41a // movi v26.2d, #0
+	WORD $0x4eba1f40 // mov v0.16b, v26.16b
+	WORD $0x4eba1f41 // mov v1.16b, v26.16b
+	WORD $0x4eba1f42 // mov v2.16b, v26.16b
+	WORD $0x4eba1f43 // mov v3.16b, v26.16b
+	WORD $0x4eba1f44 // mov v4.16b, v26.16b
+	WORD $0x4eba1f45 // mov v5.16b, v26.16b
+	WORD $0x4eba1f46 // mov v6.16b, v26.16b
+	WORD $0x4eba1f47 // mov v7.16b, v26.16b
+	ADD  $0, R8, R15
+	FMOVQ 0(R10), F24
+	FMOVQ 0(R15), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	FMOVQ 16(R15), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	FMOVQ 32(R15), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
+	FMOVQ 48(R15), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
+	FMOVQ 64(R15), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
+	FMOVQ 80(R15), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
+	FMOVQ 96(R15), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
+	FMOVQ 112(R15), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
+	FMOVQ 128(R15), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	FMOVQ 144(R15), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	FMOVQ 160(R15), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
+	FMOVQ 176(R15), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
+	FMOVQ 192(R15), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
+	FMOVQ 208(R15), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
+	FMOVQ 224(R15), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
+	FMOVQ 240(R15), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
+	FMOVQ 256(R15), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	FMOVQ 272(R15), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FMOVQ 288(R15), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
+	FMOVQ 304(R15), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
+	FMOVQ 320(R15), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
+	FMOVQ 336(R15), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
+	FMOVQ 352(R15), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
+	FMOVQ 368(R15), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
+	FMOVQ 384(R15), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	FMOVQ 400(R15), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ 416(R15), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	FMOVQ 432(R15), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	FMOVQ 448(R15), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	FMOVQ 464(R15), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	FMOVQ 480(R15), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	FMOVQ 496(R15), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
+	FMOVQ 16(R10), F24
+	FMOVQ 0(R15), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	FMOVQ 16(R15), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	FMOVQ 32(R15), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f98e242 // sdot v2.4s, v18.16b, v24.4b[0]
+	FMOVQ 48(R15), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f98e263 // sdot v3.4s, v19.16b, v24.4b[0]
+	FMOVQ 64(R15), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f98e204 // sdot v4.4s, v16.16b, v24.4b[0]
+	FMOVQ 80(R15), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f98e225 // sdot v5.4s, v17.16b, v24.4b[0]
+	FMOVQ 96(R15), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f98e246 // sdot v6.4s, v18.16b, v24.4b[0]
+	FMOVQ 112(R15), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f98e267 // sdot v7.4s, v19.16b, v24.4b[0]
+	FMOVQ 128(R15), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	FMOVQ 144(R15), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	FMOVQ 160(R15), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb8e242 // sdot v2.4s, v18.16b, v24.4b[1]
+	FMOVQ 176(R15), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb8e263 // sdot v3.4s, v19.16b, v24.4b[1]
+	FMOVQ 192(R15), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb8e204 // sdot v4.4s, v16.16b, v24.4b[1]
+	FMOVQ 208(R15), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb8e225 // sdot v5.4s, v17.16b, v24.4b[1]
+	FMOVQ 224(R15), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb8e246 // sdot v6.4s, v18.16b, v24.4b[1]
+	FMOVQ 240(R15), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb8e267 // sdot v7.4s, v19.16b, v24.4b[1]
+	FMOVQ 256(R15), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	FMOVQ 272(R15), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FMOVQ 288(R15), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f98ea42 // sdot v2.4s, v18.16b, v24.4b[2]
+	FMOVQ 304(R15), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f98ea63 // sdot v3.4s, v19.16b, v24.4b[2]
+	FMOVQ 320(R15), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4f98ea04 // sdot v4.4s, v16.16b, v24.4b[2]
+	FMOVQ 336(R15), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4f98ea25 // sdot v5.4s, v17.16b, v24.4b[2]
+	FMOVQ 352(R15), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4f98ea46 // sdot v6.4s, v18.16b, v24.4b[2]
+	FMOVQ 368(R15), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4f98ea67 // sdot v7.4s, v19.16b, v24.4b[2]
+	FMOVQ 384(R15), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	FMOVQ 400(R15), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ 416(R15), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb8ea42 // sdot v2.4s, v18.16b, v24.4b[3]
+	FMOVQ 432(R15), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb8ea63 // sdot v3.4s, v19.16b, v24.4b[3]
+	FMOVQ 448(R15), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	WORD $0x4fb8ea04 // sdot v4.4s, v16.16b, v24.4b[3]
+	FMOVQ 464(R15), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	WORD $0x4fb8ea25 // sdot v5.4s, v17.16b, v24.4b[3]
+	FMOVQ 480(R15), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	WORD $0x4fb8ea46 // sdot v6.4s, v18.16b, v24.4b[3]
+	FMOVQ 496(R15), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4fb8ea67 // sdot v7.4s, v19.16b, v24.4b[3]
+	ADD  $0, R11, R15
+	FMOVQ 0(R15), F16
+	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
+	FMOVQ 16(R15), F17
+	WORD $0x4eb19429 // mla v9.4s, v1.4s, v17.4s
+	FMOVQ 32(R15), F18
+	WORD $0x4eb2944a // mla v10.4s, v2.4s, v18.4s
+	FMOVQ 48(R15), F19
+	WORD $0x4eb3946b // mla v11.4s, v3.4s, v19.4s
+	FMOVQ 64(R15), F16
+	WORD $0x4eb0948c // mla v12.4s, v4.4s, v16.4s
+	FMOVQ 80(R15), F17
+	WORD $0x4eb194ad // mla v13.4s, v5.4s, v17.4s
+	FMOVQ 96(R15), F18
+	WORD $0x4eb294ce // mla v14.4s, v6.4s, v18.4s
+	FMOVQ 112(R15), F19
+	WORD $0x4eb394ef // mla v15.4s, v7.4s, v19.4s
+	ADD  $512, R8, R8
+	ADD  $32, R10, R10
+	ADD  $128, R11, R11
+	ADD  $4, R14, R14
+	ADD  $256, R26, R26
+	SUBS $1, R12, R12
+	BNE  stretch85
+	FMOVS 368(R7), F24
+	ADD  R20, R3, R15
+	FMOVQ 0(R15), F20
+	FMOVQ 4096(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e30cd14 // fmla v20.4s, v8.4s, v16.4s
+	FMOVQ F20, 0(R15)
+	FMOVQ 16(R15), F20
+	FMOVQ 4112(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e30cd34 // fmla v20.4s, v9.4s, v16.4s
+	FMOVQ F20, 16(R15)
+	FMOVQ 32(R15), F20
+	FMOVQ 4128(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e30cd54 // fmla v20.4s, v10.4s, v16.4s
+	FMOVQ F20, 32(R15)
+	FMOVQ 48(R15), F20
+	FMOVQ 4144(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e30cd74 // fmla v20.4s, v11.4s, v16.4s
+	FMOVQ F20, 48(R15)
+	FMOVQ 64(R15), F20
+	FMOVQ 4160(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e30cd94 // fmla v20.4s, v12.4s, v16.4s
+	FMOVQ F20, 64(R15)
+	FMOVQ 80(R15), F20
+	FMOVQ 4176(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e30cdb4 // fmla v20.4s, v13.4s, v16.4s
+	FMOVQ F20, 80(R15)
+	FMOVQ 96(R15), F20
+	FMOVQ 4192(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e30cdd4 // fmla v20.4s, v14.4s, v16.4s
+	FMOVQ F20, 96(R15)
+	FMOVQ 112(R15), F20
+	FMOVQ 4208(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e30cdf4 // fmla v20.4s, v15.4s, v16.4s
+	FMOVQ F20, 112(R15)
+	ADD  $128, R20, R20
+	CMP  $128, R20
+	BLT  pass84
+	ADD  $4352, R1, R1
+	ADD  $384, R7, R7
+	SUBS $1, R4, R4
+	BNE  block82
+	ADD  $128, R3, R3
+	SUBS $1, R6, R6
+	BNE  panel81
+	RET
+
+// func gemvIQ4XSNEON(a *gemvNEON)
+TEXT ·gemvIQ4XSNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R3
+	MOVD 32(R0), R6
+	MOVD 40(R0), R5
+panel86:
+	MOVD R2, R7
+	MOVD 24(R0), R4
+	WORD $0x4f00e5fc // movi v28.16b, #15
+	VMOVQ $0xf6eaddcfbfad9881, $0x7159453526190d01, V29
+	WORD $0x6f00e400 // movi v0.2d, #0
+	FMOVQ F0, 0(R3)
+	FMOVQ F0, 16(R3)
+	FMOVQ F0, 32(R3)
+	FMOVQ F0, 48(R3)
+	FMOVQ F0, 64(R3)
+	FMOVQ F0, 80(R3)
+	FMOVQ F0, 96(R3)
+	FMOVQ F0, 112(R3)
+block87:
+	ADD  $0, R1, R16
+	MOVD R5, R17
+	MOVD R1, R19
+	MOVD $8, R15
+	WORD $0x4f00e5f8 // movi v24.16b, #15
+	WORD $0x4f01e7f9 // movi v25.16b, #63
+scales88:
+	FMOVQ (R16), F0
+	FMOVQ 128(R16), F4
+	WORD $0x0e612801 // xtn v1.4h, v0.4s
+	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
+	FMOVQ F1, 4096(R17)
+	WORD $0x4f01e41b // movi v27.16b, #32
+	VMOVQ $0xff07ff06ff03ff02, $0xff0fff0eff0bff0a, V26
+	WORD $0x4e1a0000 // tbl v0.16b, {v0.16b}, v26.16b
+	WORD $0x4f245401 // shl v1.4s, v0.4s, #4
+	WORD $0x4ea11c00 // orr v0.16b, v0.16b, v1.16b
+	WORD $0x4ea41c82 // mov v2.16b, v4.16b
+	WORD $0x4e381c42 // and v2.16b, v2.16b, v24.16b
+	WORD $0x6f0c5402 // sli v2.16b, v0.16b, #4
+	WORD $0x4e391c42 // and v2.16b, v2.16b, v25.16b
+	WORD $0x6e3b8442 // sub v2.16b, v2.16b, v27.16b
+	WORD $0x4f385454 // shl v20.4s, v2.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 0(R17)
+	WORD $0x4f305455 // shl v21.4s, v2.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 256(R17)
+	WORD $0x4f285456 // shl v22.4s, v2.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 512(R17)
+	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
+	FMOVQ F23, 768(R17)
+	WORD $0x4ea41c82 // mov v2.16b, v4.16b
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
+	WORD $0x6f0c5402 // sli v2.16b, v0.16b, #4
+	WORD $0x4e391c42 // and v2.16b, v2.16b, v25.16b
+	WORD $0x6e3b8442 // sub v2.16b, v2.16b, v27.16b
+	WORD $0x4f385454 // shl v20.4s, v2.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 128(R17)
+	WORD $0x4f305455 // shl v21.4s, v2.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 384(R17)
+	WORD $0x4f285456 // shl v22.4s, v2.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 640(R17)
+	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
+	FMOVQ F23, 896(R17)
+	ADD  $16, R16, R16
+	ADD  $16, R17, R17
+	ADD  $8, R19, R19
+	SUBS $1, R15, R15
+	BNE  scales88
+	MOVD $0, R20
+pass89:
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	ADD  $256, R1, R8
+	ADD  R20, R8, R8
+	ADD  $0, R1, R9
+	ADD  R20, R9, R9
+	MOVD R7, R10
+	ADD  R20, R5, R11
+	MOVD R11, R21
+	ADD  $256, R7, R14
+	MOVD $8, R12
+stretch90:
+	ADD  $0, R8, R15
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	FMOVQ 0(R10), F24
+	WORD $0x4e040719 // dup v25.4s, v24.s[0]
+	FMOVQ 0(R15), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 16(R15), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	FMOVQ 32(R15), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	FMOVQ 48(R15), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4e0c071a // dup v26.4s, v24.s[1]
+	FMOVQ 128(R15), F20
+	WORD $0x4e3c1e94 // and v20.16b, v20.16b, v28.16b
+	WORD $0x4e1403b4 // tbl v20.16b, {v29.16b}, v20.16b
+	WORD $0x0e39c21e // smull v30.8h, v16.8b, v25.8b
+	WORD $0x4e39c21f // smull2 v31.8h, v16.16b, v25.16b
+	WORD $0x0e3a829e // smlal v30.8h, v20.8b, v26.8b
+	WORD $0x4e3a829f // smlal2 v31.8h, v20.16b, v26.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	FMOVQ 144(R15), F21
+	WORD $0x4e3c1eb5 // and v21.16b, v21.16b, v28.16b
+	WORD $0x4e1503b5 // tbl v21.16b, {v29.16b}, v21.16b
+	WORD $0x0e39c23e // smull v30.8h, v17.8b, v25.8b
+	WORD $0x4e39c23f // smull2 v31.8h, v17.16b, v25.16b
+	WORD $0x0e3a82be // smlal v30.8h, v21.8b, v26.8b
+	WORD $0x4e3a82bf // smlal2 v31.8h, v21.16b, v26.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	FMOVQ 160(R15), F22
+	WORD $0x4e3c1ed6 // and v22.16b, v22.16b, v28.16b
+	WORD $0x4e1603b6 // tbl v22.16b, {v29.16b}, v22.16b
+	WORD $0x0e39c25e // smull v30.8h, v18.8b, v25.8b
+	WORD $0x4e39c25f // smull2 v31.8h, v18.16b, v25.16b
+	WORD $0x0e3a82de // smlal v30.8h, v22.8b, v26.8b
+	WORD $0x4e3a82df // smlal2 v31.8h, v22.16b, v26.16b
+	WORD $0x4e606bc4 // sadalp v4.4s, v30.8h
+	WORD $0x4e606be5 // sadalp v5.4s, v31.8h
+	FMOVQ 176(R15), F23
+	WORD $0x4e3c1ef7 // and v23.16b, v23.16b, v28.16b
+	WORD $0x4e1703b7 // tbl v23.16b, {v29.16b}, v23.16b
+	WORD $0x0e39c27e // smull v30.8h, v19.8b, v25.8b
+	WORD $0x4e39c27f // smull2 v31.8h, v19.16b, v25.16b
+	WORD $0x0e3a82fe // smlal v30.8h, v23.8b, v26.8b
+	WORD $0x4e3a82ff // smlal2 v31.8h, v23.16b, v26.16b
+	WORD $0x4e606bc6 // sadalp v6.4s, v30.8h
+	WORD $0x4e606be7 // sadalp v7.4s, v31.8h
+	WORD $0x4e140719 // dup v25.4s, v24.s[2]
+	FMOVQ 256(R15), F16
+	WORD $0x4e3c1e10 // and v16.16b, v16.16b, v28.16b
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 272(R15), F17
+	WORD $0x4e3c1e31 // and v17.16b, v17.16b, v28.16b
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	FMOVQ 288(R15), F18
+	WORD $0x4e3c1e52 // and v18.16b, v18.16b, v28.16b
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	FMOVQ 304(R15), F19
+	WORD $0x4e3c1e73 // and v19.16b, v19.16b, v28.16b
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4e1c071a // dup v26.4s, v24.s[3]
+	FMOVQ 384(R15), F20
+	WORD $0x4e3c1e94 // and v20.16b, v20.16b, v28.16b
+	WORD $0x4e1403b4 // tbl v20.16b, {v29.16b}, v20.16b
+	WORD $0x0e39c21e // smull v30.8h, v16.8b, v25.8b
+	WORD $0x4e39c21f // smull2 v31.8h, v16.16b, v25.16b
+	WORD $0x0e3a829e // smlal v30.8h, v20.8b, v26.8b
+	WORD $0x4e3a829f // smlal2 v31.8h, v20.16b, v26.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	FMOVQ 400(R15), F21
+	WORD $0x4e3c1eb5 // and v21.16b, v21.16b, v28.16b
+	WORD $0x4e1503b5 // tbl v21.16b, {v29.16b}, v21.16b
+	WORD $0x0e39c23e // smull v30.8h, v17.8b, v25.8b
+	WORD $0x4e39c23f // smull2 v31.8h, v17.16b, v25.16b
+	WORD $0x0e3a82be // smlal v30.8h, v21.8b, v26.8b
+	WORD $0x4e3a82bf // smlal2 v31.8h, v21.16b, v26.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	FMOVQ 416(R15), F22
+	WORD $0x4e3c1ed6 // and v22.16b, v22.16b, v28.16b
+	WORD $0x4e1603b6 // tbl v22.16b, {v29.16b}, v22.16b
+	WORD $0x0e39c25e // smull v30.8h, v18.8b, v25.8b
+	WORD $0x4e39c25f // smull2 v31.8h, v18.16b, v25.16b
+	WORD $0x0e3a82de // smlal v30.8h, v22.8b, v26.8b
+	WORD $0x4e3a82df // smlal2 v31.8h, v22.16b, v26.16b
+	WORD $0x4e606bc4 // sadalp v4.4s, v30.8h
+	WORD $0x4e606be5 // sadalp v5.4s, v31.8h
+	FMOVQ 432(R15), F23
+	WORD $0x4e3c1ef7 // and v23.16b, v23.16b, v28.16b
+	WORD $0x4e1703b7 // tbl v23.16b, {v29.16b}, v23.16b
+	WORD $0x0e39c27e // smull v30.8h, v19.8b, v25.8b
+	WORD $0x4e39c27f // smull2 v31.8h, v19.16b, v25.16b
+	WORD $0x0e3a82fe // smlal v30.8h, v23.8b, v26.8b
+	WORD $0x4e3a82ff // smlal2 v31.8h, v23.16b, v26.16b
+	WORD $0x4e606bc6 // sadalp v6.4s, v30.8h
+	WORD $0x4e606be7 // sadalp v7.4s, v31.8h
+	FMOVQ 16(R10), F24
+	WORD $0x4e040719 // dup v25.4s, v24.s[0]
+	FMOVQ 0(R15), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 16(R15), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	FMOVQ 32(R15), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	FMOVQ 48(R15), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4e0c071a // dup v26.4s, v24.s[1]
+	FMOVQ 128(R15), F20
+	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
+	WORD $0x4e1403b4 // tbl v20.16b, {v29.16b}, v20.16b
+	WORD $0x0e39c21e // smull v30.8h, v16.8b, v25.8b
+	WORD $0x4e39c21f // smull2 v31.8h, v16.16b, v25.16b
+	WORD $0x0e3a829e // smlal v30.8h, v20.8b, v26.8b
+	WORD $0x4e3a829f // smlal2 v31.8h, v20.16b, v26.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	FMOVQ 144(R15), F21
+	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
+	WORD $0x4e1503b5 // tbl v21.16b, {v29.16b}, v21.16b
+	WORD $0x0e39c23e // smull v30.8h, v17.8b, v25.8b
+	WORD $0x4e39c23f // smull2 v31.8h, v17.16b, v25.16b
+	WORD $0x0e3a82be // smlal v30.8h, v21.8b, v26.8b
+	WORD $0x4e3a82bf // smlal2 v31.8h, v21.16b, v26.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	FMOVQ 160(R15), F22
+	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
+	WORD $0x4e1603b6 // tbl v22.16b, {v29.16b}, v22.16b
+	WORD $0x0e39c25e // smull v30.8h, v18.8b, v25.8b
+	WORD $0x4e39c25f // smull2 v31.8h, v18.16b, v25.16b
+	WORD $0x0e3a82de // smlal v30.8h, v22.8b, v26.8b
+	WORD $0x4e3a82df // smlal2 v31.8h, v22.16b, v26.16b
+	WORD $0x4e606bc4 // sadalp v4.4s, v30.8h
+	WORD $0x4e606be5 // sadalp v5.4s, v31.8h
+	FMOVQ 176(R15), F23
+	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
+	WORD $0x4e1703b7 // tbl v23.16b, {v29.16b}, v23.16b
+	WORD $0x0e39c27e // smull v30.8h, v19.8b, v25.8b
+	WORD $0x4e39c27f // smull2 v31.8h, v19.16b, v25.16b
+	WORD $0x0e3a82fe // smlal v30.8h, v23.8b, v26.8b
+	WORD $0x4e3a82ff // smlal2 v31.8h, v23.16b, v26.16b
+	WORD $0x4e606bc6 // sadalp v6.4s, v30.8h
+	WORD $0x4e606be7 // sadalp v7.4s, v31.8h
+	WORD $0x4e140719 // dup v25.4s, v24.s[2]
+	FMOVQ 256(R15), F16
+	WORD $0x6f0c0610 // ushr v16.16b, v16.16b, #4
+	WORD $0x4e1003b0 // tbl v16.16b, {v29.16b}, v16.16b
+	FMOVQ 272(R15), F17
+	WORD $0x6f0c0631 // ushr v17.16b, v17.16b, #4
+	WORD $0x4e1103b1 // tbl v17.16b, {v29.16b}, v17.16b
+	FMOVQ 288(R15), F18
+	WORD $0x6f0c0652 // ushr v18.16b, v18.16b, #4
+	WORD $0x4e1203b2 // tbl v18.16b, {v29.16b}, v18.16b
+	FMOVQ 304(R15), F19
+	WORD $0x6f0c0673 // ushr v19.16b, v19.16b, #4
+	WORD $0x4e1303b3 // tbl v19.16b, {v29.16b}, v19.16b
+	WORD $0x4e1c071a // dup v26.4s, v24.s[3]
+	FMOVQ 384(R15), F20
+	WORD $0x6f0c0694 // ushr v20.16b, v20.16b, #4
+	WORD $0x4e1403b4 // tbl v20.16b, {v29.16b}, v20.16b
+	WORD $0x0e39c21e // smull v30.8h, v16.8b, v25.8b
+	WORD $0x4e39c21f // smull2 v31.8h, v16.16b, v25.16b
+	WORD $0x0e3a829e // smlal v30.8h, v20.8b, v26.8b
+	WORD $0x4e3a829f // smlal2 v31.8h, v20.16b, v26.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	FMOVQ 400(R15), F21
+	WORD $0x6f0c06b5 // ushr v21.16b, v21.16b, #4
+	WORD $0x4e1503b5 // tbl v21.16b, {v29.16b}, v21.16b
+	WORD $0x0e39c23e // smull v30.8h, v17.8b, v25.8b
+	WORD $0x4e39c23f // smull2 v31.8h, v17.16b, v25.16b
+	WORD $0x0e3a82be // smlal v30.8h, v21.8b, v26.8b
+	WORD $0x4e3a82bf // smlal2 v31.8h, v21.16b, v26.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	FMOVQ 416(R15), F22
+	WORD $0x6f0c06d6 // ushr v22.16b, v22.16b, #4
+	WORD $0x4e1603b6 // tbl v22.16b, {v29.16b}, v22.16b
+	WORD $0x0e39c25e // smull v30.8h, v18.8b, v25.8b
+	WORD $0x4e39c25f // smull2 v31.8h, v18.16b, v25.16b
+	WORD $0x0e3a82de // smlal v30.8h, v22.8b, v26.8b
+	WORD $0x4e3a82df // smlal2 v31.8h, v22.16b, v26.16b
+	WORD $0x4e606bc4 // sadalp v4.4s, v30.8h
+	WORD $0x4e606be5 // sadalp v5.4s, v31.8h
+	FMOVQ 432(R15), F23
+	WORD $0x6f0c06f7 // ushr v23.16b, v23.16b, #4
+	WORD $0x4e1703b7 // tbl v23.16b, {v29.16b}, v23.16b
+	WORD $0x0e39c27e // smull v30.8h, v19.8b, v25.8b
+	WORD $0x4e39c27f // smull2 v31.8h, v19.16b, v25.16b
+	WORD $0x0e3a82fe // smlal v30.8h, v23.8b, v26.8b
+	WORD $0x4e3a82ff // smlal2 v31.8h, v23.16b, v26.16b
+	WORD $0x4e606bc6 // sadalp v6.4s, v30.8h
+	WORD $0x4e606be7 // sadalp v7.4s, v31.8h
+	ADD  $0, R11, R15
+	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
+	FMOVQ 0(R15), F16
+	WORD $0x4eb09408 // mla v8.4s, v0.4s, v16.4s
+	WORD $0x4ea3bc42 // addp v2.4s, v2.4s, v3.4s
+	FMOVQ 16(R15), F17
+	WORD $0x4eb19449 // mla v9.4s, v2.4s, v17.4s
+	WORD $0x4ea5bc84 // addp v4.4s, v4.4s, v5.4s
+	FMOVQ 32(R15), F18
+	WORD $0x4eb2948a // mla v10.4s, v4.4s, v18.4s
+	WORD $0x4ea7bcc6 // addp v6.4s, v6.4s, v7.4s
+	FMOVQ 48(R15), F19
+	WORD $0x4eb394cb // mla v11.4s, v6.4s, v19.4s
+	ADD  $512, R8, R8
+	ADD  $32, R10, R10
+	ADD  $128, R11, R11
+	ADD  $4, R14, R14
+	ADD  $256, R26, R26
+	SUBS $1, R12, R12
+	BNE  stretch90
+	FMOVS 368(R7), F24
+	ADD  R20, R3, R15
+	FMOVQ 0(R15), F20
+	FMOVQ 4096(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e30cd14 // fmla v20.4s, v8.4s, v16.4s
+	FMOVQ F20, 0(R15)
+	FMOVQ 16(R15), F20
+	FMOVQ 4112(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e30cd34 // fmla v20.4s, v9.4s, v16.4s
+	FMOVQ F20, 16(R15)
+	FMOVQ 32(R15), F20
+	FMOVQ 4128(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e30cd54 // fmla v20.4s, v10.4s, v16.4s
+	FMOVQ F20, 32(R15)
+	FMOVQ 48(R15), F20
+	FMOVQ 4144(R21), F16
+	WORD $0x4f989210 // fmul v16.4s, v16.4s, v24.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e30cd74 // fmla v20.4s, v11.4s, v16.4s
+	FMOVQ F20, 48(R15)
+	ADD  $64, R20, R20
+	CMP  $128, R20
+	BLT  pass89
+	ADD  $4352, R1, R1
+	ADD  $384, R7, R7
+	SUBS $1, R4, R4
+	BNE  block87
+	ADD  $128, R3, R3
+	SUBS $1, R6, R6
+	BNE  panel86
 	RET

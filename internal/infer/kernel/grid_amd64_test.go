@@ -1,7 +1,10 @@
 package kernel
 
 import (
+	"maps"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -54,12 +57,49 @@ func TestGridLayout(t *testing.T) {
 	}
 }
 
+// TestSmallGrids: sums of four products of any weights of a grid, with the addend of IQ1, are words;
+// spreadProduct.small says so, and the AVX2 tier adds them up before it widens them.
+func TestSmallGrids(t *testing.T) {
+	for _, typ := range quant.Types() {
+		for _, entry := range quant.Grid(typ) {
+			for _, v := range entry {
+				if most := 4 * actMax * (max(int(v), -int(v)) + 1); most > math.MaxInt16 {
+					t.Fatalf("%v has the weight %d: four products may be %d", typ, v, most)
+				}
+			}
+		}
+	}
+}
+
+// TestSumsAreAligned: vectors of 64 bytes lie in one line each.
+func TestSumsAreAligned(t *testing.T) {
+	s := new(Scratch)
+	for name, at := range map[string]uintptr{"weights": unsafe.Offsetof(s.spread),
+		"sums": unsafe.Offsetof(s.sums) + unsafe.Offsetof(s.sums.acc)} {
+		if at%64 != 0 {
+			t.Errorf("%s are at %d, which is no multiple of 64", name, at)
+		}
+	}
+}
+
+// TestSignedLayout holds type spread to the offsets that spread_tile_amd64.s has.
+func TestSignedLayout(t *testing.T) {
+	var s spread
+	var p spreadProduct
+	for want, got := range map[uintptr]uintptr{12288: unsafe.Offsetof(s.signed), 20480: unsafe.Offsetof(s.magnitude),
+		80: unsafe.Offsetof(p.small), 88: unsafe.Offsetof(p.next)} {
+		if got != want {
+			t.Errorf("a field is at %d, not %d", got, want)
+		}
+	}
+}
+
 // TestGridSpread: weights and scales of blocks of any bits are those of the portable code, and a single column's sums
 // are the bits that several columns' are, whichever way they were looked up.
 func TestGridSpread(t *testing.T) {
 	property.Check(t, func(rt *rapid.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 17))
-		for typ := range gridFormats {
+		for _, typ := range slices.Sorted(maps.Keys(gridFormats)) { // they share a generator
 			src := randomRows(r, typ, panelRows, superLen)
 			switch rapid.IntRange(0, 5).Draw(rt, "bits") {
 			case 0:

@@ -15,6 +15,10 @@ func eachTier(t *testing.T, f func(t *testing.T)) {
 	t.Run(Tier(), f)
 }
 
+// onBest tells whether the tier in use is the best of the machine: tests of all tiers, or of none, are done
+// there alone.
+func onBest() bool { return Tier() == bestTier().name }
+
 func useTier(t testing.TB, name string) {
 	t.Helper()
 	restore, err := ForceTier(name)

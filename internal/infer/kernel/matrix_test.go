@@ -1,8 +1,10 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
@@ -46,13 +48,14 @@ func (p *product) mul(r0, r1 int, cols []int32) (y []float32, stride int) {
 	return y, stride
 }
 
-// shapes are odd on purpose: rows around multiples of the panel, one to twenty columns, short and long sums.
+// shapes are odd on purpose: rows around multiples of the panel, one to twenty columns and many, short and long sums.
 func shapes(typ quant.Type) [][3]int { // rows, cols, columns
 	unit := max(typ.BlockLen(), 32)
 	s := [][3]int{{1, unit, 1}, {69, 2 * unit, 1}, {7, 3 * unit, 2}, {16, 2 * unit, 3},
 		{31, unit, 4}, {33, 5 * unit, 5},
 		{64, 2 * unit, 6},
-		{65, unit, 7}, {40, 2 * unit, 13}, {96, 3 * unit, 20}, {5, 4096, 1}, {35, 4096, 9}}
+		{65, unit, 7}, {40, 2 * unit, 13}, {96, 3 * unit, 20}, {5, 4096, 1}, {35, 4096, 9},
+		{34, 6 * unit, 51}}
 	if unit == 32 {
 		s = append(s, [3]int{32, 96, 8}, [3]int{17, 1024 + 32, 12})
 	}
@@ -84,6 +87,57 @@ func TestMulExact(t *testing.T) {
 					}
 				}
 			})
+		}
+	})
+}
+
+// TestMulExtremes: no sum of integers overflows on its way, however it is gathered: all bits of the weights are alike,
+// and all activations as large as they can be.
+func TestMulExtremes(t *testing.T) {
+	eachTier(t, func(t *testing.T) {
+		for _, typ := range quant.Types() {
+			if typ.BlockLen() == 1 {
+				continue
+			}
+			const rows, cols, columns = 32, 512, 20
+			n, err := typ.RowBytes(cols)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, bits := range []byte{0, 0xff} {
+				src := slices.Repeat([]byte{bits}, rows*n)
+				for at := 0; at < len(src); at += typ.BlockBytes() {
+					for _, o := range halfScales[typ] {
+						binary.LittleEndian.PutUint16(src[at+o:], quant.F32to16(1./256))
+					}
+					if typ == quant.IQ1_M {
+						setScale(typ, src[at:], quant.F32to16(1./256))
+					}
+				}
+				m, w := packed(t, typ, rows, cols, src), make([]float32, rows*cols)
+				if err := quant.Unpack(typ, w, src); err != nil {
+					t.Fatal(err)
+				}
+				for _, sign := range []float32{1, -1} {
+					acts := NewActs(m)
+					acts.Reserve(columns)
+					x := slices.Repeat([]float32{sign * actMax / 64}, cols)
+					for j := range columns {
+						acts.Set(j, 0, x)
+					}
+					for _, count := range []int{1, 2, columns} {
+						y := make([]float32, count*rows)
+						m.Mul(NewScratch(), 0, rows, acts, allCols(count), y, rows)
+						for i, v := range y {
+							want, size := dot64(w[i%rows*cols:][:cols], x)
+							if !(math.Abs(float64(v)-want) <= 2e-6*size) {
+								t.Fatalf("%v, bits %#x, %d columns, row %d: %v, want %v", typ, bits, count, i%rows, v,
+									want)
+							}
+						}
+					}
+				}
+			}
 		}
 	})
 }
@@ -138,7 +192,7 @@ func TestMulIndependent(t *testing.T) {
 					n := rapid.IntRange(1, 20).Draw(rt, "columns")
 					r := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 3))
 					p := newProduct(t, r, typ, rows, cols, n, randomFloats)
-					picked := rapid.SliceOfN(rapid.Int32Range(0, int32(n-1)), 1, 20).Draw(rt, "picked")
+					picked := rapid.SliceOfN(rapid.Int32Range(0, int32(n-1)), 1, 50).Draw(rt, "picked")
 					whole, stride := p.mul(0, rows, picked)
 					for j, col := range picked {
 						alone, _ := p.mul(0, rows, []int32{col})
@@ -174,14 +228,19 @@ func TestMulIndependent(t *testing.T) {
 
 // TestMulTiersAgree: the tiers differ in the rounding of float32 sums only.
 func TestMulTiersAgree(t *testing.T) {
+	if !onBest() {
+		return
+	}
 	for _, typ := range quant.Types() {
 		r := rand.New(rand.NewPCG(4, 4))
 		p := newProduct(t, r, typ, 70, 1024, 7, randomFloats)
 		var first []float32
 		for _, name := range Tiers() {
 			useTier(t, name)
+			p.acts = NewActs(p.m) // the tier's own form and quantiser
+			p.acts.Reserve(len(p.x))
 			for j, x := range p.x {
-				p.acts.Set(j, 0, x) // the tier's own quantiser
+				p.acts.Set(j, 0, x)
 			}
 			y, stride := p.mul(0, p.rows, allCols(7))
 			if first == nil {
@@ -343,6 +402,9 @@ func TestPackInPieces(t *testing.T) {
 
 // TestPackTiersAgree: packed bytes do not depend on the tier, for any number of columns.
 func TestPackTiersAgree(t *testing.T) {
+	if !onBest() {
+		return
+	}
 	for _, typ := range quant.Types() {
 		for _, blocks := range []int{1, 2, 3, 8, 15, 17, 33, 70} {
 			rows, cols := 96, blocks*typ.BlockLen()

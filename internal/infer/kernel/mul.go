@@ -9,14 +9,18 @@ const tileCols = 6
 
 // Scratch is one worker's private memory for kernels.
 type Scratch struct {
-	spread spread // first, so that it is at a multiple of 64 bytes, as an object of this size is
+	// first, so that vectors of both are at multiples of 64 bytes, as an object of this size is
+	spread spread
+	sums   spreadSums
 
 	machineScratch
-	sums      spreadSums
 	acc       [tileCols][panelRows]float32
 	wide      []float32 // keys or values
+	turned    []float32 // keys, see attention.turned
 	scores    []float32 // of a part of attention: queries × heads × SplitTokens
 	attention attention
+	one       Matrix // a panel of a matrix that is not packed yet, see Scratch.panelOf
+	panel     []byte // its memory
 }
 
 // NewScratch allocates a worker's memory.
@@ -60,12 +64,20 @@ func (m *Matrix) mul(s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
 	for j := range cols {
 		_ = to.y[to.offset(j):][:r1-r0] // all writes are in there
 	}
-	if m.layout.spread && active.spreading != nil {
-		m.mulSpread(active.spreading, s, r0, r1, a, cols, to)
+	if a.data[m.act()] == nil {
+		panic("kernel: activations that were made for another tier, or not for this matrix")
+	}
+	if m.from != nil {
+		m.mulPending(s, r0, r1, a, cols, to)
 		return
 	}
-	if m.layout.spread {
-		m.mulGeneric(s, r0, r1, a, cols, to)
+	m.product(s, r0, r1, a, cols, to)
+}
+
+// product is mul of packed panels; r1 is a multiple of panelRows.
+func (m *Matrix) product(s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
+	if m.layout.spread && active.spreading != nil {
+		m.mulSpread(active.spreading, s, r0, r1, a, cols, to)
 		return
 	}
 	active.mul(m, s, r0, r1, a, cols, to)

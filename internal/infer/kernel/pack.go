@@ -53,9 +53,11 @@ func (m *Matrix) packBlocksGeneric(dst, src []byte, rows, at int) {
 				copy(to[l.toHalf+2*r:][:2], from[l.half:])
 			}
 			from = from[l.words:]
-			for i := range l.n {
-				v := binary.LittleEndian.Uint32(from[4*i:]) ^ l.xor
-				binary.LittleEndian.PutUint32(to[l.toWords+plane*i+4*r:], v)
+			for _, p := range l.order() {
+				for i := range p.n {
+					v := binary.LittleEndian.Uint32(from[4*(p.from+i):]) ^ l.xor
+					binary.LittleEndian.PutUint32(to[l.toWords+plane*(p.to+i*p.step)+4*r:], v)
+				}
 			}
 		}
 	}

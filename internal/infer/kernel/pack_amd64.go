@@ -12,6 +12,7 @@ type interleaving struct {
 	times    int64
 	from, to int64
 	xor      uint32
+	step     int64 // bytes from plane to plane, where eight words are taken
 }
 
 // packBlocks is how many small blocks are packed by one call before the next part of them: 8 blocks of 32 rows of Q8_0
@@ -38,6 +39,10 @@ func (p *packing) panel(m *Matrix, dst, src []byte) {
 	if size > 34 { // super-blocks have several runs of eight words each
 		blocks = 1
 	}
+	var work *partsWork
+	if l.parts != nil {
+		work = new(partsWork)
+	}
 	count := row / size
 	for b := 0; b < count; b += blocks {
 		n := min(blocks, count-b)
@@ -46,6 +51,13 @@ func (p *packing) panel(m *Matrix, dst, src []byte) {
 			interleaveHalf(interleave(to[l.toHalf:], from[l.half:], row, n, size, m.block))
 		}
 		to, from = to[l.toWords:], from[l.words:]
+		if l.parts != nil {
+			if b+1 < count { // the parts' lines are written out of order, which processors do not fetch ahead well
+				fetch(dst[(b+1)*m.block:][:m.block])
+			}
+			p.parts(l, to, from, row, work)
+			continue
+		}
 		if l.n < 8 { // n is 4 to 6: further runs of four overlap the first
 			for w := range l.n - 3 {
 				p.four(interleave(to[plane*w:], from[4*w:], row, n, size, m.block))
@@ -68,10 +80,49 @@ func (p *packing) panel(m *Matrix, dst, src []byte) {
 	}
 }
 
+// parts packs a super-block whose planes are in another order than its words. Parts of eight words that follow one
+// another at equal distances go together.
+func (p *packing) parts(l *layout, to, from []byte, row int, work *partsWork) {
+	a := &work.a
+	for i := 0; i < len(l.parts); {
+		t, n := l.parts[i], 1
+		*a = interleaving{dst: unsafe.Pointer(&to[plane*t.to]), src: unsafe.Pointer(&from[4*t.from]), row: int64(row),
+			times: 1, from: 32, step: int64(plane * t.step)}
+		switch t.n {
+		case 8:
+			var move int
+			for ; i+n < len(l.parts); n++ {
+				next := l.parts[i+n]
+				if n == 1 {
+					move = next.to - t.to
+				}
+				if next != (part{t.from + 8*n, 8, t.to + move*n, t.step}) {
+					break
+				}
+			}
+			a.times, a.to = int64(n), int64(move*plane)
+			p.eight(a)
+		case 4:
+			p.four(a)
+		default: // few words behind others: the last of eight
+			a.dst, a.src, a.step = unsafe.Pointer(&work.some), unsafe.Pointer(&from[4*(t.from+t.n-8)]), plane
+			p.eight(a)
+			copy(to[plane*t.to:], work.some[(8-t.n)*plane:])
+		}
+		i += n
+	}
+}
+
+// partsWork is memory for packing parts.
+type partsWork struct {
+	a    interleaving
+	some [8 * plane]byte
+}
+
 func interleave(dst, src []byte, row, times, from, to int) *interleaving {
 	return &interleaving{
 		dst: unsafe.Pointer(unsafe.SliceData(dst)), src: unsafe.Pointer(unsafe.SliceData(src)),
-		row: int64(row), times: int64(times), from: int64(from), to: int64(to),
+		row: int64(row), times: int64(times), from: int64(from), to: int64(to), step: plane,
 	}
 }
 

@@ -8,6 +8,7 @@
 #define FROMSTEP 32
 #define TOSTEP 40
 #define FLIP 48
+#define STEP 56
 
 #define LOADARGS \
 	MOVQ a+0(FP), AX; \
@@ -45,14 +46,20 @@
 // PUT stores plane i of rows at off.
 #define PUT(i, off, Z) VPXORD Z31, Z, Z; VMOVDQU32 Z, (128*i+off)(DI)
 
+// PUT8 stores eight planes that are R13 bytes apart. R14 is three times that.
 #define PUT8(off) \
-	PUT(0, off, Z8); PUT(1, off, Z9); PUT(2, off, Z10); PUT(3, off, Z11); \
-	PUT(4, off, Z12); PUT(5, off, Z13); PUT(6, off, Z14); PUT(7, off, Z15)
+	LEAQ (DI)(R13*4), R9; \
+	VPXORD Z31, Z8, Z8; VMOVDQU32 Z8, off(DI); VPXORD Z31, Z9, Z9; VMOVDQU32 Z9, off(DI)(R13*1); \
+	VPXORD Z31, Z10, Z10; VMOVDQU32 Z10, off(DI)(R13*2); VPXORD Z31, Z11, Z11; VMOVDQU32 Z11, off(DI)(R14*1); \
+	VPXORD Z31, Z12, Z12; VMOVDQU32 Z12, off(R9); VPXORD Z31, Z13, Z13; VMOVDQU32 Z13, off(R9)(R13*1); \
+	VPXORD Z31, Z14, Z14; VMOVDQU32 Z14, off(R9)(R13*2); VPXORD Z31, Z15, Z15; VMOVDQU32 Z15, off(R9)(R14*1)
 
 // func interleave8AVX512(a *interleaving)
 TEXT ·interleave8AVX512(SB), NOSPLIT, $0-8
 	LOADARGS
 	VPBROADCASTD FLIP(AX), Z31
+	MOVQ STEP(AX), R13
+	LEAQ (R13)(R13*2), R14
 loop:
 	MOVQ SI, R8
 	ROWS16X8

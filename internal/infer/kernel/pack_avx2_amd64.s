@@ -10,6 +10,7 @@
 #define FROMSTEP 32
 #define TOSTEP 40
 #define FLIP 48
+#define STEP 56
 
 #define LOADARGS \
 	MOVQ a+0(FP), AX; \
@@ -29,12 +30,14 @@
 	VPUNPCKLQDQ Y10, Y8, Y0; VPUNPCKHQDQ Y10, Y8, Y1; VPUNPCKLQDQ Y11, Y9, Y2; VPUNPCKHQDQ Y11, Y9, Y3; \
 	VPUNPCKLQDQ Y14, Y12, Y4; VPUNPCKHQDQ Y14, Y12, Y5; VPUNPCKLQDQ Y15, Y13, Y6; VPUNPCKHQDQ Y15, Y13, Y7
 
-#define PUT(i, imm, H, L) \
-	VPERM2I128 $imm, H, L, Y8; VPXOR Y15, Y8, Y8; VMOVDQU Y8, (128*i)(R10)
+#define PUT(imm, H, L, to) \
+	VPERM2I128 $imm, H, L, Y8; VPXOR Y15, Y8, Y8; VMOVDQU Y8, to
 
 // func interleave8AVX2(a *interleaving)
 TEXT ·interleave8AVX2(SB), NOSPLIT, $0-8
 	LOADARGS
+	MOVQ STEP(AX), R14
+	LEAQ (R14)(R14*2), R15
 loop:
 	MOVQ SI, R8
 	MOVQ DI, R10
@@ -42,14 +45,15 @@ loop:
 rows:
 	ROWS8X8
 	VPBROADCASTD FLIP(AX), Y15
-	PUT(0, 0x20, Y4, Y0)
-	PUT(1, 0x20, Y5, Y1)
-	PUT(2, 0x20, Y6, Y2)
-	PUT(3, 0x20, Y7, Y3)
-	PUT(4, 0x31, Y4, Y0)
-	PUT(5, 0x31, Y5, Y1)
-	PUT(6, 0x31, Y6, Y2)
-	PUT(7, 0x31, Y7, Y3)
+	LEAQ (R10)(R14*4), R9
+	PUT(0x20, Y4, Y0, (R10))
+	PUT(0x20, Y5, Y1, (R10)(R14*1))
+	PUT(0x20, Y6, Y2, (R10)(R14*2))
+	PUT(0x20, Y7, Y3, (R10)(R15*1))
+	PUT(0x31, Y4, Y0, (R9))
+	PUT(0x31, Y5, Y1, (R9)(R14*1))
+	PUT(0x31, Y6, Y2, (R9)(R14*2))
+	PUT(0x31, Y7, Y3, (R9)(R15*1))
 	ADDQ $32, R10
 	DECQ R13
 	JNZ  rows

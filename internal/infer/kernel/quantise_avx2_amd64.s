@@ -38,6 +38,17 @@ GLOBL ·byteOrder<>(SB), RODATA|NOPTR, $32
 	VPACKSSDW Y1, Y0, Y0; VPACKSSDW Y3, Y2, Y2; VPACKSSWB Y2, Y0, Y0; VPERMD Y0, Y11, Y0; \
 	VPMADDUBSW Y0, Y13, Y1; VPMADDWD Y12, Y1, Y1
 
+// SUM leaves the sum of Y1 in AX, changes Y2.
+#define SUM \
+	VEXTRACTI128 $1, Y1, X2; VPADDD X2, X1, X1; \
+	VPSHUFD $0x4e, X1, X2; VPADDD X2, X1, X1; \
+	VPSHUFD $0xb1, X1, X2; VPADDD X2, X1, X1; \
+	VMOVD X1, AX
+
+// INIT leaves −128 times the sum of Y1 in AX, changes Y2.
+#define INIT \
+	SUM; NEGL AX; SHLL $7, AX
+
 // func quantise32AVX2(dst *byte, x *float32, blocks int64)
 TEXT ·quantise32AVX2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DI
@@ -59,15 +70,7 @@ loop32:
 	ROUND
 	VMOVDQU Y0, 0(DI)
 	VMOVSS  X9, 32(DI)
-	VEXTRACTI128 $1, Y1, X2
-	VPADDD  X2, X1, X1
-	VPSHUFD $0x4e, X1, X2
-	VPADDD  X2, X1, X1
-	VPSHUFD $0xb1, X1, X2
-	VPADDD  X2, X1, X1
-	VMOVD   X1, AX
-	NEGL    AX
-	SHLL    $7, AX
+	INIT
 	MOVL    AX, 36(DI)
 
 next32:
@@ -91,6 +94,78 @@ blank32:
 	MOVL    AX, 32(DI)
 	MOVL    $0, 36(DI)
 	JMP     next32
+
+// Elements 0, 2, 1, 3 of each quad.
+DATA ·evenFirst<>+0(SB)/4, $0x03010200
+DATA ·evenFirst<>+4(SB)/4, $0x07050604
+DATA ·evenFirst<>+8(SB)/4, $0x0b090a08
+DATA ·evenFirst<>+12(SB)/4, $0x0f0d0e0c
+GLOBL ·evenFirst<>(SB), RODATA|NOPTR, $16
+
+// func quantise16AVX2(dst *byte, x *float32, blocks int64)
+TEXT ·quantise16AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ blocks+16(FP), CX
+	CONSTANTS
+
+loop16:
+	VPXOR   Y4, Y4, Y4
+	MAGNITUDE(0)
+	LARGEST
+	CMPL    AX, $0x7f800000 // infinity: it or NaN
+	JAE     bad16
+	CMPL    AX, $0x0d800000 // 2⁻¹⁰⁰
+	JB      zero16
+	VDIVSS  X14, X4, X9     // scale
+	VDIVSS  X4, X14, X10    // its inverse
+	VBROADCASTSS X10, Y10
+	ROUND
+	INIT
+	MOVL    AX, 68(DI)
+	MOVL    AX, DX
+	VPSHUFB ·evenFirst<>(SB), X0, X2
+	VEXTRACTI128 $1, Y0, X3
+	VPSHUFB ·evenFirst<>(SB), X3, X3
+	VPMOVSXBW X2, Y2
+	VPMOVSXBW X3, Y3
+	VMOVDQU Y2, 0(DI)
+	VMOVDQU Y3, 32(DI)
+	VMOVSS  X9, 64(DI)
+	VPSHUFD $0xb1, Y2, Y1   // products of neighbours, twice each
+	VPMADDWD Y1, Y2, Y1
+	VPSHUFD $0xb1, Y3, Y2
+	VPMADDWD Y2, Y3, Y2
+	VPADDD  Y2, Y1, Y1
+	SUM
+	SARL    $1, AX
+	SUBL    AX, DX
+	ADDL    $0x4b400000, DX
+	MOVL    DX, 72(DI)
+
+next16:
+	ADDQ $128, SI
+	ADDQ $76, DI
+	DECQ CX
+	JNZ  loop16
+	VZEROUPPER
+	RET
+
+bad16:
+	MOVL $0x7fc00000, AX // NaN
+	JMP  blank16
+
+zero16:
+	XORL AX, AX
+
+blank16:
+	VPXOR   Y0, Y0, Y0
+	VMOVDQU Y0, 0(DI)
+	VMOVDQU Y0, 32(DI)
+	MOVL    AX, 64(DI)
+	MOVL    $0, 68(DI)
+	MOVL    $0x4b400000, 72(DI)
+	JMP     next16
 
 // func quantise256AVX2(dst *byte, x *float32, blocks int64)
 //

@@ -8,8 +8,9 @@ import (
 
 // The formats with minima in blocks of 32, with a curve or with a grid have no kernel of their own that multiplies
 // them as they lie with many columns. A block of 32 rows is spread out to bytes and scales, in the L1 cache, and
-// multiplied by one kernel for all of them. Spreading costs about as much as multiplying with one column; those with a
-// curve or a grid have kernels that multiply with a single one as they look weights up.
+// multiplied by one kernel for all of them. Spreading costs about as much as multiplying with one column; those with
+// a curve or a grid have kernels that multiply with a single one as they look weights up. On the AVX-VNNI tier those
+// with minima have such kernels, too.
 
 // spreading is what a tier has for this path.
 type spreading struct {
@@ -18,6 +19,8 @@ type spreading struct {
 
 	// a panel of a format with a curve or a grid with a single column, which need not be spread
 	curve, grid func(m *Matrix, s *Scratch, w []byte, x unsafe.Pointer, acc *[panelRows]float32)
+	// the same of a format with minima; nil: it is spread
+	minima func(m *Matrix, s *Scratch, w []byte, x unsafe.Pointer, acc *[panelRows]float32)
 }
 
 // spreadColumns is how many columns go through a block together. Their sums are 16 KiB, their activations in a
@@ -26,11 +29,11 @@ const spreadColumns = 128
 
 // spreadSums is the private memory of this path.
 type spreadSums struct {
+	acc     [spreadColumns][panelRows]float32 // first: see Scratch
 	codes   quant.Codes
 	block   [superLen]byte // of a row
 	product spreadProduct
 	columns [spreadColumns]spreadColumn
-	acc     [spreadColumns][panelRows]float32
 }
 
 // spreadColumn is a block's activations, and the sums of 32 rows.
@@ -44,6 +47,8 @@ type spreadProduct struct {
 	runs, length    int64
 	start, starts   int64 // offset of what sums start from, and how many there are for a run
 	factor          int64 // offset of the scale
+	small           int64 // 1: no weight is larger than 64
+	next            int64 // AVX-512: 1: the next columns' activations are fetched, which lie far apart
 }
 
 // mulSpread is mulGeneric for the formats of this path.
@@ -74,6 +79,9 @@ func (m *Matrix) panelSpread(f *spreading, s *Scratch, w []byte, a *Acts, group 
 		case m.typ == quant.IQ4_NL || m.typ == quant.IQ4_XS:
 			f.curve(m, s, w, x, &t.acc[0])
 			return
+		case k.minima && f.minima != nil:
+			f.minima(m, s, w, x, &t.acc[0])
+			return
 		}
 	}
 	for i, col := range group {
@@ -87,6 +95,9 @@ func (m *Matrix) panelSpread(f *spreading, s *Scratch, w []byte, a *Acts, group 
 	}
 	if k.minima {
 		t.product.least = unsafe.Pointer(&s.spread.least)
+	}
+	if m.layout.grid {
+		t.product.small = 1
 	}
 	for ; len(w) > 0; w = w[m.block:] {
 		f.block(m.typ, s, w[:m.block])
@@ -120,7 +131,7 @@ func (m *Matrix) lookUpGeneric(s *Scratch, b []byte, runs int) {
 		m.unpackBlock(block, b, r)
 		codes.Decode(m.typ, block)
 		for g := range runs {
-			s.spread.scale[g][r] = codes.Scale[g*each]
+			s.spread.scale[g][r] = codes.D * float32(codes.Step[g*each])
 		}
 		for j := range s.spread.q {
 			s.spread.q[j][r] = [4]uint8(codes.Q[4*j:])

@@ -6,11 +6,20 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
+// signedColumns is from how many columns on it is worth while to take a block's signs off its weights beforehand.
+const signedColumns = 16
+
 // multiplySpread2 multiplies a spread block with columns, by fours and one by one. With minima four at a time are
 // slower: at the end of each short block more is added in memory.
 func multiplySpread2(p *spreadProduct) {
-	if n := p.n &^ 3; n > 0 && p.least == nil {
+	n := p.n &^ 3
+	switch {
+	case p.least != nil || n == 0:
+	case n < signedColumns:
 		p.part(n, multiplySpread4AVX2)
+	default:
+		signsAVX2(p.q, p.runs*p.length)
+		p.part(n, multiplySigned4AVX2)
 	}
 	if p.n > 0 {
 		multiplySpreadAVX2(p)
@@ -18,11 +27,21 @@ func multiplySpread2(p *spreadProduct) {
 }
 
 func multiplySpread512(p *spreadProduct) {
+	if p.runs > 1 { // short blocks of a column lie side by side
+		p.next = fetchAhead & 1
+	}
+	p.byFours(multiplySpread4AVX512, multiplySpreadAVX512)
+}
+
+func multiplySpreadVNNI(p *spreadProduct) { p.byFours(multiplySpread4AVXVNNI, multiplySpreadAVXVNNI) }
+
+// byFours multiplies columns by fours, and the rest one by one.
+func (p *spreadProduct) byFours(four, one func(*spreadProduct)) {
 	if n := p.n &^ 3; n > 0 {
-		p.part(n, multiplySpread4AVX512)
+		p.part(n, four)
 	}
 	if p.n > 0 {
-		multiplySpreadAVX512(p)
+		one(p)
 	}
 }
 
@@ -90,21 +109,38 @@ func spreadNibbles(typ quant.Type, s *spread, b []byte) {
 	}
 }
 
-// multiplySpreadAVX2 and multiplySpreadAVX512 are spread.addGeneric for several columns.
+// multiplySpreadAVX2, multiplySpreadAVXVNNI and multiplySpreadAVX512 are spread.addGeneric for several columns.
 //
 //go:noescape
 func multiplySpreadAVX2(p *spreadProduct)
 
 //go:noescape
+func multiplySpreadAVXVNNI(p *spreadProduct)
+
+//go:noescape
 func multiplySpreadAVX512(p *spreadProduct)
 
-// multiplySpread4AVX2 and multiplySpread4AVX512 are the same for a multiple of four. The first knows no minima.
+// multiplySpread4AVX2, multiplySpread4AVXVNNI and multiplySpread4AVX512 are the same for a multiple of four. The first
+// knows no minima.
 //
 //go:noescape
 func multiplySpread4AVX2(p *spreadProduct)
 
 //go:noescape
+func multiplySpread4AVXVNNI(p *spreadProduct)
+
+//go:noescape
 func multiplySpread4AVX512(p *spreadProduct)
+
+// signsAVX2 fills a spread's signed weights and magnitudes from its quads, behind which they are.
+//
+//go:noescape
+func signsAVX2(q unsafe.Pointer, quads int64)
+
+// multiplySigned4AVX2 is multiplySpread4AVX2 after signsAVX2.
+//
+//go:noescape
+func multiplySigned4AVX2(p *spreadProduct)
 
 //go:noescape
 func nibblesAVX2(n *nibbles)

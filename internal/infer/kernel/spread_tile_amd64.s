@@ -14,6 +14,7 @@
 #define START 56
 #define STARTS 64
 #define FACTOR 72
+#define NEXT 88
 
 // STARTED starts a column's sums of run R14 from −128·Σx of its 16 or 32 activations.
 #define STARTED(X, S, T, one, have) \
@@ -65,6 +66,20 @@ four:
 	XORL R14, R14         // number of the run
 
 run:
+	CMPQ NEXT(SI), $0
+	JE   fetched
+	CMPQ R15, $4
+	JEQ  fetched
+	MOVQ 64(DI), AX       // a line of each of the next four columns
+	PREFETCHT0 (AX)(BX*2)
+	MOVQ 80(DI), AX
+	PREFETCHT0 (AX)(BX*2)
+	MOVQ 96(DI), AX
+	PREFETCHT0 (AX)(BX*2)
+	MOVQ 112(DI), AX
+	PREFETCHT0 (AX)(BX*2)
+
+fetched:
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
 	VPXORD Z18, Z18, Z18
@@ -193,6 +208,151 @@ quads:
 	ADDQ $128, R8
 	DECQ CX
 	JNZ  quads
+	VMOVUPS 0(R10), Y8
+	VMOVUPS 32(R10), Y10
+	FINISH(0, R9, Y0, Y1)
+	FINISH(1, R11, Y2, Y3)
+	FINISH(2, R13, Y4, Y5)
+	FINISH(3, DX, Y6, Y7)
+	ADDQ $128, R10
+	INCQ R14
+	CMPQ R14, RUNS(SI)
+	JNE  run
+	ADDQ $64, half-8(SP)
+	CMPQ half-8(SP), $128
+	JNE  rows
+	ADDQ $64, DI
+	SUBQ $4, R15
+	JNZ  four
+	VZEROUPPER
+	RET
+
+// Offsets from the quads of a spread: weights less 128, and their magnitudes.
+#define SIGNED 12288
+#define MAGNITUDE 20480
+#define SMALL 80
+
+// func signsAVX2(q *[64][panelRows][4]uint8, quads int64)
+TEXT ·signsAVX2(SB), NOSPLIT, $0-16
+	MOVQ q+0(FP), R8
+	MOVQ quads+8(FP), CX
+	VPCMPEQW Y15, Y15, Y15
+	VPSLLW $15, Y15, Y14
+	VPSRLW $8, Y14, Y13
+	VPOR Y13, Y14, Y14   // bytes of 0x80
+
+quads:
+	VPXOR 0(R8), Y14, Y0
+	VPXOR 32(R8), Y14, Y1
+	VPXOR 64(R8), Y14, Y2
+	VPXOR 96(R8), Y14, Y3
+	VMOVDQU Y0, (SIGNED+0)(R8)
+	VMOVDQU Y1, (SIGNED+32)(R8)
+	VMOVDQU Y2, (SIGNED+64)(R8)
+	VMOVDQU Y3, (SIGNED+96)(R8)
+	VPABSB Y0, Y0
+	VPABSB Y1, Y1
+	VPABSB Y2, Y2
+	VPABSB Y3, Y3
+	VMOVDQU Y0, (MAGNITUDE+0)(R8)
+	VMOVDQU Y1, (MAGNITUDE+32)(R8)
+	VMOVDQU Y2, (MAGNITUDE+64)(R8)
+	VMOVDQU Y3, (MAGNITUDE+96)(R8)
+	ADDQ $128, R8
+	DECQ CX
+	JNZ  quads
+	VZEROUPPER
+	RET
+
+// PRODUCTS gives the products of quad i's weights of eight rows with the activations in X, in words in P.
+#define PRODUCTS(i, at, M, X, P) VPSIGNB (SIGNED+128*i+at)(R8), X, P; VPMADDUBSW P, M, P
+
+// WIDE adds words to sums.
+#define WIDE(P, S) VPMADDWD Y15, P, P; VPADDD P, S, S
+
+// TWO adds the products of two quads, whose magnitudes are in Y8 … Y11, with a column's activations. No sum of two
+// products is larger than a word, but one of four may be.
+#define TWO(X, S, T) \
+	VPBROADCASTD (X)(BX*1), Y12; VPBROADCASTD 4(X)(BX*1), Y14; \
+	PRODUCTS(0, 0, Y8, Y12, Y13); WIDE(Y13, S); \
+	PRODUCTS(0, 32, Y9, Y12, Y12); WIDE(Y12, T); \
+	PRODUCTS(1, 0, Y10, Y14, Y13); WIDE(Y13, S); \
+	PRODUCTS(1, 32, Y11, Y14, Y14); WIDE(Y14, T)
+
+// TWOSMALL is TWO for magnitudes of at most 64, where sums of four products are no larger.
+#define TWOSMALL(X, S, T) \
+	VPBROADCASTD (X)(BX*1), Y12; VPBROADCASTD 4(X)(BX*1), Y14; \
+	PRODUCTS(0, 0, Y8, Y12, Y13); PRODUCTS(1, 0, Y10, Y14, Y14); VPADDW Y14, Y13, Y13; WIDE(Y13, S); \
+	VPBROADCASTD 4(X)(BX*1), Y14; \
+	PRODUCTS(0, 32, Y9, Y12, Y12); PRODUCTS(1, 32, Y11, Y14, Y14); VPADDW Y14, Y12, Y12; WIDE(Y12, T)
+
+#define MAGNITUDES \
+	VMOVDQU (MAGNITUDE+0)(R8), Y8; VMOVDQU (MAGNITUDE+32)(R8), Y9; \
+	VMOVDQU (MAGNITUDE+128)(R8), Y10; VMOVDQU (MAGNITUDE+160)(R8), Y11
+
+// func multiplySigned4AVX2(p *spreadProduct)
+//
+// This is multiplySpread4AVX2 for weights that signsAVX2 has gone through.
+TEXT ·multiplySigned4AVX2(SB), NOSPLIT, $8-8
+	MOVQ p+0(FP), SI
+	MOVQ COLUMNS(SI), DI
+	MOVQ COUNT(SI), R15
+	VPCMPEQW Y15, Y15, Y15
+	VPSRLW $15, Y15, Y15 // words of 1
+
+four:
+	MOVQ $0, half-8(SP)  // byte of the rows
+	MOVQ 0(DI), R9
+	MOVQ 16(DI), R11
+	MOVQ 32(DI), R13
+	MOVQ 48(DI), DX
+
+rows:
+	MOVQ half-8(SP), AX
+	MOVQ QUADS(SI), R8
+	ADDQ AX, R8
+	MOVQ SCALE(SI), R10
+	ADDQ AX, R10
+	XORL BX, BX          // byte of the activations
+	XORL R14, R14        // number of the run
+
+run:
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	MOVQ LENGTH(SI), CX
+	CMPQ SMALL(SI), $0
+	JNE  small
+
+large:
+	MAGNITUDES
+	TWO(R9, Y0, Y1)
+	TWO(R11, Y2, Y3)
+	TWO(R13, Y4, Y5)
+	TWO(DX, Y6, Y7)
+	ADDQ $8, BX
+	ADDQ $256, R8
+	SUBQ $2, CX
+	JNZ  large
+	JMP  finish
+
+small:
+	MAGNITUDES
+	TWOSMALL(R9, Y0, Y1)
+	TWOSMALL(R11, Y2, Y3)
+	TWOSMALL(R13, Y4, Y5)
+	TWOSMALL(DX, Y6, Y7)
+	ADDQ $8, BX
+	ADDQ $256, R8
+	SUBQ $2, CX
+	JNZ  small
+
+finish:
 	VMOVUPS 0(R10), Y8
 	VMOVUPS 32(R10), Y10
 	FINISH(0, R9, Y0, Y1)

@@ -7,6 +7,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
+// Both are written on any machine:
+//
+//go:generate go run ./_asm .
+//go:generate go run ./_asm/neon .
+
 // tier is an instruction set, with a function for each kernel. Those of generic are the specification; another tier
 // is a copy of a lower one in which assembly replaces some. Slices have the lengths that the functions of the same
 // name check; results are the same bits in every tier unless it is said otherwise.
@@ -16,9 +21,11 @@ type tier struct {
 	mul  func(m *Matrix, s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) // sums differ in rounding
 	pack func(m *Matrix, dst, src []byte)                                          // a panel of panelRows rows
 
-	spreading *spreading // of the formats that mul does not know; nil: mulGeneric
+	spreading *spreading // of the formats that mul does not know; nil: it knows all
 
-	quantise32, quantise256 func(dst []byte, x []float32)
+	actQ8 actKind // the form in which mul takes activations for Q8_0: act32 or act16
+
+	quantise32, quantise16, quantise256 func(dst []byte, x []float32)
 
 	dot       func(a, b []float32) float32 // sums differ in rounding
 	scaleBy   func(dst, x, weight []float32, factor float32)
@@ -37,9 +44,14 @@ type tier struct {
 
 	// Attention over widened vectors, and over the cache as it lies; direct says whether there is the latter. The
 	// sums differ in rounding.
-	scores       func(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32)
-	values       func(s *Scratch, out, weights, values []float32, heads, n, dim int)
-	direct       func(kv *KV) bool
+	scores func(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32)
+	values func(s *Scratch, out, weights, values []float32, heads, n, dim int)
+	direct func(kv *KV) bool
+	// scoresTurned is scores for keys that turn has turned, a block of vectors into one vector for each element; turns
+	// says whether that gains anything. The results are those of scores, bit for bit.
+	turns        func() bool
+	turn         func(dst, keys []float32, dim int)
+	scoresTurned func(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32)
 	scoresDirect func(a *attention, t int, scale float32)
 	valuesDirect func(a *attention, t int, out []float32)
 
@@ -56,12 +68,13 @@ type tier struct {
 // generic is portable Go.
 var generic = tier{
 	name: "generic",
-	mul:  (*Matrix).mulGeneric, pack: (*Matrix).packPanelGeneric,
-	quantise32: quantise32Generic, quantise256: quantise256Generic,
+	mul:  (*Matrix).mulGeneric, pack: (*Matrix).packPanelGeneric, actQ8: act32,
+	quantise32: quantise32Generic, quantise16: quantise16Generic, quantise256: quantise256Generic,
 	dot: dotGeneric, scaleBy: scaleByGeneric, addScaled: addScaledGeneric, times: timesGeneric, rope: ropeGeneric,
 	swiglu: swigluGeneric, expSum: expSumGeneric, expScaled: expScaledGeneric, highest: highestGeneric,
 	gather: gatherGeneric, blockSums: blockSumsGeneric,
 	put: quant.KVType.Put, widen: widenGeneric, scores: scoresGeneric, values: valuesGeneric,
+	turns: func() bool { return false }, turn: turnGeneric, scoresTurned: scoresTurnedGeneric,
 	direct:  func(*KV) bool { return false },
 	fromF16: fromF16Generic, difference: differenceGeneric,
 	touch: touchGeneric, multiply: multiplyGeneric, multiplyOps: multiplyGenericOps,

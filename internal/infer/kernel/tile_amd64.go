@@ -6,8 +6,6 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-//go:generate go run ./_asm .
-
 // tileBuffer is where assembly kernels keep expanded scales and outer sums.
 type tileBuffer [5120]float32
 
@@ -29,7 +27,7 @@ func newMachineScratch() machineScratch {
 }
 
 // tile is the argument of an assembly kernel: panels × 32 rows times groups of columns. Its layout is known to the
-// assembly (_asm/tile.go, held to it by TestTileLayout).
+// assembly (_asm/zmm.go, held to it by TestTileLayout).
 type tile struct {
 	w      unsafe.Pointer // panels, one after the other
 	blocks int64          // of a panel's rows
@@ -37,16 +35,26 @@ type tile struct {
 	unit   float32        // factor of the results
 	cols   int32          // of each group
 	buf    *tileBuffer
-	_      [3]int64 // the assembly's: row offset in y, blocks left, group
-	groups int64    // 48 × their number: the bytes of their pointers
-	_      [2]int64 // the assembly's
-	x, y   [maxGroups][tileCols]unsafe.Pointer
-	ahead  int64 // bytes that a single column fetches ahead
+	_      [3]int64                             // the assembly's: row offset in y, blocks left, group
+	groups int64                                // the bytes of the groups' pointers
+	_      [2]int64                             // the assembly's
+	x, y   [maxGroups * tileCols]unsafe.Pointer // for each group as many as its largest may have
+	ahead  int64                                // fetchAhead
+	once   int64                                // AVX-512: 1: the first group unpacks weights for the others
+	_      [2]int64                             // the assembly's
 }
 
-// maxGroups is how many groups of columns go through a block together: the activations of 48 columns in a super-block
-// are 18 KiB, which stay in an L1 cache of 32 KiB beside the weights. 96 are slower already with 48 KiB.
+// maxGroups is how many groups of six columns go through a block together, and twelve of four do: the activations of
+// 48 columns in a super-block are 18 KiB, which stay in an L1 cache of 32 KiB beside the weights. 96 are slower
+// already with 48 KiB.
 const maxGroups = 8
+
+// The AVX2 and AVX-VNNI tiers multiply formats with activations in act32 or act16 as they unpack the weights, if there
+// are at most so many groups of at most so many columns.
+const (
+	fewGroups = 3
+	fewCols   = 4
+)
 
 // tiles are a tier's kernels for products.
 type tiles struct {
@@ -60,7 +68,7 @@ type tiles struct {
 // mul goes through the columns in chunks whose activations stay in the L2 cache beside a panel, through the panels in
 // runs small enough for L2 too, and within these through groups of columns.
 func (k *tiles) mul(m *Matrix, s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
-	g := grouping{kernel: k.kernel[m.typ], tile: &s.tile, most: k.cols, together: k.groups}
+	g := grouping{kernel: k.kernel[m.typ], tile: &s.tile, most: k.cols, pitch: tileCols, together: k.groups}
 	t := g.tile
 	t.buf, t.ahead = s.buf, fetchAhead
 	t.blocks, t.unit = int64(m.Cols/m.typ.BlockLen()), m.layout.unit
@@ -69,14 +77,21 @@ func (k *tiles) mul(m *Matrix, s *Scratch, r0, r1 int, a *Acts, cols []int32, to
 	}
 	all := (r1 - r0) / panelRows
 	budget := panelBudget
-	if m.layout.act == actF32 {
+	switch m.act() {
+	case actF32:
 		g.most, g.together = k.floatCols, 1
+	case act16:
+		g.most, g.pitch, g.together = fewCols, fewCols, len(t.x)/fewCols
+	case act32:
+		if k.own && len(cols) <= fewGroups*fewCols {
+			g.most = fewCols
+		}
 	}
 	if len(cols) <= g.most {
 		budget = streamBudget
 	}
 	run := max(1, min(all, budget/m.panel))
-	chunk := max(g.most, chunkBudget/a.stride[m.layout.act]/g.most*g.most)
+	chunk := max(g.most, chunkBudget/a.stride[m.act()]/g.most*g.most)
 	chunk = (even(len(cols), chunk) + g.most - 1) / g.most * g.most
 	for c0 := 0; c0 < len(cols); c0 += chunk {
 		c1 := min(c0+chunk, len(cols))
@@ -98,13 +113,14 @@ type grouping struct {
 	kernel         func(*tile)
 	tile           *tile
 	most, together int // columns of a group, groups of a call
+	pitch          int // pointers of a group
 }
 
 // mul multiplies a run of panels, whose results begin at row of the targets, with all columns of cols from at
 // on, in as few groups as there can be. Those are of two sizes that differ by one: 7 columns are 4 + 3, not 6 + 1.
 func (g grouping) mul(m *Matrix, panels int, a *Acts, cols []int32, at int, to target, row int) {
 	t := g.tile
-	kind, n := m.layout.act, len(cols)-at
+	kind, n := m.act(), len(cols)-at
 	base, pitch := unsafe.Pointer(unsafe.SliceData(a.data[kind])), a.stride[kind]
 	groups := (n + g.most - 1) / g.most
 	small := n / groups
@@ -116,12 +132,16 @@ func (g grouping) mul(m *Matrix, panels int, a *Acts, cols []int32, at int, to t
 		}
 		for i := range n {
 			for j := range size {
-				t.x[i][j] = unsafe.Add(base, int(cols[at])*pitch)
-				t.y[i][j] = unsafe.Pointer(&to.y[to.offset(at)+row])
+				t.x[i*g.pitch+j] = unsafe.Add(base, int(cols[at])*pitch)
+				t.y[i*g.pitch+j] = unsafe.Pointer(&to.y[to.offset(at)+row])
 				at++
 			}
 		}
-		t.panels, t.cols, t.groups = int64(panels), int32(size), int64(n*tileCols*8)
+		t.panels, t.cols, t.groups = int64(panels), int32(size), int64(n*g.pitch*8)
+		t.once = 0
+		if unpackOnce && n > 1 {
+			t.once = 1
+		}
 		g.kernel(t)
 		i0 += n
 	}

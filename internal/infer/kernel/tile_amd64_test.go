@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// TestTileLayout holds type tile to the offsets that _asm/tile.go has.
+// TestTileLayout holds type tile to the offsets that _asm/zmm.go has.
 func TestTileLayout(t *testing.T) {
 	var a tile
 	for _, c := range []struct {
@@ -19,6 +19,8 @@ func TestTileLayout(t *testing.T) {
 		{"groups", unsafe.Offsetof(a.groups), 64}, {"x", unsafe.Offsetof(a.x), 88},
 		{"y", unsafe.Offsetof(a.y), 88 + 8*tileCols*maxGroups},
 		{"ahead", unsafe.Offsetof(a.ahead), 88 + 16*tileCols*maxGroups},
+		{"once", unsafe.Offsetof(a.once), 96 + 16*tileCols*maxGroups},
+		{"all", unsafe.Sizeof(a), 120 + 16*tileCols*maxGroups},
 		{"buffer", unsafe.Sizeof(tileBuffer{}), 20480},
 	} {
 		if c.got != c.want {
@@ -26,8 +28,8 @@ func TestTileLayout(t *testing.T) {
 		}
 	}
 	outer := uintptr(maxGroups * tileCols * panelRows * 4)
-	for name, need := range map[string]uintptr{"AVX-512": 3200 + outer, "AVX2": outer + 16*128 + 8*128 + 2*128 + 384 +
-		8192 + 8} {
+	for name, need := range map[string]uintptr{"AVX-512": 3200 + outer + 1024 + 8192,
+		"AVX2": outer + 16*128 + 8*128 + 2*128 + 384 + 8192 + 8} {
 		if need > unsafe.Sizeof(tileBuffer{}) {
 			t.Errorf("%s needs %d bytes of buffer", name, need)
 		}

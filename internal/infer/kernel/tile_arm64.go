@@ -1,13 +1,16 @@
 package kernel
 
-import "unsafe"
+import (
+	"unsafe"
 
-//go:generate go run ./_asm/neon .
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+)
 
 // The NEON tiers have the panels of all machines (see layout.go): a plane's vectors are four rows of a quad, which is
 // what SDOT multiplies with one quad of activations, and two such vectors zipped are two rows of eight weights, which
-// SMMLA multiplies with two columns. One column is multiplied straight from the panel. For more, each block is
-// unpacked once to signed bytes, which all columns then use.
+// SMMLA multiplies with two columns. One column is multiplied straight from the panel, but for formats with a grid.
+// For more, each block is unpacked once to signed bytes, which all columns then use. Blocks of formats with a grid are
+// unpacked in portable code.
 //
 // Integers are added up exactly over a whole super-block, with its integer scales, and then come to float32 once: so
 // the tiers, and both ways, give the same bits.
@@ -38,7 +41,7 @@ type tileNEON struct {
 }
 
 // scalesNEON is where a super-block's scales are spread: integers, d and dmin, and the integers twice over for SMMLA.
-// Smaller blocks have a row of float32 each.
+// Smaller blocks have a row of float32 each, and perhaps one of minima.
 type scalesNEON struct {
 	scale, least [16][panelRows]int32
 	d, dmin      [panelRows]float32
@@ -67,6 +70,8 @@ type scratchNEON struct {
 	q       unpackedNEON
 	columns [columnsNEON]columnNEON
 	acc     [columnsNEON][panelRows]float32
+	codes   [8]quant.Codes       // of rows of a format with a grid
+	rows    [panelRows][128]byte // their blocks
 }
 
 // machineScratch is what a worker's Scratch has for the machine's tiers alone.
@@ -95,7 +100,7 @@ const streamNEON = 512 << 10
 // mulWith gives a tier's products.
 func mulWith(k *kernelSet) func(*Matrix, *Scratch, int, int, *Acts, []int32, target) {
 	return func(m *Matrix, s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
-		if len(cols) == 1 && m.layout.act != actF32 {
+		if len(cols) == 1 && k.gemv[m.typ] != nil {
 			m.mulColumn(k, s.neon, r0, r1, a, cols[0], to)
 			return
 		}
@@ -136,12 +141,15 @@ func (m *Matrix) mulColumn(k *kernelSet, t *scratchNEON, r0, r1 int, a *Acts, co
 
 // mulPanel multiplies a panel with the first n of t's columns.
 func (m *Matrix) mulPanel(k *kernelSet, t *scratchNEON, w []byte, n int) {
-	c, tile := &t.tile, k.tile[m.typ]
+	c, tile, paired := &t.tile, k.tile[m.typ], k.paired
 	clear(t.acc[:n])
 	c.q, c.scales, c.columns, c.at = unsafe.Pointer(&t.q), &t.scales, unsafe.Pointer(&t.columns), 0
-	if m.layout.act == actF32 && n == 1 {
+	switch {
+	case m.layout.act == actF32 && n == 1:
 		c.groups, tile = 1, k.float[m.typ]
-	} else {
+	case n == 1 && m.layout.grid:
+		c.groups, tile, paired = 1, k.single[m.typ], false
+	default:
 		for ; n%columnGroup != 0; n++ { // the last one again, for nothing
 			t.columns[n].x = t.columns[n-1].x
 		}
@@ -163,7 +171,55 @@ func (m *Matrix) mulPanel(k *kernelSet, t *scratchNEON, w []byte, n int) {
 	for b, blocks := 0, len(w)/m.block; b < blocks; b += step {
 		u.w, u.blocks = unsafe.Pointer(&w[b*m.block]), int64(min(step, blocks-b))
 		c.at, c.blocks = int64(b*x), u.blocks
-		unpack(u)
+		if m.layout.grid {
+			m.unpackGrid(t, w[b*m.block:][:m.block], paired)
+		} else {
+			unpack(u)
+		}
 		tile(c)
 	}
 }
+
+// unpackGrid unpacks a block of a format with a grid: eight rows at a time are looked up in portable code.
+func (m *Matrix) unpackGrid(t *scratchNEON, src []byte, paired bool) {
+	l, size, runs := &m.layout, m.typ.BlockBytes(), shapeOf(m.typ).runs
+	gatherRowsNEON(&t.rows[0][l.words], &src[l.toWords], int64(l.n))
+	for r := range panelRows {
+		row, codes := t.rows[r][:size], &t.codes[r%8]
+		if l.half >= 0 {
+			copy(row[l.half:][:2], src[l.toHalf+2*r:])
+		}
+		codes.Decode(m.typ, row)
+		t.scales.d[r] = codes.D
+		for g := range runs {
+			v := int32(codes.Step[g*(16/runs)])
+			if paired {
+				t.scales.wide[g][2*r], t.scales.wide[g][2*r+1] = v, v
+			} else {
+				t.scales.scale[g][r] = v
+			}
+		}
+		if r%8 == 7 {
+			spread := spreadRowsNEON
+			if paired {
+				spread = spreadRowsI8MM
+			}
+			spread(&t.q[r/8*8*superLen], &t.codes[0].Q[0], int64(unsafe.Sizeof(t.codes[0])))
+		}
+	}
+}
+
+// gatherRowsNEON writes words of 32 rows, 128 bytes apart.
+//
+//go:noescape
+func gatherRowsNEON(to, planes *byte, words int64)
+
+// spreadRowsNEON writes 256 codes of eight rows, stride bytes apart, as signed bytes in the order of tiles.
+//
+//go:noescape
+func spreadRowsNEON(to *int8, codes *byte, stride int64)
+
+// spreadRowsI8MM does so for SMMLA.
+//
+//go:noescape
+func spreadRowsI8MM(to *int8, codes *byte, stride int64)

@@ -343,8 +343,8 @@ block3:
 	BNE  group1
 	RET
 
-// func tile16NEON(a *tileNEON)
-TEXT ·tile16NEON(SB), NOSPLIT, $0-8
+// func tile32FloatMinNEON(a *tileNEON)
+TEXT ·tile32FloatMinNEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD (R0), R1
 	MOVD 8(R0), R5
@@ -369,181 +369,335 @@ rows5:
 	MOVD R9, R20
 	MOVD R10, R21
 	MOVD R11, R22
+	FLDPQ (R12), (F16, F17)
+	FLDPQ (R13), (F18, F19)
+	FLDPQ (R14), (F20, F21)
+	FLDPQ (R15), (F22, F23)
 	MOVD R17, R23
-	WORD $0x6f00e410 // movi v16.2d, #0
-	WORD $0x6f00e411 // movi v17.2d, #0
-	WORD $0x6f00e412 // movi v18.2d, #0
-	WORD $0x6f00e413 // movi v19.2d, #0
-	WORD $0x6f00e414 // movi v20.2d, #0
-	WORD $0x6f00e415 // movi v21.2d, #0
-	WORD $0x6f00e416 // movi v22.2d, #0
-	WORD $0x6f00e417 // movi v23.2d, #0
-	MOVD $16, R24
-run6:
+	MOVD 40(R0), R24
+block6:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
 	FLDPQ.P 32(R2), (F24, F25)
-	VLD1R.P 4(R19), [V26.S4]
-	WORD $0x0e3ac300 // smull v0.8h, v24.8b, v26.8b
-	WORD $0x4e3ac301 // smull2 v1.8h, v24.16b, v26.16b
-	WORD $0x0e3ac322 // smull v2.8h, v25.8b, v26.8b
-	WORD $0x4e3ac323 // smull2 v3.8h, v25.16b, v26.16b
-	VLD1R.P 4(R20), [V26.S4]
-	WORD $0x0e3ac304 // smull v4.8h, v24.8b, v26.8b
-	WORD $0x4e3ac305 // smull2 v5.8h, v24.16b, v26.16b
-	WORD $0x0e3ac326 // smull v6.8h, v25.8b, v26.8b
-	WORD $0x4e3ac327 // smull2 v7.8h, v25.16b, v26.16b
-	VLD1R.P 4(R21), [V26.S4]
-	WORD $0x0e3ac308 // smull v8.8h, v24.8b, v26.8b
-	WORD $0x4e3ac309 // smull2 v9.8h, v24.16b, v26.16b
-	WORD $0x0e3ac32a // smull v10.8h, v25.8b, v26.8b
-	WORD $0x4e3ac32b // smull2 v11.8h, v25.16b, v26.16b
-	VLD1R.P 4(R22), [V26.S4]
-	WORD $0x0e3ac30c // smull v12.8h, v24.8b, v26.8b
-	WORD $0x4e3ac30d // smull2 v13.8h, v24.16b, v26.16b
-	WORD $0x0e3ac32e // smull v14.8h, v25.8b, v26.8b
-	WORD $0x4e3ac32f // smull2 v15.8h, v25.16b, v26.16b
+	FLDPQ.P 32(R2), (F26, F27)
+	VLD1R.P 4(R19), [V28.S4]
+	VLD1R.P 4(R19), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	VLD1R.P 4(R20), [V28.S4]
+	VLD1R.P 4(R20), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc4 // sadalp v4.4s, v30.8h
+	WORD $0x4e606be5 // sadalp v5.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc6 // sadalp v6.4s, v30.8h
+	WORD $0x4e606be7 // sadalp v7.4s, v31.8h
+	VLD1R.P 4(R21), [V28.S4]
+	VLD1R.P 4(R21), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc8 // sadalp v8.4s, v30.8h
+	WORD $0x4e606be9 // sadalp v9.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bca // sadalp v10.4s, v30.8h
+	WORD $0x4e606beb // sadalp v11.4s, v31.8h
+	VLD1R.P 4(R22), [V28.S4]
+	VLD1R.P 4(R22), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bcc // sadalp v12.4s, v30.8h
+	WORD $0x4e606bed // sadalp v13.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bce // sadalp v14.4s, v30.8h
+	WORD $0x4e606bef // sadalp v15.4s, v31.8h
 	FLDPQ.P 32(R2), (F24, F25)
-	VLD1R.P 4(R19), [V26.S4]
-	WORD $0x0e3a8300 // smlal v0.8h, v24.8b, v26.8b
-	WORD $0x4e3a8301 // smlal2 v1.8h, v24.16b, v26.16b
-	WORD $0x0e3a8322 // smlal v2.8h, v25.8b, v26.8b
-	WORD $0x4e3a8323 // smlal2 v3.8h, v25.16b, v26.16b
-	VLD1R.P 4(R20), [V26.S4]
-	WORD $0x0e3a8304 // smlal v4.8h, v24.8b, v26.8b
-	WORD $0x4e3a8305 // smlal2 v5.8h, v24.16b, v26.16b
-	WORD $0x0e3a8326 // smlal v6.8h, v25.8b, v26.8b
-	WORD $0x4e3a8327 // smlal2 v7.8h, v25.16b, v26.16b
-	VLD1R.P 4(R21), [V26.S4]
-	WORD $0x0e3a8308 // smlal v8.8h, v24.8b, v26.8b
-	WORD $0x4e3a8309 // smlal2 v9.8h, v24.16b, v26.16b
-	WORD $0x0e3a832a // smlal v10.8h, v25.8b, v26.8b
-	WORD $0x4e3a832b // smlal2 v11.8h, v25.16b, v26.16b
-	VLD1R.P 4(R22), [V26.S4]
-	WORD $0x0e3a830c // smlal v12.8h, v24.8b, v26.8b
-	WORD $0x4e3a830d // smlal2 v13.8h, v24.16b, v26.16b
-	WORD $0x0e3a832e // smlal v14.8h, v25.8b, v26.8b
-	WORD $0x4e3a832f // smlal2 v15.8h, v25.16b, v26.16b
+	FLDPQ.P 32(R2), (F26, F27)
+	VLD1R.P 4(R19), [V28.S4]
+	VLD1R.P 4(R19), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	VLD1R.P 4(R20), [V28.S4]
+	VLD1R.P 4(R20), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc4 // sadalp v4.4s, v30.8h
+	WORD $0x4e606be5 // sadalp v5.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc6 // sadalp v6.4s, v30.8h
+	WORD $0x4e606be7 // sadalp v7.4s, v31.8h
+	VLD1R.P 4(R21), [V28.S4]
+	VLD1R.P 4(R21), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc8 // sadalp v8.4s, v30.8h
+	WORD $0x4e606be9 // sadalp v9.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bca // sadalp v10.4s, v30.8h
+	WORD $0x4e606beb // sadalp v11.4s, v31.8h
+	VLD1R.P 4(R22), [V28.S4]
+	VLD1R.P 4(R22), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bcc // sadalp v12.4s, v30.8h
+	WORD $0x4e606bed // sadalp v13.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bce // sadalp v14.4s, v30.8h
+	WORD $0x4e606bef // sadalp v15.4s, v31.8h
 	FLDPQ.P 32(R2), (F24, F25)
-	VLD1R.P 4(R19), [V26.S4]
-	WORD $0x0e3a8300 // smlal v0.8h, v24.8b, v26.8b
-	WORD $0x4e3a8301 // smlal2 v1.8h, v24.16b, v26.16b
-	WORD $0x0e3a8322 // smlal v2.8h, v25.8b, v26.8b
-	WORD $0x4e3a8323 // smlal2 v3.8h, v25.16b, v26.16b
-	VLD1R.P 4(R20), [V26.S4]
-	WORD $0x0e3a8304 // smlal v4.8h, v24.8b, v26.8b
-	WORD $0x4e3a8305 // smlal2 v5.8h, v24.16b, v26.16b
-	WORD $0x0e3a8326 // smlal v6.8h, v25.8b, v26.8b
-	WORD $0x4e3a8327 // smlal2 v7.8h, v25.16b, v26.16b
-	VLD1R.P 4(R21), [V26.S4]
-	WORD $0x0e3a8308 // smlal v8.8h, v24.8b, v26.8b
-	WORD $0x4e3a8309 // smlal2 v9.8h, v24.16b, v26.16b
-	WORD $0x0e3a832a // smlal v10.8h, v25.8b, v26.8b
-	WORD $0x4e3a832b // smlal2 v11.8h, v25.16b, v26.16b
-	VLD1R.P 4(R22), [V26.S4]
-	WORD $0x0e3a830c // smlal v12.8h, v24.8b, v26.8b
-	WORD $0x4e3a830d // smlal2 v13.8h, v24.16b, v26.16b
-	WORD $0x0e3a832e // smlal v14.8h, v25.8b, v26.8b
-	WORD $0x4e3a832f // smlal2 v15.8h, v25.16b, v26.16b
+	FLDPQ.P 32(R2), (F26, F27)
+	VLD1R.P 4(R19), [V28.S4]
+	VLD1R.P 4(R19), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	VLD1R.P 4(R20), [V28.S4]
+	VLD1R.P 4(R20), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc4 // sadalp v4.4s, v30.8h
+	WORD $0x4e606be5 // sadalp v5.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc6 // sadalp v6.4s, v30.8h
+	WORD $0x4e606be7 // sadalp v7.4s, v31.8h
+	VLD1R.P 4(R21), [V28.S4]
+	VLD1R.P 4(R21), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc8 // sadalp v8.4s, v30.8h
+	WORD $0x4e606be9 // sadalp v9.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bca // sadalp v10.4s, v30.8h
+	WORD $0x4e606beb // sadalp v11.4s, v31.8h
+	VLD1R.P 4(R22), [V28.S4]
+	VLD1R.P 4(R22), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bcc // sadalp v12.4s, v30.8h
+	WORD $0x4e606bed // sadalp v13.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bce // sadalp v14.4s, v30.8h
+	WORD $0x4e606bef // sadalp v15.4s, v31.8h
 	FLDPQ.P 32(R2), (F24, F25)
-	VLD1R.P 4(R19), [V26.S4]
-	WORD $0x0e3a8300 // smlal v0.8h, v24.8b, v26.8b
-	WORD $0x4e3a8301 // smlal2 v1.8h, v24.16b, v26.16b
-	WORD $0x0e3a8322 // smlal v2.8h, v25.8b, v26.8b
-	WORD $0x4e3a8323 // smlal2 v3.8h, v25.16b, v26.16b
-	VLD1R.P 4(R20), [V26.S4]
-	WORD $0x0e3a8304 // smlal v4.8h, v24.8b, v26.8b
-	WORD $0x4e3a8305 // smlal2 v5.8h, v24.16b, v26.16b
-	WORD $0x0e3a8326 // smlal v6.8h, v25.8b, v26.8b
-	WORD $0x4e3a8327 // smlal2 v7.8h, v25.16b, v26.16b
-	VLD1R.P 4(R21), [V26.S4]
-	WORD $0x0e3a8308 // smlal v8.8h, v24.8b, v26.8b
-	WORD $0x4e3a8309 // smlal2 v9.8h, v24.16b, v26.16b
-	WORD $0x0e3a832a // smlal v10.8h, v25.8b, v26.8b
-	WORD $0x4e3a832b // smlal2 v11.8h, v25.16b, v26.16b
-	VLD1R.P 4(R22), [V26.S4]
-	WORD $0x0e3a830c // smlal v12.8h, v24.8b, v26.8b
-	WORD $0x4e3a830d // smlal2 v13.8h, v24.16b, v26.16b
-	WORD $0x0e3a832e // smlal v14.8h, v25.8b, v26.8b
-	WORD $0x4e3a832f // smlal2 v15.8h, v25.16b, v26.16b
-	FLDPQ (R23), (F28, F29)
-	WORD $0x4e602800 // saddlp v0.4s, v0.8h
-	WORD $0x4e602821 // saddlp v1.4s, v1.8h
+	FLDPQ.P 32(R2), (F26, F27)
+	VLD1R.P 4(R19), [V28.S4]
+	VLD1R.P 4(R19), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	VLD1R.P 4(R20), [V28.S4]
+	VLD1R.P 4(R20), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc4 // sadalp v4.4s, v30.8h
+	WORD $0x4e606be5 // sadalp v5.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc6 // sadalp v6.4s, v30.8h
+	WORD $0x4e606be7 // sadalp v7.4s, v31.8h
+	VLD1R.P 4(R21), [V28.S4]
+	VLD1R.P 4(R21), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc8 // sadalp v8.4s, v30.8h
+	WORD $0x4e606be9 // sadalp v9.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bca // sadalp v10.4s, v30.8h
+	WORD $0x4e606beb // sadalp v11.4s, v31.8h
+	VLD1R.P 4(R22), [V28.S4]
+	VLD1R.P 4(R22), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bcc // sadalp v12.4s, v30.8h
+	WORD $0x4e606bed // sadalp v13.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bce // sadalp v14.4s, v30.8h
+	WORD $0x4e606bef // sadalp v15.4s, v31.8h
 	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
-	WORD $0x4ebc9410 // mla v16.4s, v0.4s, v28.4s
-	WORD $0x4e602842 // saddlp v2.4s, v2.8h
-	WORD $0x4e602863 // saddlp v3.4s, v3.8h
-	WORD $0x4ea3bc42 // addp v2.4s, v2.4s, v3.4s
-	WORD $0x4ebd9451 // mla v17.4s, v2.4s, v29.4s
-	WORD $0x4e602884 // saddlp v4.4s, v4.8h
-	WORD $0x4e6028a5 // saddlp v5.4s, v5.8h
-	WORD $0x4ea5bc84 // addp v4.4s, v4.4s, v5.4s
-	WORD $0x4ebc9492 // mla v18.4s, v4.4s, v28.4s
-	WORD $0x4e6028c6 // saddlp v6.4s, v6.8h
-	WORD $0x4e6028e7 // saddlp v7.4s, v7.8h
-	WORD $0x4ea7bcc6 // addp v6.4s, v6.4s, v7.4s
-	WORD $0x4ebd94d3 // mla v19.4s, v6.4s, v29.4s
-	WORD $0x4e602908 // saddlp v8.4s, v8.8h
-	WORD $0x4e602929 // saddlp v9.4s, v9.8h
-	WORD $0x4ea9bd08 // addp v8.4s, v8.4s, v9.4s
-	WORD $0x4ebc9514 // mla v20.4s, v8.4s, v28.4s
-	WORD $0x4e60294a // saddlp v10.4s, v10.8h
-	WORD $0x4e60296b // saddlp v11.4s, v11.8h
-	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
-	WORD $0x4ebd9555 // mla v21.4s, v10.4s, v29.4s
-	WORD $0x4e60298c // saddlp v12.4s, v12.8h
-	WORD $0x4e6029ad // saddlp v13.4s, v13.8h
-	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
-	WORD $0x4ebc9596 // mla v22.4s, v12.4s, v28.4s
-	WORD $0x4e6029ce // saddlp v14.4s, v14.8h
-	WORD $0x4e6029ef // saddlp v15.4s, v15.8h
-	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
-	WORD $0x4ebd95d7 // mla v23.4s, v14.4s, v29.4s
+	WORD $0x4ea3bc41 // addp v1.4s, v2.4s, v3.4s
+	WORD $0x4ea5bc82 // addp v2.4s, v4.4s, v5.4s
+	WORD $0x4ea7bcc3 // addp v3.4s, v6.4s, v7.4s
+	WORD $0x4ea9bd04 // addp v4.4s, v8.4s, v9.4s
+	WORD $0x4eabbd45 // addp v5.4s, v10.4s, v11.4s
+	WORD $0x4eadbd86 // addp v6.4s, v12.4s, v13.4s
+	WORD $0x4eafbdc7 // addp v7.4s, v14.4s, v15.4s
+	FLDPQ (R23), (F24, F25)
+	ADD  $2048, R23, R26
+	FLDPQ (R26), (F30, F31)
 	ADD  $128, R23, R23
+	FMOVS (R19), F26
+	FMOVS 4(R19), F29
+	WORD $0x4f3907bd // sshr v29.4s, v29.4s, #7
+	WORD $0x4e21dbbd // scvtf v29.4s, v29.4s
+	WORD $0x4f9a93bd // fmul v29.4s, v29.4s, v26.s[0]
+	ADD  $8, R19, R19
+	WORD $0x4f9a931b // fmul v27.4s, v24.4s, v26.s[0]
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e3bcc10 // fmla v16.4s, v0.4s, v27.4s
+	WORD $0x4f9d53d0 // fmls v16.4s, v30.4s, v29.s[0]
+	WORD $0x4f9a933b // fmul v27.4s, v25.4s, v26.s[0]
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e3bcc31 // fmla v17.4s, v1.4s, v27.4s
+	WORD $0x4f9d53f1 // fmls v17.4s, v31.4s, v29.s[0]
+	FMOVS (R20), F26
+	FMOVS 4(R20), F29
+	WORD $0x4f3907bd // sshr v29.4s, v29.4s, #7
+	WORD $0x4e21dbbd // scvtf v29.4s, v29.4s
+	WORD $0x4f9a93bd // fmul v29.4s, v29.4s, v26.s[0]
+	ADD  $8, R20, R20
+	WORD $0x4f9a931b // fmul v27.4s, v24.4s, v26.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e3bcc52 // fmla v18.4s, v2.4s, v27.4s
+	WORD $0x4f9d53d2 // fmls v18.4s, v30.4s, v29.s[0]
+	WORD $0x4f9a933b // fmul v27.4s, v25.4s, v26.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e3bcc73 // fmla v19.4s, v3.4s, v27.4s
+	WORD $0x4f9d53f3 // fmls v19.4s, v31.4s, v29.s[0]
+	FMOVS (R21), F26
+	FMOVS 4(R21), F29
+	WORD $0x4f3907bd // sshr v29.4s, v29.4s, #7
+	WORD $0x4e21dbbd // scvtf v29.4s, v29.4s
+	WORD $0x4f9a93bd // fmul v29.4s, v29.4s, v26.s[0]
+	ADD  $8, R21, R21
+	WORD $0x4f9a931b // fmul v27.4s, v24.4s, v26.s[0]
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e3bcc94 // fmla v20.4s, v4.4s, v27.4s
+	WORD $0x4f9d53d4 // fmls v20.4s, v30.4s, v29.s[0]
+	WORD $0x4f9a933b // fmul v27.4s, v25.4s, v26.s[0]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e3bccb5 // fmla v21.4s, v5.4s, v27.4s
+	WORD $0x4f9d53f5 // fmls v21.4s, v31.4s, v29.s[0]
+	FMOVS (R22), F26
+	FMOVS 4(R22), F29
+	WORD $0x4f3907bd // sshr v29.4s, v29.4s, #7
+	WORD $0x4e21dbbd // scvtf v29.4s, v29.4s
+	WORD $0x4f9a93bd // fmul v29.4s, v29.4s, v26.s[0]
+	ADD  $8, R22, R22
+	WORD $0x4f9a931b // fmul v27.4s, v24.4s, v26.s[0]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e3bccd6 // fmla v22.4s, v6.4s, v27.4s
+	WORD $0x4f9d53d6 // fmls v22.4s, v30.4s, v29.s[0]
+	WORD $0x4f9a933b // fmul v27.4s, v25.4s, v26.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4e3bccf7 // fmla v23.4s, v7.4s, v27.4s
+	WORD $0x4f9d53f7 // fmls v23.4s, v31.4s, v29.s[0]
 	SUBS $1, R24, R24
-	BNE  run6
-	FMOVS 368(R8), F28
-	FLDPQ (R12), (F30, F31)
-	FMOVQ 4096(R17), F26
-	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
-	WORD $0x4e3ace1e // fmla v30.4s, v16.4s, v26.4s
-	FMOVQ 4112(R17), F26
-	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	WORD $0x4e3ace3f // fmla v31.4s, v17.4s, v26.4s
-	FSTPQ (F30, F31), (R12)
-	FMOVS 368(R9), F28
-	FLDPQ (R13), (F30, F31)
-	FMOVQ 4096(R17), F26
-	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x4e3ace5e // fmla v30.4s, v18.4s, v26.4s
-	FMOVQ 4112(R17), F26
-	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
-	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
-	WORD $0x4e3ace7f // fmla v31.4s, v19.4s, v26.4s
-	FSTPQ (F30, F31), (R13)
-	FMOVS 368(R10), F28
-	FLDPQ (R14), (F30, F31)
-	FMOVQ 4096(R17), F26
-	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
-	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
-	WORD $0x4e3ace9e // fmla v30.4s, v20.4s, v26.4s
-	FMOVQ 4112(R17), F26
-	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
-	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
-	WORD $0x4e3acebf // fmla v31.4s, v21.4s, v26.4s
-	FSTPQ (F30, F31), (R14)
-	FMOVS 368(R11), F28
-	FLDPQ (R15), (F30, F31)
-	FMOVQ 4096(R17), F26
-	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
-	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
-	WORD $0x4e3acede // fmla v30.4s, v22.4s, v26.4s
-	FMOVQ 4112(R17), F26
-	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
-	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
-	WORD $0x4e3aceff // fmla v31.4s, v23.4s, v26.4s
-	FSTPQ (F30, F31), (R15)
+	BNE  block6
+	FSTPQ (F16, F17), (R12)
+	FSTPQ (F18, F19), (R13)
+	FSTPQ (F20, F21), (R14)
+	FSTPQ (F22, F23), (R15)
 	ADD  $2048, R25, R25
 	ADD  $32, R17, R17
 	ADD  $32, R12, R12
@@ -556,8 +710,8 @@ run6:
 	BNE  group4
 	RET
 
-// func tile16MinNEON(a *tileNEON)
-TEXT ·tile16MinNEON(SB), NOSPLIT, $0-8
+// func tile16NEON(a *tileNEON)
+TEXT ·tile16NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD (R0), R1
 	MOVD 8(R0), R5
@@ -713,6 +867,580 @@ run9:
 	ADD  $128, R23, R23
 	SUBS $1, R24, R24
 	BNE  run9
+	FMOVS 368(R8), F28
+	FLDPQ (R12), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e3ace1e // fmla v30.4s, v16.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e3ace3f // fmla v31.4s, v17.4s, v26.4s
+	FSTPQ (F30, F31), (R12)
+	FMOVS 368(R9), F28
+	FLDPQ (R13), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e3ace5e // fmla v30.4s, v18.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x4e3ace7f // fmla v31.4s, v19.4s, v26.4s
+	FSTPQ (F30, F31), (R13)
+	FMOVS 368(R10), F28
+	FLDPQ (R14), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e3ace9e // fmla v30.4s, v20.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e3acebf // fmla v31.4s, v21.4s, v26.4s
+	FSTPQ (F30, F31), (R14)
+	FMOVS 368(R11), F28
+	FLDPQ (R15), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x4e3acede // fmla v30.4s, v22.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD $0x4e3aceff // fmla v31.4s, v23.4s, v26.4s
+	FSTPQ (F30, F31), (R15)
+	ADD  $2048, R25, R25
+	ADD  $32, R17, R17
+	ADD  $32, R12, R12
+	ADD  $32, R13, R13
+	ADD  $32, R14, R14
+	ADD  $32, R15, R15
+	SUBS $1, R16, R16
+	BNE  rows8
+	SUBS $1, R4, R4
+	BNE  group7
+	RET
+
+// func tile32IntNEON(a *tileNEON)
+TEXT ·tile32IntNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD (R0), R1
+	MOVD 8(R0), R5
+	MOVD 16(R0), R6
+	MOVD 24(R0), R4
+group10:
+	MOVD 32(R0), R3
+	LDP.P 16(R6), (R8, R12)
+	ADD  R3, R8, R8
+	LDP.P 16(R6), (R9, R13)
+	ADD  R3, R9, R9
+	LDP.P 16(R6), (R10, R14)
+	ADD  R3, R10, R10
+	LDP.P 16(R6), (R11, R15)
+	ADD  R3, R11, R11
+	MOVD R1, R25
+	MOVD R5, R17
+	MOVD $4, R16
+rows11:
+	MOVD R25, R2
+	MOVD R8, R19
+	MOVD R9, R20
+	MOVD R10, R21
+	MOVD R11, R22
+	MOVD R17, R23
+	WORD $0x6f00e410 // movi v16.2d, #0
+	WORD $0x6f00e411 // movi v17.2d, #0
+	WORD $0x6f00e412 // movi v18.2d, #0
+	WORD $0x6f00e413 // movi v19.2d, #0
+	WORD $0x6f00e414 // movi v20.2d, #0
+	WORD $0x6f00e415 // movi v21.2d, #0
+	WORD $0x6f00e416 // movi v22.2d, #0
+	WORD $0x6f00e417 // movi v23.2d, #0
+	MOVD $8, R24
+run12:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
+	FLDPQ.P 32(R2), (F24, F25)
+	FLDPQ.P 32(R2), (F26, F27)
+	VLD1R.P 4(R19), [V28.S4]
+	VLD1R.P 4(R19), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	VLD1R.P 4(R20), [V28.S4]
+	VLD1R.P 4(R20), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc4 // sadalp v4.4s, v30.8h
+	WORD $0x4e606be5 // sadalp v5.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc6 // sadalp v6.4s, v30.8h
+	WORD $0x4e606be7 // sadalp v7.4s, v31.8h
+	VLD1R.P 4(R21), [V28.S4]
+	VLD1R.P 4(R21), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc8 // sadalp v8.4s, v30.8h
+	WORD $0x4e606be9 // sadalp v9.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bca // sadalp v10.4s, v30.8h
+	WORD $0x4e606beb // sadalp v11.4s, v31.8h
+	VLD1R.P 4(R22), [V28.S4]
+	VLD1R.P 4(R22), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bcc // sadalp v12.4s, v30.8h
+	WORD $0x4e606bed // sadalp v13.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bce // sadalp v14.4s, v30.8h
+	WORD $0x4e606bef // sadalp v15.4s, v31.8h
+	FLDPQ.P 32(R2), (F24, F25)
+	FLDPQ.P 32(R2), (F26, F27)
+	VLD1R.P 4(R19), [V28.S4]
+	VLD1R.P 4(R19), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	VLD1R.P 4(R20), [V28.S4]
+	VLD1R.P 4(R20), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc4 // sadalp v4.4s, v30.8h
+	WORD $0x4e606be5 // sadalp v5.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc6 // sadalp v6.4s, v30.8h
+	WORD $0x4e606be7 // sadalp v7.4s, v31.8h
+	VLD1R.P 4(R21), [V28.S4]
+	VLD1R.P 4(R21), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc8 // sadalp v8.4s, v30.8h
+	WORD $0x4e606be9 // sadalp v9.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bca // sadalp v10.4s, v30.8h
+	WORD $0x4e606beb // sadalp v11.4s, v31.8h
+	VLD1R.P 4(R22), [V28.S4]
+	VLD1R.P 4(R22), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bcc // sadalp v12.4s, v30.8h
+	WORD $0x4e606bed // sadalp v13.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bce // sadalp v14.4s, v30.8h
+	WORD $0x4e606bef // sadalp v15.4s, v31.8h
+	FLDPQ.P 32(R2), (F24, F25)
+	FLDPQ.P 32(R2), (F26, F27)
+	VLD1R.P 4(R19), [V28.S4]
+	VLD1R.P 4(R19), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	VLD1R.P 4(R20), [V28.S4]
+	VLD1R.P 4(R20), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc4 // sadalp v4.4s, v30.8h
+	WORD $0x4e606be5 // sadalp v5.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc6 // sadalp v6.4s, v30.8h
+	WORD $0x4e606be7 // sadalp v7.4s, v31.8h
+	VLD1R.P 4(R21), [V28.S4]
+	VLD1R.P 4(R21), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc8 // sadalp v8.4s, v30.8h
+	WORD $0x4e606be9 // sadalp v9.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bca // sadalp v10.4s, v30.8h
+	WORD $0x4e606beb // sadalp v11.4s, v31.8h
+	VLD1R.P 4(R22), [V28.S4]
+	VLD1R.P 4(R22), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bcc // sadalp v12.4s, v30.8h
+	WORD $0x4e606bed // sadalp v13.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bce // sadalp v14.4s, v30.8h
+	WORD $0x4e606bef // sadalp v15.4s, v31.8h
+	FLDPQ.P 32(R2), (F24, F25)
+	FLDPQ.P 32(R2), (F26, F27)
+	VLD1R.P 4(R19), [V28.S4]
+	VLD1R.P 4(R19), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	VLD1R.P 4(R20), [V28.S4]
+	VLD1R.P 4(R20), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc4 // sadalp v4.4s, v30.8h
+	WORD $0x4e606be5 // sadalp v5.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc6 // sadalp v6.4s, v30.8h
+	WORD $0x4e606be7 // sadalp v7.4s, v31.8h
+	VLD1R.P 4(R21), [V28.S4]
+	VLD1R.P 4(R21), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc8 // sadalp v8.4s, v30.8h
+	WORD $0x4e606be9 // sadalp v9.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bca // sadalp v10.4s, v30.8h
+	WORD $0x4e606beb // sadalp v11.4s, v31.8h
+	VLD1R.P 4(R22), [V28.S4]
+	VLD1R.P 4(R22), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bcc // sadalp v12.4s, v30.8h
+	WORD $0x4e606bed // sadalp v13.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bce // sadalp v14.4s, v30.8h
+	WORD $0x4e606bef // sadalp v15.4s, v31.8h
+	FLDPQ (R23), (F28, F29)
+	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
+	WORD $0x4ebc9410 // mla v16.4s, v0.4s, v28.4s
+	WORD $0x4ea3bc42 // addp v2.4s, v2.4s, v3.4s
+	WORD $0x4ebd9451 // mla v17.4s, v2.4s, v29.4s
+	WORD $0x4ea5bc84 // addp v4.4s, v4.4s, v5.4s
+	WORD $0x4ebc9492 // mla v18.4s, v4.4s, v28.4s
+	WORD $0x4ea7bcc6 // addp v6.4s, v6.4s, v7.4s
+	WORD $0x4ebd94d3 // mla v19.4s, v6.4s, v29.4s
+	WORD $0x4ea9bd08 // addp v8.4s, v8.4s, v9.4s
+	WORD $0x4ebc9514 // mla v20.4s, v8.4s, v28.4s
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4ebd9555 // mla v21.4s, v10.4s, v29.4s
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4ebc9596 // mla v22.4s, v12.4s, v28.4s
+	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
+	WORD $0x4ebd95d7 // mla v23.4s, v14.4s, v29.4s
+	ADD  $128, R23, R23
+	SUBS $1, R24, R24
+	BNE  run12
+	FMOVS 368(R8), F28
+	FLDPQ (R12), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e3ace1e // fmla v30.4s, v16.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e3ace3f // fmla v31.4s, v17.4s, v26.4s
+	FSTPQ (F30, F31), (R12)
+	FMOVS 368(R9), F28
+	FLDPQ (R13), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e3ace5e // fmla v30.4s, v18.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x4e3ace7f // fmla v31.4s, v19.4s, v26.4s
+	FSTPQ (F30, F31), (R13)
+	FMOVS 368(R10), F28
+	FLDPQ (R14), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e3ace9e // fmla v30.4s, v20.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e3acebf // fmla v31.4s, v21.4s, v26.4s
+	FSTPQ (F30, F31), (R14)
+	FMOVS 368(R11), F28
+	FLDPQ (R15), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x4e3acede // fmla v30.4s, v22.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD $0x4e3aceff // fmla v31.4s, v23.4s, v26.4s
+	FSTPQ (F30, F31), (R15)
+	ADD  $2048, R25, R25
+	ADD  $32, R17, R17
+	ADD  $32, R12, R12
+	ADD  $32, R13, R13
+	ADD  $32, R14, R14
+	ADD  $32, R15, R15
+	SUBS $1, R16, R16
+	BNE  rows11
+	SUBS $1, R4, R4
+	BNE  group10
+	RET
+
+// func tile16MinNEON(a *tileNEON)
+TEXT ·tile16MinNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD (R0), R1
+	MOVD 8(R0), R5
+	MOVD 16(R0), R6
+	MOVD 24(R0), R4
+group13:
+	MOVD 32(R0), R3
+	LDP.P 16(R6), (R8, R12)
+	ADD  R3, R8, R8
+	LDP.P 16(R6), (R9, R13)
+	ADD  R3, R9, R9
+	LDP.P 16(R6), (R10, R14)
+	ADD  R3, R10, R10
+	LDP.P 16(R6), (R11, R15)
+	ADD  R3, R11, R11
+	MOVD R1, R25
+	MOVD R5, R17
+	MOVD $4, R16
+rows14:
+	MOVD R25, R2
+	MOVD R8, R19
+	MOVD R9, R20
+	MOVD R10, R21
+	MOVD R11, R22
+	MOVD R17, R23
+	WORD $0x6f00e410 // movi v16.2d, #0
+	WORD $0x6f00e411 // movi v17.2d, #0
+	WORD $0x6f00e412 // movi v18.2d, #0
+	WORD $0x6f00e413 // movi v19.2d, #0
+	WORD $0x6f00e414 // movi v20.2d, #0
+	WORD $0x6f00e415 // movi v21.2d, #0
+	WORD $0x6f00e416 // movi v22.2d, #0
+	WORD $0x6f00e417 // movi v23.2d, #0
+	MOVD $16, R24
+run15:
+	FLDPQ.P 32(R2), (F24, F25)
+	VLD1R.P 4(R19), [V26.S4]
+	WORD $0x0e3ac300 // smull v0.8h, v24.8b, v26.8b
+	WORD $0x4e3ac301 // smull2 v1.8h, v24.16b, v26.16b
+	WORD $0x0e3ac322 // smull v2.8h, v25.8b, v26.8b
+	WORD $0x4e3ac323 // smull2 v3.8h, v25.16b, v26.16b
+	VLD1R.P 4(R20), [V26.S4]
+	WORD $0x0e3ac304 // smull v4.8h, v24.8b, v26.8b
+	WORD $0x4e3ac305 // smull2 v5.8h, v24.16b, v26.16b
+	WORD $0x0e3ac326 // smull v6.8h, v25.8b, v26.8b
+	WORD $0x4e3ac327 // smull2 v7.8h, v25.16b, v26.16b
+	VLD1R.P 4(R21), [V26.S4]
+	WORD $0x0e3ac308 // smull v8.8h, v24.8b, v26.8b
+	WORD $0x4e3ac309 // smull2 v9.8h, v24.16b, v26.16b
+	WORD $0x0e3ac32a // smull v10.8h, v25.8b, v26.8b
+	WORD $0x4e3ac32b // smull2 v11.8h, v25.16b, v26.16b
+	VLD1R.P 4(R22), [V26.S4]
+	WORD $0x0e3ac30c // smull v12.8h, v24.8b, v26.8b
+	WORD $0x4e3ac30d // smull2 v13.8h, v24.16b, v26.16b
+	WORD $0x0e3ac32e // smull v14.8h, v25.8b, v26.8b
+	WORD $0x4e3ac32f // smull2 v15.8h, v25.16b, v26.16b
+	FLDPQ.P 32(R2), (F24, F25)
+	VLD1R.P 4(R19), [V26.S4]
+	WORD $0x0e3a8300 // smlal v0.8h, v24.8b, v26.8b
+	WORD $0x4e3a8301 // smlal2 v1.8h, v24.16b, v26.16b
+	WORD $0x0e3a8322 // smlal v2.8h, v25.8b, v26.8b
+	WORD $0x4e3a8323 // smlal2 v3.8h, v25.16b, v26.16b
+	VLD1R.P 4(R20), [V26.S4]
+	WORD $0x0e3a8304 // smlal v4.8h, v24.8b, v26.8b
+	WORD $0x4e3a8305 // smlal2 v5.8h, v24.16b, v26.16b
+	WORD $0x0e3a8326 // smlal v6.8h, v25.8b, v26.8b
+	WORD $0x4e3a8327 // smlal2 v7.8h, v25.16b, v26.16b
+	VLD1R.P 4(R21), [V26.S4]
+	WORD $0x0e3a8308 // smlal v8.8h, v24.8b, v26.8b
+	WORD $0x4e3a8309 // smlal2 v9.8h, v24.16b, v26.16b
+	WORD $0x0e3a832a // smlal v10.8h, v25.8b, v26.8b
+	WORD $0x4e3a832b // smlal2 v11.8h, v25.16b, v26.16b
+	VLD1R.P 4(R22), [V26.S4]
+	WORD $0x0e3a830c // smlal v12.8h, v24.8b, v26.8b
+	WORD $0x4e3a830d // smlal2 v13.8h, v24.16b, v26.16b
+	WORD $0x0e3a832e // smlal v14.8h, v25.8b, v26.8b
+	WORD $0x4e3a832f // smlal2 v15.8h, v25.16b, v26.16b
+	FLDPQ.P 32(R2), (F24, F25)
+	VLD1R.P 4(R19), [V26.S4]
+	WORD $0x0e3a8300 // smlal v0.8h, v24.8b, v26.8b
+	WORD $0x4e3a8301 // smlal2 v1.8h, v24.16b, v26.16b
+	WORD $0x0e3a8322 // smlal v2.8h, v25.8b, v26.8b
+	WORD $0x4e3a8323 // smlal2 v3.8h, v25.16b, v26.16b
+	VLD1R.P 4(R20), [V26.S4]
+	WORD $0x0e3a8304 // smlal v4.8h, v24.8b, v26.8b
+	WORD $0x4e3a8305 // smlal2 v5.8h, v24.16b, v26.16b
+	WORD $0x0e3a8326 // smlal v6.8h, v25.8b, v26.8b
+	WORD $0x4e3a8327 // smlal2 v7.8h, v25.16b, v26.16b
+	VLD1R.P 4(R21), [V26.S4]
+	WORD $0x0e3a8308 // smlal v8.8h, v24.8b, v26.8b
+	WORD $0x4e3a8309 // smlal2 v9.8h, v24.16b, v26.16b
+	WORD $0x0e3a832a // smlal v10.8h, v25.8b, v26.8b
+	WORD $0x4e3a832b // smlal2 v11.8h, v25.16b, v26.16b
+	VLD1R.P 4(R22), [V26.S4]
+	WORD $0x0e3a830c // smlal v12.8h, v24.8b, v26.8b
+	WORD $0x4e3a830d // smlal2 v13.8h, v24.16b, v26.16b
+	WORD $0x0e3a832e // smlal v14.8h, v25.8b, v26.8b
+	WORD $0x4e3a832f // smlal2 v15.8h, v25.16b, v26.16b
+	FLDPQ.P 32(R2), (F24, F25)
+	VLD1R.P 4(R19), [V26.S4]
+	WORD $0x0e3a8300 // smlal v0.8h, v24.8b, v26.8b
+	WORD $0x4e3a8301 // smlal2 v1.8h, v24.16b, v26.16b
+	WORD $0x0e3a8322 // smlal v2.8h, v25.8b, v26.8b
+	WORD $0x4e3a8323 // smlal2 v3.8h, v25.16b, v26.16b
+	VLD1R.P 4(R20), [V26.S4]
+	WORD $0x0e3a8304 // smlal v4.8h, v24.8b, v26.8b
+	WORD $0x4e3a8305 // smlal2 v5.8h, v24.16b, v26.16b
+	WORD $0x0e3a8326 // smlal v6.8h, v25.8b, v26.8b
+	WORD $0x4e3a8327 // smlal2 v7.8h, v25.16b, v26.16b
+	VLD1R.P 4(R21), [V26.S4]
+	WORD $0x0e3a8308 // smlal v8.8h, v24.8b, v26.8b
+	WORD $0x4e3a8309 // smlal2 v9.8h, v24.16b, v26.16b
+	WORD $0x0e3a832a // smlal v10.8h, v25.8b, v26.8b
+	WORD $0x4e3a832b // smlal2 v11.8h, v25.16b, v26.16b
+	VLD1R.P 4(R22), [V26.S4]
+	WORD $0x0e3a830c // smlal v12.8h, v24.8b, v26.8b
+	WORD $0x4e3a830d // smlal2 v13.8h, v24.16b, v26.16b
+	WORD $0x0e3a832e // smlal v14.8h, v25.8b, v26.8b
+	WORD $0x4e3a832f // smlal2 v15.8h, v25.16b, v26.16b
+	FLDPQ (R23), (F28, F29)
+	WORD $0x4e602800 // saddlp v0.4s, v0.8h
+	WORD $0x4e602821 // saddlp v1.4s, v1.8h
+	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
+	WORD $0x4ebc9410 // mla v16.4s, v0.4s, v28.4s
+	WORD $0x4e602842 // saddlp v2.4s, v2.8h
+	WORD $0x4e602863 // saddlp v3.4s, v3.8h
+	WORD $0x4ea3bc42 // addp v2.4s, v2.4s, v3.4s
+	WORD $0x4ebd9451 // mla v17.4s, v2.4s, v29.4s
+	WORD $0x4e602884 // saddlp v4.4s, v4.8h
+	WORD $0x4e6028a5 // saddlp v5.4s, v5.8h
+	WORD $0x4ea5bc84 // addp v4.4s, v4.4s, v5.4s
+	WORD $0x4ebc9492 // mla v18.4s, v4.4s, v28.4s
+	WORD $0x4e6028c6 // saddlp v6.4s, v6.8h
+	WORD $0x4e6028e7 // saddlp v7.4s, v7.8h
+	WORD $0x4ea7bcc6 // addp v6.4s, v6.4s, v7.4s
+	WORD $0x4ebd94d3 // mla v19.4s, v6.4s, v29.4s
+	WORD $0x4e602908 // saddlp v8.4s, v8.8h
+	WORD $0x4e602929 // saddlp v9.4s, v9.8h
+	WORD $0x4ea9bd08 // addp v8.4s, v8.4s, v9.4s
+	WORD $0x4ebc9514 // mla v20.4s, v8.4s, v28.4s
+	WORD $0x4e60294a // saddlp v10.4s, v10.8h
+	WORD $0x4e60296b // saddlp v11.4s, v11.8h
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4ebd9555 // mla v21.4s, v10.4s, v29.4s
+	WORD $0x4e60298c // saddlp v12.4s, v12.8h
+	WORD $0x4e6029ad // saddlp v13.4s, v13.8h
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4ebc9596 // mla v22.4s, v12.4s, v28.4s
+	WORD $0x4e6029ce // saddlp v14.4s, v14.8h
+	WORD $0x4e6029ef // saddlp v15.4s, v15.8h
+	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
+	WORD $0x4ebd95d7 // mla v23.4s, v14.4s, v29.4s
+	ADD  $128, R23, R23
+	SUBS $1, R24, R24
+	BNE  run15
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -989,9 +1717,9 @@ run9:
 	ADD  $32, R14, R14
 	ADD  $32, R15, R15
 	SUBS $1, R16, R16
-	BNE  rows8
+	BNE  rows14
 	SUBS $1, R4, R4
-	BNE  group7
+	BNE  group13
 	RET
 
 // func tile32MinNEON(a *tileNEON)
@@ -1001,7 +1729,7 @@ TEXT ·tile32MinNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R0), R5
 	MOVD 16(R0), R6
 	MOVD 24(R0), R4
-group10:
+group16:
 	MOVD 32(R0), R3
 	LDP.P 16(R6), (R8, R12)
 	ADD  R3, R8, R8
@@ -1014,7 +1742,7 @@ group10:
 	MOVD R1, R25
 	MOVD R5, R17
 	MOVD $4, R16
-rows11:
+rows17:
 	MOVD R25, R2
 	MOVD R8, R19
 	MOVD R9, R20
@@ -1030,7 +1758,7 @@ rows11:
 	WORD $0x6f00e416 // movi v22.2d, #0
 	WORD $0x6f00e417 // movi v23.2d, #0
 	MOVD $8, R24
-run12:
+run18:
 	FLDPQ.P 32(R2), (F24, F25)
 	VLD1R.P 4(R19), [V26.S4]
 	WORD $0x0e3ac300 // smull v0.8h, v24.8b, v26.8b
@@ -1234,7 +1962,7 @@ run12:
 	WORD $0x4ebd95d7 // mla v23.4s, v14.4s, v29.4s
 	ADD  $128, R23, R23
 	SUBS $1, R24, R24
-	BNE  run12
+	BNE  run18
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -1419,9 +2147,9 @@ run12:
 	ADD  $32, R14, R14
 	ADD  $32, R15, R15
 	SUBS $1, R16, R16
-	BNE  rows11
+	BNE  rows17
 	SUBS $1, R4, R4
-	BNE  group10
+	BNE  group16
 	RET
 
 // func tile32DotProd(a *tileNEON)
@@ -1431,7 +2159,7 @@ TEXT ·tile32DotProd(SB), NOSPLIT, $0-8
 	MOVD 8(R0), R5
 	MOVD 16(R0), R6
 	MOVD 24(R0), R4
-group13:
+group19:
 	MOVD 32(R0), R3
 	LDP.P 16(R6), (R8, R12)
 	ADD  R3, R8, R8
@@ -1444,7 +2172,7 @@ group13:
 	MOVD R1, R25
 	MOVD R5, R17
 	MOVD $4, R16
-rows14:
+rows20:
 	MOVD R25, R2
 	MOVD R8, R19
 	MOVD R9, R20
@@ -1456,7 +2184,7 @@ rows14:
 	FLDPQ (R15), (F14, F15)
 	MOVD R17, R23
 	MOVD 40(R0), R24
-block15:
+block21:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -1580,7 +2308,7 @@ block15:
 	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
 	WORD $0x4e3bccef // fmla v15.4s, v7.4s, v27.4s
 	SUBS $1, R24, R24
-	BNE  block15
+	BNE  block21
 	FSTPQ (F8, F9), (R12)
 	FSTPQ (F10, F11), (R13)
 	FSTPQ (F12, F13), (R14)
@@ -1592,19 +2320,19 @@ block15:
 	ADD  $32, R14, R14
 	ADD  $32, R15, R15
 	SUBS $1, R16, R16
-	BNE  rows14
+	BNE  rows20
 	SUBS $1, R4, R4
-	BNE  group13
+	BNE  group19
 	RET
 
-// func tile16DotProd(a *tileNEON)
-TEXT ·tile16DotProd(SB), NOSPLIT, $0-8
+// func tile32FloatMinDotProd(a *tileNEON)
+TEXT ·tile32FloatMinDotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD (R0), R1
 	MOVD 8(R0), R5
 	MOVD 16(R0), R6
 	MOVD 24(R0), R4
-group16:
+group22:
 	MOVD 32(R0), R3
 	LDP.P 16(R6), (R8, R12)
 	ADD  R3, R8, R8
@@ -1617,7 +2345,206 @@ group16:
 	MOVD R1, R25
 	MOVD R5, R17
 	MOVD $4, R16
-rows17:
+rows23:
+	MOVD R25, R2
+	MOVD R8, R19
+	MOVD R9, R20
+	MOVD R10, R21
+	MOVD R11, R22
+	FLDPQ (R12), (F8, F9)
+	FLDPQ (R13), (F10, F11)
+	FLDPQ (R14), (F12, F13)
+	FLDPQ (R15), (F14, F15)
+	MOVD R17, R23
+	MOVD 40(R0), R24
+block24:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	FMOVQ.P 16(R19), F24
+	FMOVQ.P 16(R20), F25
+	FMOVQ.P 16(R21), F26
+	FMOVQ.P 16(R22), F27
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	WORD $0x4f99e202 // sdot v2.4s, v16.16b, v25.4b[0]
+	WORD $0x4f99e223 // sdot v3.4s, v17.16b, v25.4b[0]
+	WORD $0x4f9ae204 // sdot v4.4s, v16.16b, v26.4b[0]
+	WORD $0x4f9ae225 // sdot v5.4s, v17.16b, v26.4b[0]
+	WORD $0x4f9be206 // sdot v6.4s, v16.16b, v27.4b[0]
+	WORD $0x4f9be227 // sdot v7.4s, v17.16b, v27.4b[0]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	WORD $0x4fb9e202 // sdot v2.4s, v16.16b, v25.4b[1]
+	WORD $0x4fb9e223 // sdot v3.4s, v17.16b, v25.4b[1]
+	WORD $0x4fbae204 // sdot v4.4s, v16.16b, v26.4b[1]
+	WORD $0x4fbae225 // sdot v5.4s, v17.16b, v26.4b[1]
+	WORD $0x4fbbe206 // sdot v6.4s, v16.16b, v27.4b[1]
+	WORD $0x4fbbe227 // sdot v7.4s, v17.16b, v27.4b[1]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	WORD $0x4f99ea02 // sdot v2.4s, v16.16b, v25.4b[2]
+	WORD $0x4f99ea23 // sdot v3.4s, v17.16b, v25.4b[2]
+	WORD $0x4f9aea04 // sdot v4.4s, v16.16b, v26.4b[2]
+	WORD $0x4f9aea25 // sdot v5.4s, v17.16b, v26.4b[2]
+	WORD $0x4f9bea06 // sdot v6.4s, v16.16b, v27.4b[2]
+	WORD $0x4f9bea27 // sdot v7.4s, v17.16b, v27.4b[2]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	WORD $0x4fb9ea02 // sdot v2.4s, v16.16b, v25.4b[3]
+	WORD $0x4fb9ea23 // sdot v3.4s, v17.16b, v25.4b[3]
+	WORD $0x4fbaea04 // sdot v4.4s, v16.16b, v26.4b[3]
+	WORD $0x4fbaea25 // sdot v5.4s, v17.16b, v26.4b[3]
+	WORD $0x4fbbea06 // sdot v6.4s, v16.16b, v27.4b[3]
+	WORD $0x4fbbea27 // sdot v7.4s, v17.16b, v27.4b[3]
+	FMOVQ.P 16(R19), F24
+	FMOVQ.P 16(R20), F25
+	FMOVQ.P 16(R21), F26
+	FMOVQ.P 16(R22), F27
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	WORD $0x4f99e202 // sdot v2.4s, v16.16b, v25.4b[0]
+	WORD $0x4f99e223 // sdot v3.4s, v17.16b, v25.4b[0]
+	WORD $0x4f9ae204 // sdot v4.4s, v16.16b, v26.4b[0]
+	WORD $0x4f9ae225 // sdot v5.4s, v17.16b, v26.4b[0]
+	WORD $0x4f9be206 // sdot v6.4s, v16.16b, v27.4b[0]
+	WORD $0x4f9be227 // sdot v7.4s, v17.16b, v27.4b[0]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	WORD $0x4fb9e202 // sdot v2.4s, v16.16b, v25.4b[1]
+	WORD $0x4fb9e223 // sdot v3.4s, v17.16b, v25.4b[1]
+	WORD $0x4fbae204 // sdot v4.4s, v16.16b, v26.4b[1]
+	WORD $0x4fbae225 // sdot v5.4s, v17.16b, v26.4b[1]
+	WORD $0x4fbbe206 // sdot v6.4s, v16.16b, v27.4b[1]
+	WORD $0x4fbbe227 // sdot v7.4s, v17.16b, v27.4b[1]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	WORD $0x4f99ea02 // sdot v2.4s, v16.16b, v25.4b[2]
+	WORD $0x4f99ea23 // sdot v3.4s, v17.16b, v25.4b[2]
+	WORD $0x4f9aea04 // sdot v4.4s, v16.16b, v26.4b[2]
+	WORD $0x4f9aea25 // sdot v5.4s, v17.16b, v26.4b[2]
+	WORD $0x4f9bea06 // sdot v6.4s, v16.16b, v27.4b[2]
+	WORD $0x4f9bea27 // sdot v7.4s, v17.16b, v27.4b[2]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	WORD $0x4fb9ea02 // sdot v2.4s, v16.16b, v25.4b[3]
+	WORD $0x4fb9ea23 // sdot v3.4s, v17.16b, v25.4b[3]
+	WORD $0x4fbaea04 // sdot v4.4s, v16.16b, v26.4b[3]
+	WORD $0x4fbaea25 // sdot v5.4s, v17.16b, v26.4b[3]
+	WORD $0x4fbbea06 // sdot v6.4s, v16.16b, v27.4b[3]
+	WORD $0x4fbbea27 // sdot v7.4s, v17.16b, v27.4b[3]
+	FLDPQ (R23), (F24, F25)
+	ADD  $2048, R23, R26
+	FLDPQ (R26), (F30, F31)
+	ADD  $128, R23, R23
+	FMOVS (R19), F26
+	FMOVS 4(R19), F29
+	WORD $0x4f3907bd // sshr v29.4s, v29.4s, #7
+	WORD $0x4e21dbbd // scvtf v29.4s, v29.4s
+	WORD $0x4f9a93bd // fmul v29.4s, v29.4s, v26.s[0]
+	ADD  $8, R19, R19
+	WORD $0x4f9a931b // fmul v27.4s, v24.4s, v26.s[0]
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e3bcc08 // fmla v8.4s, v0.4s, v27.4s
+	WORD $0x4f9d53c8 // fmls v8.4s, v30.4s, v29.s[0]
+	WORD $0x4f9a933b // fmul v27.4s, v25.4s, v26.s[0]
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e3bcc29 // fmla v9.4s, v1.4s, v27.4s
+	WORD $0x4f9d53e9 // fmls v9.4s, v31.4s, v29.s[0]
+	FMOVS (R20), F26
+	FMOVS 4(R20), F29
+	WORD $0x4f3907bd // sshr v29.4s, v29.4s, #7
+	WORD $0x4e21dbbd // scvtf v29.4s, v29.4s
+	WORD $0x4f9a93bd // fmul v29.4s, v29.4s, v26.s[0]
+	ADD  $8, R20, R20
+	WORD $0x4f9a931b // fmul v27.4s, v24.4s, v26.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e3bcc4a // fmla v10.4s, v2.4s, v27.4s
+	WORD $0x4f9d53ca // fmls v10.4s, v30.4s, v29.s[0]
+	WORD $0x4f9a933b // fmul v27.4s, v25.4s, v26.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e3bcc6b // fmla v11.4s, v3.4s, v27.4s
+	WORD $0x4f9d53eb // fmls v11.4s, v31.4s, v29.s[0]
+	FMOVS (R21), F26
+	FMOVS 4(R21), F29
+	WORD $0x4f3907bd // sshr v29.4s, v29.4s, #7
+	WORD $0x4e21dbbd // scvtf v29.4s, v29.4s
+	WORD $0x4f9a93bd // fmul v29.4s, v29.4s, v26.s[0]
+	ADD  $8, R21, R21
+	WORD $0x4f9a931b // fmul v27.4s, v24.4s, v26.s[0]
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e3bcc8c // fmla v12.4s, v4.4s, v27.4s
+	WORD $0x4f9d53cc // fmls v12.4s, v30.4s, v29.s[0]
+	WORD $0x4f9a933b // fmul v27.4s, v25.4s, v26.s[0]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e3bccad // fmla v13.4s, v5.4s, v27.4s
+	WORD $0x4f9d53ed // fmls v13.4s, v31.4s, v29.s[0]
+	FMOVS (R22), F26
+	FMOVS 4(R22), F29
+	WORD $0x4f3907bd // sshr v29.4s, v29.4s, #7
+	WORD $0x4e21dbbd // scvtf v29.4s, v29.4s
+	WORD $0x4f9a93bd // fmul v29.4s, v29.4s, v26.s[0]
+	ADD  $8, R22, R22
+	WORD $0x4f9a931b // fmul v27.4s, v24.4s, v26.s[0]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e3bccce // fmla v14.4s, v6.4s, v27.4s
+	WORD $0x4f9d53ce // fmls v14.4s, v30.4s, v29.s[0]
+	WORD $0x4f9a933b // fmul v27.4s, v25.4s, v26.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4e3bccef // fmla v15.4s, v7.4s, v27.4s
+	WORD $0x4f9d53ef // fmls v15.4s, v31.4s, v29.s[0]
+	SUBS $1, R24, R24
+	BNE  block24
+	FSTPQ (F8, F9), (R12)
+	FSTPQ (F10, F11), (R13)
+	FSTPQ (F12, F13), (R14)
+	FSTPQ (F14, F15), (R15)
+	ADD  $2048, R25, R25
+	ADD  $32, R17, R17
+	ADD  $32, R12, R12
+	ADD  $32, R13, R13
+	ADD  $32, R14, R14
+	ADD  $32, R15, R15
+	SUBS $1, R16, R16
+	BNE  rows23
+	SUBS $1, R4, R4
+	BNE  group22
+	RET
+
+// func tile16DotProd(a *tileNEON)
+TEXT ·tile16DotProd(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD (R0), R1
+	MOVD 8(R0), R5
+	MOVD 16(R0), R6
+	MOVD 24(R0), R4
+group25:
+	MOVD 32(R0), R3
+	LDP.P 16(R6), (R8, R12)
+	ADD  R3, R8, R8
+	LDP.P 16(R6), (R9, R13)
+	ADD  R3, R9, R9
+	LDP.P 16(R6), (R10, R14)
+	ADD  R3, R10, R10
+	LDP.P 16(R6), (R11, R15)
+	ADD  R3, R11, R11
+	MOVD R1, R25
+	MOVD R5, R17
+	MOVD $4, R16
+rows26:
 	MOVD R25, R2
 	MOVD R8, R19
 	MOVD R9, R20
@@ -1633,7 +2560,7 @@ rows17:
 	WORD $0x6f00e40e // movi v14.2d, #0
 	WORD $0x6f00e40f // movi v15.2d, #0
 	MOVD $16, R24
-run18:
+run27:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -1693,7 +2620,7 @@ run18:
 	WORD $0x4ebd94ef // mla v15.4s, v7.4s, v29.4s
 	ADD  $128, R23, R23
 	SUBS $1, R24, R24
-	BNE  run18
+	BNE  run27
 	FMOVS 368(R8), F28
 	FLDPQ (R12), (F30, F31)
 	FMOVQ 4096(R17), F26
@@ -1745,19 +2672,19 @@ run18:
 	ADD  $32, R14, R14
 	ADD  $32, R15, R15
 	SUBS $1, R16, R16
-	BNE  rows17
+	BNE  rows26
 	SUBS $1, R4, R4
-	BNE  group16
+	BNE  group25
 	RET
 
-// func tile16MinDotProd(a *tileNEON)
-TEXT ·tile16MinDotProd(SB), NOSPLIT, $0-8
+// func tile32IntDotProd(a *tileNEON)
+TEXT ·tile32IntDotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD (R0), R1
 	MOVD 8(R0), R5
 	MOVD 16(R0), R6
 	MOVD 24(R0), R4
-group19:
+group28:
 	MOVD 32(R0), R3
 	LDP.P 16(R6), (R8, R12)
 	ADD  R3, R8, R8
@@ -1770,7 +2697,200 @@ group19:
 	MOVD R1, R25
 	MOVD R5, R17
 	MOVD $4, R16
-rows20:
+rows29:
+	MOVD R25, R2
+	MOVD R8, R19
+	MOVD R9, R20
+	MOVD R10, R21
+	MOVD R11, R22
+	MOVD R17, R23
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
+	MOVD $8, R24
+run30:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	FMOVQ.P 16(R19), F24
+	FMOVQ.P 16(R20), F25
+	FMOVQ.P 16(R21), F26
+	FMOVQ.P 16(R22), F27
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	WORD $0x4f99e202 // sdot v2.4s, v16.16b, v25.4b[0]
+	WORD $0x4f99e223 // sdot v3.4s, v17.16b, v25.4b[0]
+	WORD $0x4f9ae204 // sdot v4.4s, v16.16b, v26.4b[0]
+	WORD $0x4f9ae225 // sdot v5.4s, v17.16b, v26.4b[0]
+	WORD $0x4f9be206 // sdot v6.4s, v16.16b, v27.4b[0]
+	WORD $0x4f9be227 // sdot v7.4s, v17.16b, v27.4b[0]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	WORD $0x4fb9e202 // sdot v2.4s, v16.16b, v25.4b[1]
+	WORD $0x4fb9e223 // sdot v3.4s, v17.16b, v25.4b[1]
+	WORD $0x4fbae204 // sdot v4.4s, v16.16b, v26.4b[1]
+	WORD $0x4fbae225 // sdot v5.4s, v17.16b, v26.4b[1]
+	WORD $0x4fbbe206 // sdot v6.4s, v16.16b, v27.4b[1]
+	WORD $0x4fbbe227 // sdot v7.4s, v17.16b, v27.4b[1]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	WORD $0x4f99ea02 // sdot v2.4s, v16.16b, v25.4b[2]
+	WORD $0x4f99ea23 // sdot v3.4s, v17.16b, v25.4b[2]
+	WORD $0x4f9aea04 // sdot v4.4s, v16.16b, v26.4b[2]
+	WORD $0x4f9aea25 // sdot v5.4s, v17.16b, v26.4b[2]
+	WORD $0x4f9bea06 // sdot v6.4s, v16.16b, v27.4b[2]
+	WORD $0x4f9bea27 // sdot v7.4s, v17.16b, v27.4b[2]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	WORD $0x4fb9ea02 // sdot v2.4s, v16.16b, v25.4b[3]
+	WORD $0x4fb9ea23 // sdot v3.4s, v17.16b, v25.4b[3]
+	WORD $0x4fbaea04 // sdot v4.4s, v16.16b, v26.4b[3]
+	WORD $0x4fbaea25 // sdot v5.4s, v17.16b, v26.4b[3]
+	WORD $0x4fbbea06 // sdot v6.4s, v16.16b, v27.4b[3]
+	WORD $0x4fbbea27 // sdot v7.4s, v17.16b, v27.4b[3]
+	FMOVQ.P 16(R19), F24
+	FMOVQ.P 16(R20), F25
+	FMOVQ.P 16(R21), F26
+	FMOVQ.P 16(R22), F27
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	WORD $0x4f99e202 // sdot v2.4s, v16.16b, v25.4b[0]
+	WORD $0x4f99e223 // sdot v3.4s, v17.16b, v25.4b[0]
+	WORD $0x4f9ae204 // sdot v4.4s, v16.16b, v26.4b[0]
+	WORD $0x4f9ae225 // sdot v5.4s, v17.16b, v26.4b[0]
+	WORD $0x4f9be206 // sdot v6.4s, v16.16b, v27.4b[0]
+	WORD $0x4f9be227 // sdot v7.4s, v17.16b, v27.4b[0]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	WORD $0x4fb9e202 // sdot v2.4s, v16.16b, v25.4b[1]
+	WORD $0x4fb9e223 // sdot v3.4s, v17.16b, v25.4b[1]
+	WORD $0x4fbae204 // sdot v4.4s, v16.16b, v26.4b[1]
+	WORD $0x4fbae225 // sdot v5.4s, v17.16b, v26.4b[1]
+	WORD $0x4fbbe206 // sdot v6.4s, v16.16b, v27.4b[1]
+	WORD $0x4fbbe227 // sdot v7.4s, v17.16b, v27.4b[1]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	WORD $0x4f99ea02 // sdot v2.4s, v16.16b, v25.4b[2]
+	WORD $0x4f99ea23 // sdot v3.4s, v17.16b, v25.4b[2]
+	WORD $0x4f9aea04 // sdot v4.4s, v16.16b, v26.4b[2]
+	WORD $0x4f9aea25 // sdot v5.4s, v17.16b, v26.4b[2]
+	WORD $0x4f9bea06 // sdot v6.4s, v16.16b, v27.4b[2]
+	WORD $0x4f9bea27 // sdot v7.4s, v17.16b, v27.4b[2]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	WORD $0x4fb9ea02 // sdot v2.4s, v16.16b, v25.4b[3]
+	WORD $0x4fb9ea23 // sdot v3.4s, v17.16b, v25.4b[3]
+	WORD $0x4fbaea04 // sdot v4.4s, v16.16b, v26.4b[3]
+	WORD $0x4fbaea25 // sdot v5.4s, v17.16b, v26.4b[3]
+	WORD $0x4fbbea06 // sdot v6.4s, v16.16b, v27.4b[3]
+	WORD $0x4fbbea27 // sdot v7.4s, v17.16b, v27.4b[3]
+	FLDPQ (R23), (F28, F29)
+	WORD $0x4ebc9408 // mla v8.4s, v0.4s, v28.4s
+	WORD $0x4ebd9429 // mla v9.4s, v1.4s, v29.4s
+	WORD $0x4ebc944a // mla v10.4s, v2.4s, v28.4s
+	WORD $0x4ebd946b // mla v11.4s, v3.4s, v29.4s
+	WORD $0x4ebc948c // mla v12.4s, v4.4s, v28.4s
+	WORD $0x4ebd94ad // mla v13.4s, v5.4s, v29.4s
+	WORD $0x4ebc94ce // mla v14.4s, v6.4s, v28.4s
+	WORD $0x4ebd94ef // mla v15.4s, v7.4s, v29.4s
+	ADD  $128, R23, R23
+	SUBS $1, R24, R24
+	BNE  run30
+	FMOVS 368(R8), F28
+	FLDPQ (R12), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e3acd1e // fmla v30.4s, v8.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e3acd3f // fmla v31.4s, v9.4s, v26.4s
+	FSTPQ (F30, F31), (R12)
+	FMOVS 368(R9), F28
+	FLDPQ (R13), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e3acd5e // fmla v30.4s, v10.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e3acd7f // fmla v31.4s, v11.4s, v26.4s
+	FSTPQ (F30, F31), (R13)
+	FMOVS 368(R10), F28
+	FLDPQ (R14), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e3acd9e // fmla v30.4s, v12.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e3acdbf // fmla v31.4s, v13.4s, v26.4s
+	FSTPQ (F30, F31), (R14)
+	FMOVS 368(R11), F28
+	FLDPQ (R15), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e3acdde // fmla v30.4s, v14.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e3acdff // fmla v31.4s, v15.4s, v26.4s
+	FSTPQ (F30, F31), (R15)
+	ADD  $2048, R25, R25
+	ADD  $32, R17, R17
+	ADD  $32, R12, R12
+	ADD  $32, R13, R13
+	ADD  $32, R14, R14
+	ADD  $32, R15, R15
+	SUBS $1, R16, R16
+	BNE  rows29
+	SUBS $1, R4, R4
+	BNE  group28
+	RET
+
+// func tile16MinDotProd(a *tileNEON)
+TEXT ·tile16MinDotProd(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD (R0), R1
+	MOVD 8(R0), R5
+	MOVD 16(R0), R6
+	MOVD 24(R0), R4
+group31:
+	MOVD 32(R0), R3
+	LDP.P 16(R6), (R8, R12)
+	ADD  R3, R8, R8
+	LDP.P 16(R6), (R9, R13)
+	ADD  R3, R9, R9
+	LDP.P 16(R6), (R10, R14)
+	ADD  R3, R10, R10
+	LDP.P 16(R6), (R11, R15)
+	ADD  R3, R11, R11
+	MOVD R1, R25
+	MOVD R5, R17
+	MOVD $4, R16
+rows32:
 	MOVD R25, R2
 	MOVD R8, R19
 	MOVD R9, R20
@@ -1786,7 +2906,7 @@ rows20:
 	WORD $0x6f00e40e // movi v14.2d, #0
 	WORD $0x6f00e40f // movi v15.2d, #0
 	MOVD $16, R24
-run21:
+run33:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -1846,7 +2966,7 @@ run21:
 	WORD $0x4ebd94ef // mla v15.4s, v7.4s, v29.4s
 	ADD  $128, R23, R23
 	SUBS $1, R24, R24
-	BNE  run21
+	BNE  run33
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -2123,9 +3243,9 @@ run21:
 	ADD  $32, R14, R14
 	ADD  $32, R15, R15
 	SUBS $1, R16, R16
-	BNE  rows20
+	BNE  rows32
 	SUBS $1, R4, R4
-	BNE  group19
+	BNE  group31
 	RET
 
 // func tile32MinDotProd(a *tileNEON)
@@ -2135,7 +3255,7 @@ TEXT ·tile32MinDotProd(SB), NOSPLIT, $0-8
 	MOVD 8(R0), R5
 	MOVD 16(R0), R6
 	MOVD 24(R0), R4
-group22:
+group34:
 	MOVD 32(R0), R3
 	LDP.P 16(R6), (R8, R12)
 	ADD  R3, R8, R8
@@ -2148,7 +3268,7 @@ group22:
 	MOVD R1, R25
 	MOVD R5, R17
 	MOVD $4, R16
-rows23:
+rows35:
 	MOVD R25, R2
 	MOVD R8, R19
 	MOVD R9, R20
@@ -2164,7 +3284,7 @@ rows23:
 	WORD $0x6f00e40e // movi v14.2d, #0
 	WORD $0x6f00e40f // movi v15.2d, #0
 	MOVD $8, R24
-run24:
+run36:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -2264,7 +3384,7 @@ run24:
 	WORD $0x4ebd94ef // mla v15.4s, v7.4s, v29.4s
 	ADD  $128, R23, R23
 	SUBS $1, R24, R24
-	BNE  run24
+	BNE  run36
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -2449,9 +3569,9 @@ run24:
 	ADD  $32, R14, R14
 	ADD  $32, R15, R15
 	SUBS $1, R16, R16
-	BNE  rows23
+	BNE  rows35
 	SUBS $1, R4, R4
-	BNE  group22
+	BNE  group34
 	RET
 
 // func tile32I8MM(a *tileNEON)
@@ -2461,7 +3581,7 @@ TEXT ·tile32I8MM(SB), NOSPLIT, $0-8
 	MOVD 8(R0), R5
 	MOVD 16(R0), R6
 	MOVD 24(R0), R4
-group25:
+group37:
 	MOVD 32(R0), R3
 	LDP.P 16(R6), (R8, R12)
 	ADD  R3, R8, R8
@@ -2474,7 +3594,7 @@ group25:
 	MOVD R1, R25
 	MOVD R5, R17
 	MOVD $4, R16
-rows26:
+rows38:
 	MOVD R25, R2
 	MOVD R8, R19
 	MOVD R9, R20
@@ -2486,7 +3606,7 @@ rows26:
 	FLDPQ (R15), (F14, F15)
 	MOVD R17, R23
 	MOVD 40(R0), R24
-block27:
+block39:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -2594,7 +3714,7 @@ block27:
 	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
 	WORD $0x4e3bceef // fmla v15.4s, v23.4s, v27.4s
 	SUBS $1, R24, R24
-	BNE  block27
+	BNE  block39
 	FSTPQ (F8, F9), (R12)
 	FSTPQ (F10, F11), (R13)
 	FSTPQ (F12, F13), (R14)
@@ -2606,19 +3726,19 @@ block27:
 	ADD  $32, R14, R14
 	ADD  $32, R15, R15
 	SUBS $1, R16, R16
-	BNE  rows26
+	BNE  rows38
 	SUBS $1, R4, R4
-	BNE  group25
+	BNE  group37
 	RET
 
-// func tile16I8MM(a *tileNEON)
-TEXT ·tile16I8MM(SB), NOSPLIT, $0-8
+// func tile32FloatMinI8MM(a *tileNEON)
+TEXT ·tile32FloatMinI8MM(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD (R0), R1
 	MOVD 8(R0), R5
 	MOVD 16(R0), R6
 	MOVD 24(R0), R4
-group28:
+group40:
 	MOVD 32(R0), R3
 	LDP.P 16(R6), (R8, R12)
 	ADD  R3, R8, R8
@@ -2631,7 +3751,190 @@ group28:
 	MOVD R1, R25
 	MOVD R5, R17
 	MOVD $4, R16
-rows29:
+rows41:
+	MOVD R25, R2
+	MOVD R8, R19
+	MOVD R9, R20
+	MOVD R10, R21
+	MOVD R11, R22
+	FLDPQ (R12), (F8, F9)
+	FLDPQ (R13), (F10, F11)
+	FLDPQ (R14), (F12, F13)
+	FLDPQ (R15), (F14, F15)
+	MOVD R17, R23
+	MOVD 40(R0), R24
+block42:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	FMOVQ.P 16(R19), F24
+	FMOVQ.P 16(R20), F25
+	FMOVQ.P 16(R21), F26
+	FMOVQ.P 16(R22), F27
+	WORD $0x4ed93b14 // zip1 v20.2d, v24.2d, v25.2d
+	WORD $0x4edb3b55 // zip1 v21.2d, v26.2d, v27.2d
+	WORD $0x4ed97b16 // zip2 v22.2d, v24.2d, v25.2d
+	WORD $0x4edb7b57 // zip2 v23.2d, v26.2d, v27.2d
+	FLDPQ.P 32(R2), (F16, F17)
+	FLDPQ.P 32(R2), (F18, F19)
+	WORD $0x4e94a600 // smmla v0.4s, v16.16b, v20.16b
+	WORD $0x4e95a601 // smmla v1.4s, v16.16b, v21.16b
+	WORD $0x4e94a622 // smmla v2.4s, v17.16b, v20.16b
+	WORD $0x4e95a623 // smmla v3.4s, v17.16b, v21.16b
+	WORD $0x4e94a644 // smmla v4.4s, v18.16b, v20.16b
+	WORD $0x4e95a645 // smmla v5.4s, v18.16b, v21.16b
+	WORD $0x4e94a666 // smmla v6.4s, v19.16b, v20.16b
+	WORD $0x4e95a667 // smmla v7.4s, v19.16b, v21.16b
+	FLDPQ.P 32(R2), (F16, F17)
+	FLDPQ.P 32(R2), (F18, F19)
+	WORD $0x4e96a600 // smmla v0.4s, v16.16b, v22.16b
+	WORD $0x4e97a601 // smmla v1.4s, v16.16b, v23.16b
+	WORD $0x4e96a622 // smmla v2.4s, v17.16b, v22.16b
+	WORD $0x4e97a623 // smmla v3.4s, v17.16b, v23.16b
+	WORD $0x4e96a644 // smmla v4.4s, v18.16b, v22.16b
+	WORD $0x4e97a645 // smmla v5.4s, v18.16b, v23.16b
+	WORD $0x4e96a666 // smmla v6.4s, v19.16b, v22.16b
+	WORD $0x4e97a667 // smmla v7.4s, v19.16b, v23.16b
+	FMOVQ.P 16(R19), F24
+	FMOVQ.P 16(R20), F25
+	FMOVQ.P 16(R21), F26
+	FMOVQ.P 16(R22), F27
+	WORD $0x4ed93b14 // zip1 v20.2d, v24.2d, v25.2d
+	WORD $0x4edb3b55 // zip1 v21.2d, v26.2d, v27.2d
+	WORD $0x4ed97b16 // zip2 v22.2d, v24.2d, v25.2d
+	WORD $0x4edb7b57 // zip2 v23.2d, v26.2d, v27.2d
+	FLDPQ.P 32(R2), (F16, F17)
+	FLDPQ.P 32(R2), (F18, F19)
+	WORD $0x4e94a600 // smmla v0.4s, v16.16b, v20.16b
+	WORD $0x4e95a601 // smmla v1.4s, v16.16b, v21.16b
+	WORD $0x4e94a622 // smmla v2.4s, v17.16b, v20.16b
+	WORD $0x4e95a623 // smmla v3.4s, v17.16b, v21.16b
+	WORD $0x4e94a644 // smmla v4.4s, v18.16b, v20.16b
+	WORD $0x4e95a645 // smmla v5.4s, v18.16b, v21.16b
+	WORD $0x4e94a666 // smmla v6.4s, v19.16b, v20.16b
+	WORD $0x4e95a667 // smmla v7.4s, v19.16b, v21.16b
+	FLDPQ.P 32(R2), (F16, F17)
+	FLDPQ.P 32(R2), (F18, F19)
+	WORD $0x4e96a600 // smmla v0.4s, v16.16b, v22.16b
+	WORD $0x4e97a601 // smmla v1.4s, v16.16b, v23.16b
+	WORD $0x4e96a622 // smmla v2.4s, v17.16b, v22.16b
+	WORD $0x4e97a623 // smmla v3.4s, v17.16b, v23.16b
+	WORD $0x4e96a644 // smmla v4.4s, v18.16b, v22.16b
+	WORD $0x4e97a645 // smmla v5.4s, v18.16b, v23.16b
+	WORD $0x4e96a666 // smmla v6.4s, v19.16b, v22.16b
+	WORD $0x4e97a667 // smmla v7.4s, v19.16b, v23.16b
+	WORD $0x4e821810 // uzp1 v16.4s, v0.4s, v2.4s
+	WORD $0x4e825812 // uzp2 v18.4s, v0.4s, v2.4s
+	WORD $0x4e831834 // uzp1 v20.4s, v1.4s, v3.4s
+	WORD $0x4e835836 // uzp2 v22.4s, v1.4s, v3.4s
+	WORD $0x4e861891 // uzp1 v17.4s, v4.4s, v6.4s
+	WORD $0x4e865893 // uzp2 v19.4s, v4.4s, v6.4s
+	WORD $0x4e8718b5 // uzp1 v21.4s, v5.4s, v7.4s
+	WORD $0x4e8758b7 // uzp2 v23.4s, v5.4s, v7.4s
+	FLDPQ (R23), (F24, F25)
+	ADD  $2048, R23, R26
+	FLDPQ (R26), (F30, F31)
+	ADD  $128, R23, R23
+	FMOVS (R19), F26
+	FMOVS 4(R19), F29
+	WORD $0x4f3907bd // sshr v29.4s, v29.4s, #7
+	WORD $0x4e21dbbd // scvtf v29.4s, v29.4s
+	WORD $0x4f9a93bd // fmul v29.4s, v29.4s, v26.s[0]
+	ADD  $8, R19, R19
+	WORD $0x4f9a931b // fmul v27.4s, v24.4s, v26.s[0]
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e3bce08 // fmla v8.4s, v16.4s, v27.4s
+	WORD $0x4f9d53c8 // fmls v8.4s, v30.4s, v29.s[0]
+	WORD $0x4f9a933b // fmul v27.4s, v25.4s, v26.s[0]
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e3bce29 // fmla v9.4s, v17.4s, v27.4s
+	WORD $0x4f9d53e9 // fmls v9.4s, v31.4s, v29.s[0]
+	FMOVS (R20), F26
+	FMOVS 4(R20), F29
+	WORD $0x4f3907bd // sshr v29.4s, v29.4s, #7
+	WORD $0x4e21dbbd // scvtf v29.4s, v29.4s
+	WORD $0x4f9a93bd // fmul v29.4s, v29.4s, v26.s[0]
+	ADD  $8, R20, R20
+	WORD $0x4f9a931b // fmul v27.4s, v24.4s, v26.s[0]
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e3bce4a // fmla v10.4s, v18.4s, v27.4s
+	WORD $0x4f9d53ca // fmls v10.4s, v30.4s, v29.s[0]
+	WORD $0x4f9a933b // fmul v27.4s, v25.4s, v26.s[0]
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	WORD $0x4e3bce6b // fmla v11.4s, v19.4s, v27.4s
+	WORD $0x4f9d53eb // fmls v11.4s, v31.4s, v29.s[0]
+	FMOVS (R21), F26
+	FMOVS 4(R21), F29
+	WORD $0x4f3907bd // sshr v29.4s, v29.4s, #7
+	WORD $0x4e21dbbd // scvtf v29.4s, v29.4s
+	WORD $0x4f9a93bd // fmul v29.4s, v29.4s, v26.s[0]
+	ADD  $8, R21, R21
+	WORD $0x4f9a931b // fmul v27.4s, v24.4s, v26.s[0]
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD $0x4e3bce8c // fmla v12.4s, v20.4s, v27.4s
+	WORD $0x4f9d53cc // fmls v12.4s, v30.4s, v29.s[0]
+	WORD $0x4f9a933b // fmul v27.4s, v25.4s, v26.s[0]
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	WORD $0x4e3bcead // fmla v13.4s, v21.4s, v27.4s
+	WORD $0x4f9d53ed // fmls v13.4s, v31.4s, v29.s[0]
+	FMOVS (R22), F26
+	FMOVS 4(R22), F29
+	WORD $0x4f3907bd // sshr v29.4s, v29.4s, #7
+	WORD $0x4e21dbbd // scvtf v29.4s, v29.4s
+	WORD $0x4f9a93bd // fmul v29.4s, v29.4s, v26.s[0]
+	ADD  $8, R22, R22
+	WORD $0x4f9a931b // fmul v27.4s, v24.4s, v26.s[0]
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD $0x4e3bcece // fmla v14.4s, v22.4s, v27.4s
+	WORD $0x4f9d53ce // fmls v14.4s, v30.4s, v29.s[0]
+	WORD $0x4f9a933b // fmul v27.4s, v25.4s, v26.s[0]
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD $0x4e3bceef // fmla v15.4s, v23.4s, v27.4s
+	WORD $0x4f9d53ef // fmls v15.4s, v31.4s, v29.s[0]
+	SUBS $1, R24, R24
+	BNE  block42
+	FSTPQ (F8, F9), (R12)
+	FSTPQ (F10, F11), (R13)
+	FSTPQ (F12, F13), (R14)
+	FSTPQ (F14, F15), (R15)
+	ADD  $2048, R25, R25
+	ADD  $32, R17, R17
+	ADD  $32, R12, R12
+	ADD  $32, R13, R13
+	ADD  $32, R14, R14
+	ADD  $32, R15, R15
+	SUBS $1, R16, R16
+	BNE  rows41
+	SUBS $1, R4, R4
+	BNE  group40
+	RET
+
+// func tile16I8MM(a *tileNEON)
+TEXT ·tile16I8MM(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD (R0), R1
+	MOVD 8(R0), R5
+	MOVD 16(R0), R6
+	MOVD 24(R0), R4
+group43:
+	MOVD 32(R0), R3
+	LDP.P 16(R6), (R8, R12)
+	ADD  R3, R8, R8
+	LDP.P 16(R6), (R9, R13)
+	ADD  R3, R9, R9
+	LDP.P 16(R6), (R10, R14)
+	ADD  R3, R10, R10
+	LDP.P 16(R6), (R11, R15)
+	ADD  R3, R11, R11
+	MOVD R1, R25
+	MOVD R5, R17
+	MOVD $4, R16
+rows44:
 	MOVD R25, R2
 	MOVD R8, R19
 	MOVD R9, R20
@@ -2650,7 +3953,7 @@ rows29:
 	WORD $0x6f00e40e // movi v14.2d, #0
 	WORD $0x6f00e40f // movi v15.2d, #0
 	MOVD $16, R24
-run30:
+run45:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -2699,7 +4002,7 @@ run30:
 	WORD $0x4ebf94ef // mla v15.4s, v7.4s, v31.4s
 	ADD  $256, R23, R23
 	SUBS $1, R24, R24
-	BNE  run30
+	BNE  run45
 	WORD $0x4e8a1900 // uzp1 v0.4s, v8.4s, v10.4s
 	WORD $0x4e8a5902 // uzp2 v2.4s, v8.4s, v10.4s
 	WORD $0x4e8b1924 // uzp1 v4.4s, v9.4s, v11.4s
@@ -2759,19 +4062,19 @@ run30:
 	ADD  $32, R14, R14
 	ADD  $32, R15, R15
 	SUBS $1, R16, R16
-	BNE  rows29
+	BNE  rows44
 	SUBS $1, R4, R4
-	BNE  group28
+	BNE  group43
 	RET
 
-// func tile16MinI8MM(a *tileNEON)
-TEXT ·tile16MinI8MM(SB), NOSPLIT, $0-8
+// func tile32IntI8MM(a *tileNEON)
+TEXT ·tile32IntI8MM(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD (R0), R1
 	MOVD 8(R0), R5
 	MOVD 16(R0), R6
 	MOVD 24(R0), R4
-group31:
+group46:
 	MOVD 32(R0), R3
 	LDP.P 16(R6), (R8, R12)
 	ADD  R3, R8, R8
@@ -2784,7 +4087,188 @@ group31:
 	MOVD R1, R25
 	MOVD R5, R17
 	MOVD $4, R16
-rows32:
+rows47:
+	MOVD R25, R2
+	MOVD R8, R19
+	MOVD R9, R20
+	MOVD R10, R21
+	MOVD R11, R22
+	MOVD R17, R23
+	SUB  R5, R17, R23
+	ADD  R17, R23, R23
+	ADD  $4352, R23, R23
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
+	MOVD $8, R24
+run48:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	FMOVQ.P 16(R19), F24
+	FMOVQ.P 16(R20), F25
+	FMOVQ.P 16(R21), F26
+	FMOVQ.P 16(R22), F27
+	WORD $0x4ed93b14 // zip1 v20.2d, v24.2d, v25.2d
+	WORD $0x4edb3b55 // zip1 v21.2d, v26.2d, v27.2d
+	WORD $0x4ed97b16 // zip2 v22.2d, v24.2d, v25.2d
+	WORD $0x4edb7b57 // zip2 v23.2d, v26.2d, v27.2d
+	FLDPQ.P 32(R2), (F16, F17)
+	FLDPQ.P 32(R2), (F18, F19)
+	WORD $0x4e94a600 // smmla v0.4s, v16.16b, v20.16b
+	WORD $0x4e95a601 // smmla v1.4s, v16.16b, v21.16b
+	WORD $0x4e94a622 // smmla v2.4s, v17.16b, v20.16b
+	WORD $0x4e95a623 // smmla v3.4s, v17.16b, v21.16b
+	WORD $0x4e94a644 // smmla v4.4s, v18.16b, v20.16b
+	WORD $0x4e95a645 // smmla v5.4s, v18.16b, v21.16b
+	WORD $0x4e94a666 // smmla v6.4s, v19.16b, v20.16b
+	WORD $0x4e95a667 // smmla v7.4s, v19.16b, v21.16b
+	FLDPQ.P 32(R2), (F16, F17)
+	FLDPQ.P 32(R2), (F18, F19)
+	WORD $0x4e96a600 // smmla v0.4s, v16.16b, v22.16b
+	WORD $0x4e97a601 // smmla v1.4s, v16.16b, v23.16b
+	WORD $0x4e96a622 // smmla v2.4s, v17.16b, v22.16b
+	WORD $0x4e97a623 // smmla v3.4s, v17.16b, v23.16b
+	WORD $0x4e96a644 // smmla v4.4s, v18.16b, v22.16b
+	WORD $0x4e97a645 // smmla v5.4s, v18.16b, v23.16b
+	WORD $0x4e96a666 // smmla v6.4s, v19.16b, v22.16b
+	WORD $0x4e97a667 // smmla v7.4s, v19.16b, v23.16b
+	FMOVQ.P 16(R19), F24
+	FMOVQ.P 16(R20), F25
+	FMOVQ.P 16(R21), F26
+	FMOVQ.P 16(R22), F27
+	WORD $0x4ed93b14 // zip1 v20.2d, v24.2d, v25.2d
+	WORD $0x4edb3b55 // zip1 v21.2d, v26.2d, v27.2d
+	WORD $0x4ed97b16 // zip2 v22.2d, v24.2d, v25.2d
+	WORD $0x4edb7b57 // zip2 v23.2d, v26.2d, v27.2d
+	FLDPQ.P 32(R2), (F16, F17)
+	FLDPQ.P 32(R2), (F18, F19)
+	WORD $0x4e94a600 // smmla v0.4s, v16.16b, v20.16b
+	WORD $0x4e95a601 // smmla v1.4s, v16.16b, v21.16b
+	WORD $0x4e94a622 // smmla v2.4s, v17.16b, v20.16b
+	WORD $0x4e95a623 // smmla v3.4s, v17.16b, v21.16b
+	WORD $0x4e94a644 // smmla v4.4s, v18.16b, v20.16b
+	WORD $0x4e95a645 // smmla v5.4s, v18.16b, v21.16b
+	WORD $0x4e94a666 // smmla v6.4s, v19.16b, v20.16b
+	WORD $0x4e95a667 // smmla v7.4s, v19.16b, v21.16b
+	FLDPQ.P 32(R2), (F16, F17)
+	FLDPQ.P 32(R2), (F18, F19)
+	WORD $0x4e96a600 // smmla v0.4s, v16.16b, v22.16b
+	WORD $0x4e97a601 // smmla v1.4s, v16.16b, v23.16b
+	WORD $0x4e96a622 // smmla v2.4s, v17.16b, v22.16b
+	WORD $0x4e97a623 // smmla v3.4s, v17.16b, v23.16b
+	WORD $0x4e96a644 // smmla v4.4s, v18.16b, v22.16b
+	WORD $0x4e97a645 // smmla v5.4s, v18.16b, v23.16b
+	WORD $0x4e96a666 // smmla v6.4s, v19.16b, v22.16b
+	WORD $0x4e97a667 // smmla v7.4s, v19.16b, v23.16b
+	FLDPQ (R23), (F28, F29)
+	FLDPQ 32(R23), (F30, F31)
+	WORD $0x4ebc9408 // mla v8.4s, v0.4s, v28.4s
+	WORD $0x4ebc9429 // mla v9.4s, v1.4s, v28.4s
+	WORD $0x4ebd944a // mla v10.4s, v2.4s, v29.4s
+	WORD $0x4ebd946b // mla v11.4s, v3.4s, v29.4s
+	WORD $0x4ebe948c // mla v12.4s, v4.4s, v30.4s
+	WORD $0x4ebe94ad // mla v13.4s, v5.4s, v30.4s
+	WORD $0x4ebf94ce // mla v14.4s, v6.4s, v31.4s
+	WORD $0x4ebf94ef // mla v15.4s, v7.4s, v31.4s
+	ADD  $256, R23, R23
+	SUBS $1, R24, R24
+	BNE  run48
+	WORD $0x4e8a1900 // uzp1 v0.4s, v8.4s, v10.4s
+	WORD $0x4e8a5902 // uzp2 v2.4s, v8.4s, v10.4s
+	WORD $0x4e8b1924 // uzp1 v4.4s, v9.4s, v11.4s
+	WORD $0x4e8b5926 // uzp2 v6.4s, v9.4s, v11.4s
+	WORD $0x4e8e1981 // uzp1 v1.4s, v12.4s, v14.4s
+	WORD $0x4e8e5983 // uzp2 v3.4s, v12.4s, v14.4s
+	WORD $0x4e8f19a5 // uzp1 v5.4s, v13.4s, v15.4s
+	WORD $0x4e8f59a7 // uzp2 v7.4s, v13.4s, v15.4s
+	FMOVS 368(R8), F28
+	FLDPQ (R12), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e3acc1e // fmla v30.4s, v0.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e3acc3f // fmla v31.4s, v1.4s, v26.4s
+	FSTPQ (F30, F31), (R12)
+	FMOVS 368(R9), F28
+	FLDPQ (R13), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e3acc5e // fmla v30.4s, v2.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e3acc7f // fmla v31.4s, v3.4s, v26.4s
+	FSTPQ (F30, F31), (R13)
+	FMOVS 368(R10), F28
+	FLDPQ (R14), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e3acc9e // fmla v30.4s, v4.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e3accbf // fmla v31.4s, v5.4s, v26.4s
+	FSTPQ (F30, F31), (R14)
+	FMOVS 368(R11), F28
+	FLDPQ (R15), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e3accde // fmla v30.4s, v6.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4e3accff // fmla v31.4s, v7.4s, v26.4s
+	FSTPQ (F30, F31), (R15)
+	ADD  $2048, R25, R25
+	ADD  $32, R17, R17
+	ADD  $32, R12, R12
+	ADD  $32, R13, R13
+	ADD  $32, R14, R14
+	ADD  $32, R15, R15
+	SUBS $1, R16, R16
+	BNE  rows47
+	SUBS $1, R4, R4
+	BNE  group46
+	RET
+
+// func tile16MinI8MM(a *tileNEON)
+TEXT ·tile16MinI8MM(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD (R0), R1
+	MOVD 8(R0), R5
+	MOVD 16(R0), R6
+	MOVD 24(R0), R4
+group49:
+	MOVD 32(R0), R3
+	LDP.P 16(R6), (R8, R12)
+	ADD  R3, R8, R8
+	LDP.P 16(R6), (R9, R13)
+	ADD  R3, R9, R9
+	LDP.P 16(R6), (R10, R14)
+	ADD  R3, R10, R10
+	LDP.P 16(R6), (R11, R15)
+	ADD  R3, R11, R11
+	MOVD R1, R25
+	MOVD R5, R17
+	MOVD $4, R16
+rows50:
 	MOVD R25, R2
 	MOVD R8, R19
 	MOVD R9, R20
@@ -2803,7 +4287,7 @@ rows32:
 	WORD $0x6f00e40e // movi v14.2d, #0
 	WORD $0x6f00e40f // movi v15.2d, #0
 	MOVD $16, R24
-run33:
+run51:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -2852,7 +4336,7 @@ run33:
 	WORD $0x4ebf94ef // mla v15.4s, v7.4s, v31.4s
 	ADD  $256, R23, R23
 	SUBS $1, R24, R24
-	BNE  run33
+	BNE  run51
 	WORD $0x4e8a1900 // uzp1 v0.4s, v8.4s, v10.4s
 	WORD $0x4e8a5902 // uzp2 v2.4s, v8.4s, v10.4s
 	WORD $0x4e8b1924 // uzp1 v4.4s, v9.4s, v11.4s
@@ -3137,9 +4621,9 @@ run33:
 	ADD  $32, R14, R14
 	ADD  $32, R15, R15
 	SUBS $1, R16, R16
-	BNE  rows32
+	BNE  rows50
 	SUBS $1, R4, R4
-	BNE  group31
+	BNE  group49
 	RET
 
 // func tile32MinI8MM(a *tileNEON)
@@ -3149,7 +4633,7 @@ TEXT ·tile32MinI8MM(SB), NOSPLIT, $0-8
 	MOVD 8(R0), R5
 	MOVD 16(R0), R6
 	MOVD 24(R0), R4
-group34:
+group52:
 	MOVD 32(R0), R3
 	LDP.P 16(R6), (R8, R12)
 	ADD  R3, R8, R8
@@ -3162,7 +4646,7 @@ group34:
 	MOVD R1, R25
 	MOVD R5, R17
 	MOVD $4, R16
-rows35:
+rows53:
 	MOVD R25, R2
 	MOVD R8, R19
 	MOVD R9, R20
@@ -3181,7 +4665,7 @@ rows35:
 	WORD $0x6f00e40e // movi v14.2d, #0
 	WORD $0x6f00e40f // movi v15.2d, #0
 	MOVD $8, R24
-run36:
+run54:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -3258,7 +4742,7 @@ run36:
 	WORD $0x4ebf94ef // mla v15.4s, v7.4s, v31.4s
 	ADD  $256, R23, R23
 	SUBS $1, R24, R24
-	BNE  run36
+	BNE  run54
 	WORD $0x4e8a1900 // uzp1 v0.4s, v8.4s, v10.4s
 	WORD $0x4e8a5902 // uzp2 v2.4s, v8.4s, v10.4s
 	WORD $0x4e8b1924 // uzp1 v4.4s, v9.4s, v11.4s
@@ -3451,7 +4935,342 @@ run36:
 	ADD  $32, R14, R14
 	ADD  $32, R15, R15
 	SUBS $1, R16, R16
-	BNE  rows35
+	BNE  rows53
 	SUBS $1, R4, R4
-	BNE  group34
+	BNE  group52
+	RET
+
+// func single16NEON(a *tileNEON)
+TEXT ·single16NEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD (R0), R1
+	MOVD 8(R0), R5
+	MOVD 16(R0), R6
+	MOVD 24(R0), R4
+group55:
+	MOVD 32(R0), R3
+	LDP.P 16(R6), (R8, R12)
+	ADD  R3, R8, R8
+	MOVD R1, R25
+	MOVD R5, R17
+	MOVD $4, R16
+rows56:
+	MOVD R25, R2
+	MOVD R8, R19
+	MOVD R17, R23
+	WORD $0x6f00e410 // movi v16.2d, #0
+	WORD $0x6f00e411 // movi v17.2d, #0
+	MOVD $16, R24
+run57:
+	FLDPQ.P 32(R2), (F24, F25)
+	VLD1R.P 4(R19), [V26.S4]
+	WORD $0x0e3ac300 // smull v0.8h, v24.8b, v26.8b
+	WORD $0x4e3ac301 // smull2 v1.8h, v24.16b, v26.16b
+	WORD $0x0e3ac322 // smull v2.8h, v25.8b, v26.8b
+	WORD $0x4e3ac323 // smull2 v3.8h, v25.16b, v26.16b
+	FLDPQ.P 32(R2), (F24, F25)
+	VLD1R.P 4(R19), [V26.S4]
+	WORD $0x0e3a8300 // smlal v0.8h, v24.8b, v26.8b
+	WORD $0x4e3a8301 // smlal2 v1.8h, v24.16b, v26.16b
+	WORD $0x0e3a8322 // smlal v2.8h, v25.8b, v26.8b
+	WORD $0x4e3a8323 // smlal2 v3.8h, v25.16b, v26.16b
+	FLDPQ.P 32(R2), (F24, F25)
+	VLD1R.P 4(R19), [V26.S4]
+	WORD $0x0e3a8300 // smlal v0.8h, v24.8b, v26.8b
+	WORD $0x4e3a8301 // smlal2 v1.8h, v24.16b, v26.16b
+	WORD $0x0e3a8322 // smlal v2.8h, v25.8b, v26.8b
+	WORD $0x4e3a8323 // smlal2 v3.8h, v25.16b, v26.16b
+	FLDPQ.P 32(R2), (F24, F25)
+	VLD1R.P 4(R19), [V26.S4]
+	WORD $0x0e3a8300 // smlal v0.8h, v24.8b, v26.8b
+	WORD $0x4e3a8301 // smlal2 v1.8h, v24.16b, v26.16b
+	WORD $0x0e3a8322 // smlal v2.8h, v25.8b, v26.8b
+	WORD $0x4e3a8323 // smlal2 v3.8h, v25.16b, v26.16b
+	FLDPQ (R23), (F28, F29)
+	WORD $0x4e602800 // saddlp v0.4s, v0.8h
+	WORD $0x4e602821 // saddlp v1.4s, v1.8h
+	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
+	WORD $0x4ebc9410 // mla v16.4s, v0.4s, v28.4s
+	WORD $0x4e602842 // saddlp v2.4s, v2.8h
+	WORD $0x4e602863 // saddlp v3.4s, v3.8h
+	WORD $0x4ea3bc42 // addp v2.4s, v2.4s, v3.4s
+	WORD $0x4ebd9451 // mla v17.4s, v2.4s, v29.4s
+	ADD  $128, R23, R23
+	SUBS $1, R24, R24
+	BNE  run57
+	FMOVS 368(R8), F28
+	FLDPQ (R12), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e3ace1e // fmla v30.4s, v16.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e3ace3f // fmla v31.4s, v17.4s, v26.4s
+	FSTPQ (F30, F31), (R12)
+	ADD  $2048, R25, R25
+	ADD  $32, R17, R17
+	ADD  $32, R12, R12
+	SUBS $1, R16, R16
+	BNE  rows56
+	SUBS $1, R4, R4
+	BNE  group55
+	RET
+
+// func single32IntNEON(a *tileNEON)
+TEXT ·single32IntNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD (R0), R1
+	MOVD 8(R0), R5
+	MOVD 16(R0), R6
+	MOVD 24(R0), R4
+group58:
+	MOVD 32(R0), R3
+	LDP.P 16(R6), (R8, R12)
+	ADD  R3, R8, R8
+	MOVD R1, R25
+	MOVD R5, R17
+	MOVD $4, R16
+rows59:
+	MOVD R25, R2
+	MOVD R8, R19
+	MOVD R17, R23
+	WORD $0x6f00e410 // movi v16.2d, #0
+	WORD $0x6f00e411 // movi v17.2d, #0
+	MOVD $8, R24
+run60:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	FLDPQ.P 32(R2), (F24, F25)
+	FLDPQ.P 32(R2), (F26, F27)
+	VLD1R.P 4(R19), [V28.S4]
+	VLD1R.P 4(R19), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	FLDPQ.P 32(R2), (F24, F25)
+	FLDPQ.P 32(R2), (F26, F27)
+	VLD1R.P 4(R19), [V28.S4]
+	VLD1R.P 4(R19), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	FLDPQ.P 32(R2), (F24, F25)
+	FLDPQ.P 32(R2), (F26, F27)
+	VLD1R.P 4(R19), [V28.S4]
+	VLD1R.P 4(R19), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	FLDPQ.P 32(R2), (F24, F25)
+	FLDPQ.P 32(R2), (F26, F27)
+	VLD1R.P 4(R19), [V28.S4]
+	VLD1R.P 4(R19), [V29.S4]
+	WORD $0x0e3cc31e // smull v30.8h, v24.8b, v28.8b
+	WORD $0x4e3cc31f // smull2 v31.8h, v24.16b, v28.16b
+	WORD $0x0e3d835e // smlal v30.8h, v26.8b, v29.8b
+	WORD $0x4e3d835f // smlal2 v31.8h, v26.16b, v29.16b
+	WORD $0x4e606bc0 // sadalp v0.4s, v30.8h
+	WORD $0x4e606be1 // sadalp v1.4s, v31.8h
+	WORD $0x0e3cc33e // smull v30.8h, v25.8b, v28.8b
+	WORD $0x4e3cc33f // smull2 v31.8h, v25.16b, v28.16b
+	WORD $0x0e3d837e // smlal v30.8h, v27.8b, v29.8b
+	WORD $0x4e3d837f // smlal2 v31.8h, v27.16b, v29.16b
+	WORD $0x4e606bc2 // sadalp v2.4s, v30.8h
+	WORD $0x4e606be3 // sadalp v3.4s, v31.8h
+	FLDPQ (R23), (F28, F29)
+	WORD $0x4ea1bc00 // addp v0.4s, v0.4s, v1.4s
+	WORD $0x4ebc9410 // mla v16.4s, v0.4s, v28.4s
+	WORD $0x4ea3bc42 // addp v2.4s, v2.4s, v3.4s
+	WORD $0x4ebd9451 // mla v17.4s, v2.4s, v29.4s
+	ADD  $128, R23, R23
+	SUBS $1, R24, R24
+	BNE  run60
+	FMOVS 368(R8), F28
+	FLDPQ (R12), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e3ace1e // fmla v30.4s, v16.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e3ace3f // fmla v31.4s, v17.4s, v26.4s
+	FSTPQ (F30, F31), (R12)
+	ADD  $2048, R25, R25
+	ADD  $32, R17, R17
+	ADD  $32, R12, R12
+	SUBS $1, R16, R16
+	BNE  rows59
+	SUBS $1, R4, R4
+	BNE  group58
+	RET
+
+// func single16DotProd(a *tileNEON)
+TEXT ·single16DotProd(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD (R0), R1
+	MOVD 8(R0), R5
+	MOVD 16(R0), R6
+	MOVD 24(R0), R4
+group61:
+	MOVD 32(R0), R3
+	LDP.P 16(R6), (R8, R12)
+	ADD  R3, R8, R8
+	MOVD R1, R25
+	MOVD R5, R17
+	MOVD $4, R16
+rows62:
+	MOVD R25, R2
+	MOVD R8, R19
+	MOVD R17, R23
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	MOVD $16, R24
+run63:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	FMOVQ.P 16(R19), F24
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FLDPQ (R23), (F28, F29)
+	WORD $0x4ebc9408 // mla v8.4s, v0.4s, v28.4s
+	WORD $0x4ebd9429 // mla v9.4s, v1.4s, v29.4s
+	ADD  $128, R23, R23
+	SUBS $1, R24, R24
+	BNE  run63
+	FMOVS 368(R8), F28
+	FLDPQ (R12), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e3acd1e // fmla v30.4s, v8.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e3acd3f // fmla v31.4s, v9.4s, v26.4s
+	FSTPQ (F30, F31), (R12)
+	ADD  $2048, R25, R25
+	ADD  $32, R17, R17
+	ADD  $32, R12, R12
+	SUBS $1, R16, R16
+	BNE  rows62
+	SUBS $1, R4, R4
+	BNE  group61
+	RET
+
+// func single32IntDotProd(a *tileNEON)
+TEXT ·single32IntDotProd(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD (R0), R1
+	MOVD 8(R0), R5
+	MOVD 16(R0), R6
+	MOVD 24(R0), R4
+group64:
+	MOVD 32(R0), R3
+	LDP.P 16(R6), (R8, R12)
+	ADD  R3, R8, R8
+	MOVD R1, R25
+	MOVD R5, R17
+	MOVD $4, R16
+rows65:
+	MOVD R25, R2
+	MOVD R8, R19
+	MOVD R17, R23
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	MOVD $8, R24
+run66:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	FMOVQ.P 16(R19), F24
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FMOVQ.P 16(R19), F24
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4f98e200 // sdot v0.4s, v16.16b, v24.4b[0]
+	WORD $0x4f98e221 // sdot v1.4s, v17.16b, v24.4b[0]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4fb8e200 // sdot v0.4s, v16.16b, v24.4b[1]
+	WORD $0x4fb8e221 // sdot v1.4s, v17.16b, v24.4b[1]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4f98ea00 // sdot v0.4s, v16.16b, v24.4b[2]
+	WORD $0x4f98ea21 // sdot v1.4s, v17.16b, v24.4b[2]
+	FLDPQ.P 32(R2), (F16, F17)
+	WORD $0x4fb8ea00 // sdot v0.4s, v16.16b, v24.4b[3]
+	WORD $0x4fb8ea21 // sdot v1.4s, v17.16b, v24.4b[3]
+	FLDPQ (R23), (F28, F29)
+	WORD $0x4ebc9408 // mla v8.4s, v0.4s, v28.4s
+	WORD $0x4ebd9429 // mla v9.4s, v1.4s, v29.4s
+	ADD  $128, R23, R23
+	SUBS $1, R24, R24
+	BNE  run66
+	FMOVS 368(R8), F28
+	FLDPQ (R12), (F30, F31)
+	FMOVQ 4096(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e3acd1e // fmla v30.4s, v8.4s, v26.4s
+	FMOVQ 4112(R17), F26
+	WORD $0x4f9c935a // fmul v26.4s, v26.4s, v28.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e3acd3f // fmla v31.4s, v9.4s, v26.4s
+	FSTPQ (F30, F31), (R12)
+	ADD  $2048, R25, R25
+	ADD  $32, R17, R17
+	ADD  $32, R12, R12
+	SUBS $1, R16, R16
+	BNE  rows65
+	SUBS $1, R4, R4
+	BNE  group64
 	RET

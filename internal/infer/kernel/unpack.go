@@ -12,13 +12,15 @@ import (
 // another one are refused.
 const (
 	FileLayout    = "mixtral-panels"
-	LayoutVersion = 2
+	LayoutVersion = 3
 )
 
-// ReadsLayout tells whether matrices of format t are as this package wants them in a file of that layout. Layout 1 had
-// other panels of the formats with grids (IQ3, IQ2, IQ1) alone.
+// ReadsLayout tells whether matrices of format t are as this package wants them in a file of that layout. Layout 2 had
+// other panels of the K formats whose planes are in another order than the file's words (Q2_K, Q3_K, Q5_K, Q6_K), and
+// layout 1 also of the formats with grids (IQ3, IQ2, IQ1).
 func ReadsLayout(version uint32, t quant.Type) bool {
-	return version == LayoutVersion || version == 1 && !layouts[t].grid
+	l := layouts[t]
+	return version == LayoutVersion || version == 2 && l.parts == nil || version == 1 && l.parts == nil && !l.grid
 }
 
 // Unpack is Pack's inverse: it fills dst with rows r0 … r1−1 as the matrix's format has them. The limits are those of
@@ -62,12 +64,15 @@ func (m *Matrix) unpackBlock(to, src []byte, r int) {
 		copy(to[l.half:][:2], src[l.toHalf+2*r:])
 	}
 	to = to[l.words:]
-	for i := range l.n {
-		v := binary.LittleEndian.Uint32(src[l.toWords+plane*i+4*r:])
-		if l.fifth > 0 && l.toWords+plane*i == l.fifth {
-			v = gatherBits(v)
+	for _, p := range l.order() {
+		for i := range p.n {
+			at := l.toWords + plane*(p.to+i*p.step)
+			v := binary.LittleEndian.Uint32(src[at+4*r:])
+			if at == l.fifth && l.fifth > 0 {
+				v = gatherBits(v)
+			}
+			binary.LittleEndian.PutUint32(to[4*(p.from+i):], v^l.xor)
 		}
-		binary.LittleEndian.PutUint32(to[4*i:], v^l.xor)
 	}
 }
 

@@ -1069,6 +1069,1072 @@ block3:
 	BNE  block3
 	RET
 
+// func unpackQ4MinNEON(a *unpackNEON)
+TEXT ·unpackQ4MinNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R5
+	MOVD 24(R0), R4
+	WORD $0x4f00e5fc // movi v28.16b, #15
+block4:
+	FMOVQ 128(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 256(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 0(R2)
+	FMOVQ F1, 32(R2)
+	FMOVQ 144(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 272(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 16(R2)
+	FMOVQ F1, 48(R2)
+	FMOVQ 160(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 288(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 2048(R2)
+	FMOVQ F1, 2080(R2)
+	FMOVQ 176(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 304(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 2064(R2)
+	FMOVQ F1, 2096(R2)
+	FMOVQ 192(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 320(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 4096(R2)
+	FMOVQ F1, 4128(R2)
+	FMOVQ 208(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 336(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 4112(R2)
+	FMOVQ F1, 4144(R2)
+	FMOVQ 224(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 352(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 6144(R2)
+	FMOVQ F1, 6176(R2)
+	FMOVQ 240(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 368(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 6160(R2)
+	FMOVQ F1, 6192(R2)
+	FMOVQ 384(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 512(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 64(R2)
+	FMOVQ F1, 96(R2)
+	FMOVQ 400(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 528(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 80(R2)
+	FMOVQ F1, 112(R2)
+	FMOVQ 416(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 544(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 2112(R2)
+	FMOVQ F1, 2144(R2)
+	FMOVQ 432(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 560(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 2128(R2)
+	FMOVQ F1, 2160(R2)
+	FMOVQ 448(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 576(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 4160(R2)
+	FMOVQ F1, 4192(R2)
+	FMOVQ 464(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 592(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 4176(R2)
+	FMOVQ F1, 4208(R2)
+	FMOVQ 480(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 608(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 6208(R2)
+	FMOVQ F1, 6240(R2)
+	FMOVQ 496(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 624(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ F0, 6224(R2)
+	FMOVQ F1, 6256(R2)
+	FMOVQ 128(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 256(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 128(R2)
+	FMOVQ F1, 160(R2)
+	FMOVQ 144(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 272(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 144(R2)
+	FMOVQ F1, 176(R2)
+	FMOVQ 160(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 288(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 2176(R2)
+	FMOVQ F1, 2208(R2)
+	FMOVQ 176(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 304(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 2192(R2)
+	FMOVQ F1, 2224(R2)
+	FMOVQ 192(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 320(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 4224(R2)
+	FMOVQ F1, 4256(R2)
+	FMOVQ 208(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 336(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 4240(R2)
+	FMOVQ F1, 4272(R2)
+	FMOVQ 224(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 352(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 6272(R2)
+	FMOVQ F1, 6304(R2)
+	FMOVQ 240(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 368(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 6288(R2)
+	FMOVQ F1, 6320(R2)
+	FMOVQ 384(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 512(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 192(R2)
+	FMOVQ F1, 224(R2)
+	FMOVQ 400(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 528(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 208(R2)
+	FMOVQ F1, 240(R2)
+	FMOVQ 416(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 544(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 2240(R2)
+	FMOVQ F1, 2272(R2)
+	FMOVQ 432(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 560(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 2256(R2)
+	FMOVQ F1, 2288(R2)
+	FMOVQ 448(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 576(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 4288(R2)
+	FMOVQ F1, 4320(R2)
+	FMOVQ 464(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 592(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 4304(R2)
+	FMOVQ F1, 4336(R2)
+	FMOVQ 480(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 608(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 6336(R2)
+	FMOVQ F1, 6368(R2)
+	FMOVQ 496(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 624(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ F0, 6352(R2)
+	FMOVQ F1, 6384(R2)
+	FMOVQ 0(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 0(R5)
+	FMOVQ F17, 2048(R5)
+	FMOVQ 16(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 16(R5)
+	FMOVQ F17, 2064(R5)
+	FMOVQ 32(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 32(R5)
+	FMOVQ F17, 2080(R5)
+	FMOVQ 48(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 48(R5)
+	FMOVQ F17, 2096(R5)
+	FMOVQ 64(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 64(R5)
+	FMOVQ F17, 2112(R5)
+	FMOVQ 80(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 80(R5)
+	FMOVQ F17, 2128(R5)
+	FMOVQ 96(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 96(R5)
+	FMOVQ F17, 2144(R5)
+	FMOVQ 112(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 112(R5)
+	FMOVQ F17, 2160(R5)
+	ADD  $640, R1, R1
+	ADD  $256, R2, R2
+	ADD  $128, R5, R5
+	SUBS $1, R4, R4
+	BNE  block4
+	RET
+
+// func unpackQ5MinNEON(a *unpackNEON)
+TEXT ·unpackQ5MinNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R5
+	MOVD 24(R0), R4
+	WORD $0x4f00e5fc // movi v28.16b, #15
+	WORD $0x4f00e43d // movi v29.16b, #1
+block5:
+	FMOVQ 256(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 128(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 384(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 128(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 0(R2)
+	FMOVQ F1, 32(R2)
+	FMOVQ 272(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 144(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 400(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 144(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 16(R2)
+	FMOVQ F1, 48(R2)
+	FMOVQ 288(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 160(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 416(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 160(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 2048(R2)
+	FMOVQ F1, 2080(R2)
+	FMOVQ 304(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 176(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 432(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 176(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 2064(R2)
+	FMOVQ F1, 2096(R2)
+	FMOVQ 320(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 192(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 448(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 192(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 4096(R2)
+	FMOVQ F1, 4128(R2)
+	FMOVQ 336(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 208(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 464(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 208(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 4112(R2)
+	FMOVQ F1, 4144(R2)
+	FMOVQ 352(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 224(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 480(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 224(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 6144(R2)
+	FMOVQ F1, 6176(R2)
+	FMOVQ 368(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 240(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 496(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 240(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 6160(R2)
+	FMOVQ F1, 6192(R2)
+	FMOVQ 512(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 128(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 640(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 128(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 64(R2)
+	FMOVQ F1, 96(R2)
+	FMOVQ 528(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 144(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 656(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 144(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 80(R2)
+	FMOVQ F1, 112(R2)
+	FMOVQ 544(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 160(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 672(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 160(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 2112(R2)
+	FMOVQ F1, 2144(R2)
+	FMOVQ 560(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 176(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 688(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 176(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 2128(R2)
+	FMOVQ F1, 2160(R2)
+	FMOVQ 576(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 192(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 704(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 192(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 4160(R2)
+	FMOVQ F1, 4192(R2)
+	FMOVQ 592(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 208(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 720(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 208(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 4176(R2)
+	FMOVQ F1, 4208(R2)
+	FMOVQ 608(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 224(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 736(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 224(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 6208(R2)
+	FMOVQ F1, 6240(R2)
+	FMOVQ 624(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 240(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 752(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 240(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 6224(R2)
+	FMOVQ F1, 6256(R2)
+	FMOVQ 256(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 128(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 384(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 128(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 128(R2)
+	FMOVQ F1, 160(R2)
+	FMOVQ 272(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 144(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 400(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 144(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 144(R2)
+	FMOVQ F1, 176(R2)
+	FMOVQ 288(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 160(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 416(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 160(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 2176(R2)
+	FMOVQ F1, 2208(R2)
+	FMOVQ 304(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 176(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 432(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 176(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 2192(R2)
+	FMOVQ F1, 2224(R2)
+	FMOVQ 320(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 192(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 448(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 192(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 4224(R2)
+	FMOVQ F1, 4256(R2)
+	FMOVQ 336(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 208(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 464(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 208(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 4240(R2)
+	FMOVQ F1, 4272(R2)
+	FMOVQ 352(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 224(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 480(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 224(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 6272(R2)
+	FMOVQ F1, 6304(R2)
+	FMOVQ 368(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 240(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 496(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 240(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 6288(R2)
+	FMOVQ F1, 6320(R2)
+	FMOVQ 512(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 128(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 640(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 128(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 192(R2)
+	FMOVQ F1, 224(R2)
+	FMOVQ 528(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 144(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 656(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 144(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 208(R2)
+	FMOVQ F1, 240(R2)
+	FMOVQ 544(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 160(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 672(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 160(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 2240(R2)
+	FMOVQ F1, 2272(R2)
+	FMOVQ 560(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 176(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 688(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 176(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 2256(R2)
+	FMOVQ F1, 2288(R2)
+	FMOVQ 576(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 192(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 704(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 192(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 4288(R2)
+	FMOVQ F1, 4320(R2)
+	FMOVQ 592(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 208(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 720(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 208(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 4304(R2)
+	FMOVQ F1, 4336(R2)
+	FMOVQ 608(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 224(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 736(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 224(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 6336(R2)
+	FMOVQ F1, 6368(R2)
+	FMOVQ 624(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 240(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 752(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 240(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	FMOVQ F0, 6352(R2)
+	FMOVQ F1, 6384(R2)
+	FMOVQ 0(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 0(R5)
+	FMOVQ F17, 2048(R5)
+	FMOVQ 16(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 16(R5)
+	FMOVQ F17, 2064(R5)
+	FMOVQ 32(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 32(R5)
+	FMOVQ F17, 2080(R5)
+	FMOVQ 48(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 48(R5)
+	FMOVQ F17, 2096(R5)
+	FMOVQ 64(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 64(R5)
+	FMOVQ F17, 2112(R5)
+	FMOVQ 80(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 80(R5)
+	FMOVQ F17, 2128(R5)
+	FMOVQ 96(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 96(R5)
+	FMOVQ F17, 2144(R5)
+	FMOVQ 112(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 112(R5)
+	FMOVQ F17, 2160(R5)
+	ADD  $768, R1, R1
+	ADD  $256, R2, R2
+	ADD  $128, R5, R5
+	SUBS $1, R4, R4
+	BNE  block5
+	RET
+
+// func unpackIQ4NLNEON(a *unpackNEON)
+TEXT ·unpackIQ4NLNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R5
+	MOVD 24(R0), R4
+	WORD $0x4f00e5fc // movi v28.16b, #15
+	VMOVQ $0xf6eaddcfbfad9881, $0x7159453526190d01, V29
+block6:
+	FMOVQ 64(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 192(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 0(R2)
+	FMOVQ F1, 32(R2)
+	FMOVQ 80(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 208(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 16(R2)
+	FMOVQ F1, 48(R2)
+	FMOVQ 96(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 224(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2048(R2)
+	FMOVQ F1, 2080(R2)
+	FMOVQ 112(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 240(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2064(R2)
+	FMOVQ F1, 2096(R2)
+	FMOVQ 128(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 256(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4096(R2)
+	FMOVQ F1, 4128(R2)
+	FMOVQ 144(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 272(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4112(R2)
+	FMOVQ F1, 4144(R2)
+	FMOVQ 160(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 288(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6144(R2)
+	FMOVQ F1, 6176(R2)
+	FMOVQ 176(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 304(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6160(R2)
+	FMOVQ F1, 6192(R2)
+	FMOVQ 320(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 448(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 64(R2)
+	FMOVQ F1, 96(R2)
+	FMOVQ 336(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 464(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 80(R2)
+	FMOVQ F1, 112(R2)
+	FMOVQ 352(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 480(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2112(R2)
+	FMOVQ F1, 2144(R2)
+	FMOVQ 368(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 496(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2128(R2)
+	FMOVQ F1, 2160(R2)
+	FMOVQ 384(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 512(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4160(R2)
+	FMOVQ F1, 4192(R2)
+	FMOVQ 400(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 528(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4176(R2)
+	FMOVQ F1, 4208(R2)
+	FMOVQ 416(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 544(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6208(R2)
+	FMOVQ F1, 6240(R2)
+	FMOVQ 432(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 560(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6224(R2)
+	FMOVQ F1, 6256(R2)
+	FMOVQ 64(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 192(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 128(R2)
+	FMOVQ F1, 160(R2)
+	FMOVQ 80(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 208(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 144(R2)
+	FMOVQ F1, 176(R2)
+	FMOVQ 96(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 224(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2176(R2)
+	FMOVQ F1, 2208(R2)
+	FMOVQ 112(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 240(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2192(R2)
+	FMOVQ F1, 2224(R2)
+	FMOVQ 128(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 256(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4224(R2)
+	FMOVQ F1, 4256(R2)
+	FMOVQ 144(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 272(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4240(R2)
+	FMOVQ F1, 4272(R2)
+	FMOVQ 160(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 288(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6272(R2)
+	FMOVQ F1, 6304(R2)
+	FMOVQ 176(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 304(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6288(R2)
+	FMOVQ F1, 6320(R2)
+	FMOVQ 320(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 448(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 192(R2)
+	FMOVQ F1, 224(R2)
+	FMOVQ 336(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 464(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 208(R2)
+	FMOVQ F1, 240(R2)
+	FMOVQ 352(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 480(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2240(R2)
+	FMOVQ F1, 2272(R2)
+	FMOVQ 368(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 496(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2256(R2)
+	FMOVQ F1, 2288(R2)
+	FMOVQ 384(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 512(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4288(R2)
+	FMOVQ F1, 4320(R2)
+	FMOVQ 400(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 528(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4304(R2)
+	FMOVQ F1, 4336(R2)
+	FMOVQ 416(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 544(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6336(R2)
+	FMOVQ F1, 6368(R2)
+	FMOVQ 432(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 560(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6352(R2)
+	FMOVQ F1, 6384(R2)
+	FMOVD 0(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 0(R5)
+	FMOVD 8(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 16(R5)
+	FMOVD 16(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 32(R5)
+	FMOVD 24(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 48(R5)
+	FMOVD 32(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 64(R5)
+	FMOVD 40(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 80(R5)
+	FMOVD 48(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 96(R5)
+	FMOVD 56(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 112(R5)
+	ADD  $576, R1, R1
+	ADD  $256, R2, R2
+	ADD  $128, R5, R5
+	SUBS $1, R4, R4
+	BNE  block6
+	RET
+
 // func unpackQ2KNEON(a *unpackNEON)
 TEXT ·unpackQ2KNEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
@@ -1076,21 +2142,21 @@ TEXT ·unpackQ2KNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R0), R2
 	MOVD 16(R0), R5
 	MOVD 24(R0), R4
-	MOVD R1, R16
+	ADD  $0, R1, R16
 	MOVD R5, R17
-	ADD  $2688, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales4:
-	FMOVQ 2560(R16), F0
+scales7:
+	FMOVQ (R16), F0
 	WORD $0x0e612801 // xtn v1.4h, v0.4s
 	WORD $0x0f108402 // shrn v2.4h, v0.4s, #16
 	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
 	WORD $0x0e217842 // fcvtl v2.4s, v2.4h
 	FMOVQ F1, 4096(R17)
 	FMOVQ F2, 4224(R17)
-	FMOVQ 0(R16), F0
+	FMOVQ 128(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -1115,7 +2181,7 @@ scales4:
 	FMOVQ F22, 2304(R17)
 	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
 	FMOVQ F23, 2432(R17)
-	FMOVQ 128(R16), F0
+	FMOVQ 256(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -1140,7 +2206,7 @@ scales4:
 	FMOVQ F22, 2816(R17)
 	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
 	FMOVQ F23, 2944(R17)
-	FMOVQ 256(R16), F0
+	FMOVQ 384(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -1165,7 +2231,7 @@ scales4:
 	FMOVQ F22, 3328(R17)
 	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
 	FMOVQ F23, 3456(R17)
-	FMOVQ 384(R16), F0
+	FMOVQ 512(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -1194,15 +2260,15 @@ scales4:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales4
+	BNE  scales7
 	WORD $0x4f00e47c // movi v28.16b, #3
-	ADD  $512, R1, R8
+	ADD  $640, R1, R8
 	ADD  $0, R1, R9
 	MOVD R2, R26
 	MOVD $2, R12
-stretch5:
+stretch8:
 	MOVD $2, R13
-half6:
+half9:
 	ADD  $0, R8, R15
 	FMOVQ 0(R15), F0
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
@@ -1662,14 +2728,14 @@ half6:
 	ADD  $4, R14, R14
 	ADD  $128, R26, R26
 	SUBS $1, R13, R13
-	BNE  half6
+	BNE  half9
 	SUB  $1024, R9, R9
 	ADD  $96, R10, R10
 	ADD  $768, R11, R11
 	ADD  $24, R14, R14
 	ADD  $768, R26, R26
 	SUBS $1, R12, R12
-	BNE  stretch5
+	BNE  stretch8
 	RET
 
 // func unpackQ3KNEON(a *unpackNEON)
@@ -1679,20 +2745,20 @@ TEXT ·unpackQ3KNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R0), R2
 	MOVD 16(R0), R5
 	MOVD 24(R0), R4
-	MOVD R1, R16
+	ADD  $64, R1, R16
 	MOVD R5, R17
-	ADD  $3456, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales7:
+scales10:
 	FMOVD (R19), F0
 	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
 	FMOVQ F0, 4096(R17)
 	WORD $0x4f01e41b // movi v27.16b, #32
-	FMOVQ 3072(R16), F4
-	FMOVQ 3200(R16), F5
-	FMOVQ 3328(R16), F6
+	FMOVQ 0(R16), F4
+	FMOVQ 128(R16), F5
+	FMOVQ 256(R16), F6
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x4e381c00 // and v0.16b, v0.16b, v24.16b
 	WORD $0x6f0c54c0 // sli v0.16b, v6.16b, #4
@@ -1764,18 +2830,18 @@ scales7:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales7
+	BNE  scales10
 	WORD $0x4f00e47c // movi v28.16b, #3
 	WORD $0x4f00e43d // movi v29.16b, #1
 	WORD $0x4f00e49f // movi v31.16b, #4
-	ADD  $1024, R1, R8
-	ADD  $0, R1, R9
+	ADD  $576, R1, R8
+	ADD  $448, R1, R9
 	MOVD R2, R26
 	MOVD $2, R12
 	WORD $0x6f00e41e // movi v30.2d, #0
-stretch8:
+stretch11:
 	MOVD $2, R13
-half9:
+half12:
 	WORD $0x4f00e41b // movi v27.16b, #0
 	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
 	ADD  $0, R8, R15
@@ -1786,8 +2852,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -1802,8 +2868,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -1818,8 +2884,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -1834,8 +2900,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -1850,8 +2916,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -1866,8 +2932,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -1882,8 +2948,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -1898,8 +2964,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
+	FMOVQ 496(R15), F1
+	FMOVQ 496(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -1907,15 +2973,15 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 6160(R26)
 	FMOVQ F1, 6192(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -1923,15 +2989,15 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 64(R26)
 	FMOVQ F1, 96(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -1939,15 +3005,15 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 80(R26)
 	FMOVQ F1, 112(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -1955,15 +3021,15 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 2112(R26)
 	FMOVQ F1, 2144(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -1971,15 +3037,15 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 2128(R26)
 	FMOVQ F1, 2160(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -1987,15 +3053,15 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 4160(R26)
 	FMOVQ F1, 4192(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -2003,15 +3069,15 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 4176(R26)
 	FMOVQ F1, 4208(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -2019,15 +3085,15 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 6208(R26)
 	FMOVQ F1, 6240(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 496(R15), F1
-	FMOVQ 496(R9), F3
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -2046,8 +3112,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2064,8 +3130,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2082,8 +3148,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2100,8 +3166,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2118,8 +3184,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2136,8 +3202,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2154,8 +3220,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2172,8 +3238,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
+	FMOVQ 496(R15), F1
+	FMOVQ 496(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2182,16 +3248,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 6416(R26)
 	FMOVQ F1, 6448(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2200,16 +3266,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 320(R26)
 	FMOVQ F1, 352(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2218,16 +3284,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 336(R26)
 	FMOVQ F1, 368(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2236,16 +3302,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 2368(R26)
 	FMOVQ F1, 2400(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2254,16 +3320,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 2384(R26)
 	FMOVQ F1, 2416(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2272,16 +3338,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 4416(R26)
 	FMOVQ F1, 4448(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2290,16 +3356,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 4432(R26)
 	FMOVQ F1, 4464(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2308,16 +3374,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 6464(R26)
 	FMOVQ F1, 6496(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 496(R15), F1
-	FMOVQ 496(R9), F3
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2337,8 +3403,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2355,8 +3421,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2373,8 +3439,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2391,8 +3457,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2409,8 +3475,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2427,8 +3493,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2445,8 +3511,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2463,8 +3529,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
+	FMOVQ 496(R15), F1
+	FMOVQ 496(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2473,16 +3539,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 6672(R26)
 	FMOVQ F1, 6704(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2491,16 +3557,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 576(R26)
 	FMOVQ F1, 608(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2509,16 +3575,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 592(R26)
 	FMOVQ F1, 624(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2527,16 +3593,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 2624(R26)
 	FMOVQ F1, 2656(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2545,16 +3611,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 2640(R26)
 	FMOVQ F1, 2672(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2563,16 +3629,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 4672(R26)
 	FMOVQ F1, 4704(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2581,16 +3647,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 4688(R26)
 	FMOVQ F1, 4720(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2599,16 +3665,16 @@ half9:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 6720(R26)
 	FMOVQ F1, 6752(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 496(R15), F1
-	FMOVQ 496(R9), F3
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -2627,8 +3693,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -2643,8 +3709,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -2659,8 +3725,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -2675,8 +3741,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -2691,8 +3757,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -2707,8 +3773,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -2723,8 +3789,8 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -2739,134 +3805,6 @@ half9:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 6928(R26)
-	FMOVQ F1, 6960(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 832(R26)
-	FMOVQ F1, 864(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 848(R26)
-	FMOVQ F1, 880(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 2880(R26)
-	FMOVQ F1, 2912(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 2896(R26)
-	FMOVQ F1, 2928(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 4928(R26)
-	FMOVQ F1, 4960(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 4944(R26)
-	FMOVQ F1, 4976(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 6976(R26)
-	FMOVQ F1, 7008(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
 	FMOVQ 496(R15), F1
 	FMOVQ 496(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
@@ -2874,17 +3812,146 @@ half9:
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 6928(R26)
+	FMOVQ F1, 6960(R26)
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 832(R26)
+	FMOVQ F1, 864(R26)
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 848(R26)
+	FMOVQ F1, 880(R26)
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 2880(R26)
+	FMOVQ F1, 2912(R26)
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 2896(R26)
+	FMOVQ F1, 2928(R26)
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 4928(R26)
+	FMOVQ F1, 4960(R26)
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 4944(R26)
+	FMOVQ F1, 4976(R26)
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 6976(R26)
+	FMOVQ F1, 7008(R26)
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 6992(R26)
 	FMOVQ F1, 7024(R26)
-	ADD  $512, R8, R8
-	ADD  $512, R9, R9
+	ADD  $1536, R8, R8
+	ADD  $1536, R9, R9
 	ADD  $16, R10, R10
 	ADD  $128, R11, R11
 	ADD  $4, R14, R14
 	ADD  $128, R26, R26
 	SUBS $1, R13, R13
-	BNE  half9
-	SUB  $1024, R9, R9
+	BNE  half12
+	SUB  $2944, R8, R8
+	SUB  $3072, R9, R9
 	ADD  $96, R10, R10
 	ADD  $768, R11, R11
 	ADD  $24, R14, R14
@@ -2892,7 +3959,7 @@ half9:
 	WORD $0x4f00e49b // movi v27.16b, #4
 	WORD $0x6e3b87de // sub v30.16b, v30.16b, v27.16b
 	SUBS $1, R12, R12
-	BNE  stretch8
+	BNE  stretch11
 	RET
 
 // func unpackQ4KNEON(a *unpackNEON)
@@ -2902,14 +3969,14 @@ TEXT ·unpackQ4KNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R0), R2
 	MOVD 16(R0), R5
 	MOVD 24(R0), R4
-	MOVD R1, R16
+	ADD  $0, R1, R16
 	MOVD R5, R17
-	ADD  $4608, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales10:
-	FMOVQ 0(R16), F0
+scales13:
+	FMOVQ (R16), F0
 	WORD $0x0e612801 // xtn v1.4h, v0.4s
 	WORD $0x0f108402 // shrn v2.4h, v0.4s, #16
 	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
@@ -2977,13 +4044,13 @@ scales10:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales10
+	BNE  scales13
 	WORD $0x4f00e5fc // movi v28.16b, #15
 	ADD  $512, R1, R8
 	ADD  $0, R1, R9
 	MOVD R2, R26
 	MOVD $4, R12
-stretch11:
+stretch14:
 	ADD  $0, R8, R15
 	FMOVQ 0(R15), F0
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
@@ -3376,7 +4443,7 @@ stretch11:
 	ADD  $8, R14, R14
 	ADD  $512, R26, R26
 	SUBS $1, R12, R12
-	BNE  stretch11
+	BNE  stretch14
 	RET
 
 // func unpackQ5KNEON(a *unpackNEON)
@@ -3386,14 +4453,14 @@ TEXT ·unpackQ5KNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R0), R2
 	MOVD 16(R0), R5
 	MOVD 24(R0), R4
-	MOVD R1, R16
+	ADD  $0, R1, R16
 	MOVD R5, R17
-	ADD  $5632, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales12:
-	FMOVQ 0(R16), F0
+scales15:
+	FMOVQ (R16), F0
 	WORD $0x0e612801 // xtn v1.4h, v0.4s
 	WORD $0x0f108402 // shrn v2.4h, v0.4s, #16
 	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
@@ -3461,15 +4528,15 @@ scales12:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales12
+	BNE  scales15
 	WORD $0x4f00e5fc // movi v28.16b, #15
 	WORD $0x4f00e43d // movi v29.16b, #1
-	ADD  $1536, R1, R8
+	ADD  $640, R1, R8
 	ADD  $512, R1, R9
 	MOVD R2, R26
 	MOVD $4, R12
 	WORD $0x6f00e41e // movi v30.2d, #0
-stretch13:
+stretch16:
 	WORD $0x4f00e41b // movi v27.16b, #0
 	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
 	ADD  $0, R8, R15
@@ -3479,8 +4546,8 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 640(R15), F1
+	FMOVQ 640(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -3493,8 +4560,8 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 656(R15), F1
+	FMOVQ 656(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -3507,8 +4574,8 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 672(R15), F1
+	FMOVQ 672(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -3521,8 +4588,8 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 688(R15), F1
+	FMOVQ 688(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -3535,8 +4602,8 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 704(R15), F1
+	FMOVQ 704(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -3549,8 +4616,8 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 720(R15), F1
+	FMOVQ 720(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -3563,8 +4630,8 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 736(R15), F1
+	FMOVQ 736(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -3577,344 +4644,344 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 6160(R26)
-	FMOVQ F1, 6192(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 64(R26)
-	FMOVQ F1, 96(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 80(R26)
-	FMOVQ F1, 112(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 2112(R26)
-	FMOVQ F1, 2144(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 2128(R26)
-	FMOVQ F1, 2160(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 4160(R26)
-	FMOVQ F1, 4192(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 4176(R26)
-	FMOVQ F1, 4208(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 6208(R26)
-	FMOVQ F1, 6240(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 496(R15), F1
-	FMOVQ 496(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 6224(R26)
-	FMOVQ F1, 6256(R26)
-	FMOVQ 512(R15), F0
-	FMOVQ 512(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 640(R15), F1
-	FMOVQ 640(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 128(R26)
-	FMOVQ F1, 160(R26)
-	FMOVQ 528(R15), F0
-	FMOVQ 528(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 656(R15), F1
-	FMOVQ 656(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 144(R26)
-	FMOVQ F1, 176(R26)
-	FMOVQ 544(R15), F0
-	FMOVQ 544(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 672(R15), F1
-	FMOVQ 672(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 2176(R26)
-	FMOVQ F1, 2208(R26)
-	FMOVQ 560(R15), F0
-	FMOVQ 560(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 688(R15), F1
-	FMOVQ 688(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 2192(R26)
-	FMOVQ F1, 2224(R26)
-	FMOVQ 576(R15), F0
-	FMOVQ 576(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 704(R15), F1
-	FMOVQ 704(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 4224(R26)
-	FMOVQ F1, 4256(R26)
-	FMOVQ 592(R15), F0
-	FMOVQ 592(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 720(R15), F1
-	FMOVQ 720(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 4240(R26)
-	FMOVQ F1, 4272(R26)
-	FMOVQ 608(R15), F0
-	FMOVQ 608(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 736(R15), F1
-	FMOVQ 736(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 6272(R26)
-	FMOVQ F1, 6304(R26)
-	FMOVQ 624(R15), F0
-	FMOVQ 624(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	FMOVQ 752(R15), F1
 	FMOVQ 752(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 6288(R26)
-	FMOVQ F1, 6320(R26)
-	FMOVQ 768(R15), F0
-	FMOVQ 768(R9), F2
+	FMOVQ F0, 6160(R26)
+	FMOVQ F1, 6192(R26)
+	FMOVQ 1280(R15), F0
+	FMOVQ 1280(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 896(R15), F1
-	FMOVQ 896(R9), F3
+	FMOVQ 1920(R15), F1
+	FMOVQ 1920(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 64(R26)
+	FMOVQ F1, 96(R26)
+	FMOVQ 1296(R15), F0
+	FMOVQ 1296(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1936(R15), F1
+	FMOVQ 1936(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 80(R26)
+	FMOVQ F1, 112(R26)
+	FMOVQ 1312(R15), F0
+	FMOVQ 1312(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1952(R15), F1
+	FMOVQ 1952(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 2112(R26)
+	FMOVQ F1, 2144(R26)
+	FMOVQ 1328(R15), F0
+	FMOVQ 1328(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1968(R15), F1
+	FMOVQ 1968(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 2128(R26)
+	FMOVQ F1, 2160(R26)
+	FMOVQ 1344(R15), F0
+	FMOVQ 1344(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1984(R15), F1
+	FMOVQ 1984(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 4160(R26)
+	FMOVQ F1, 4192(R26)
+	FMOVQ 1360(R15), F0
+	FMOVQ 1360(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 2000(R15), F1
+	FMOVQ 2000(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 4176(R26)
+	FMOVQ F1, 4208(R26)
+	FMOVQ 1376(R15), F0
+	FMOVQ 1376(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 2016(R15), F1
+	FMOVQ 2016(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 6208(R26)
+	FMOVQ F1, 6240(R26)
+	FMOVQ 1392(R15), F0
+	FMOVQ 1392(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 2032(R15), F1
+	FMOVQ 2032(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 6224(R26)
+	FMOVQ F1, 6256(R26)
+	FMOVQ 2560(R15), F0
+	FMOVQ 2560(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3200(R15), F1
+	FMOVQ 3200(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 128(R26)
+	FMOVQ F1, 160(R26)
+	FMOVQ 2576(R15), F0
+	FMOVQ 2576(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3216(R15), F1
+	FMOVQ 3216(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 144(R26)
+	FMOVQ F1, 176(R26)
+	FMOVQ 2592(R15), F0
+	FMOVQ 2592(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3232(R15), F1
+	FMOVQ 3232(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 2176(R26)
+	FMOVQ F1, 2208(R26)
+	FMOVQ 2608(R15), F0
+	FMOVQ 2608(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3248(R15), F1
+	FMOVQ 3248(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 2192(R26)
+	FMOVQ F1, 2224(R26)
+	FMOVQ 2624(R15), F0
+	FMOVQ 2624(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3264(R15), F1
+	FMOVQ 3264(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 4224(R26)
+	FMOVQ F1, 4256(R26)
+	FMOVQ 2640(R15), F0
+	FMOVQ 2640(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3280(R15), F1
+	FMOVQ 3280(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 4240(R26)
+	FMOVQ F1, 4272(R26)
+	FMOVQ 2656(R15), F0
+	FMOVQ 2656(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3296(R15), F1
+	FMOVQ 3296(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 6272(R26)
+	FMOVQ F1, 6304(R26)
+	FMOVQ 2672(R15), F0
+	FMOVQ 2672(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3312(R15), F1
+	FMOVQ 3312(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 6288(R26)
+	FMOVQ F1, 6320(R26)
+	FMOVQ 3840(R15), F0
+	FMOVQ 3840(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 4480(R15), F1
+	FMOVQ 4480(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	FMOVQ F0, 192(R26)
 	FMOVQ F1, 224(R26)
-	FMOVQ 784(R15), F0
-	FMOVQ 784(R9), F2
+	FMOVQ 3856(R15), F0
+	FMOVQ 3856(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 912(R15), F1
-	FMOVQ 912(R9), F3
+	FMOVQ 4496(R15), F1
+	FMOVQ 4496(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	FMOVQ F0, 208(R26)
 	FMOVQ F1, 240(R26)
-	FMOVQ 800(R15), F0
-	FMOVQ 800(R9), F2
+	FMOVQ 3872(R15), F0
+	FMOVQ 3872(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 928(R15), F1
-	FMOVQ 928(R9), F3
+	FMOVQ 4512(R15), F1
+	FMOVQ 4512(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	FMOVQ F0, 2240(R26)
 	FMOVQ F1, 2272(R26)
-	FMOVQ 816(R15), F0
-	FMOVQ 816(R9), F2
+	FMOVQ 3888(R15), F0
+	FMOVQ 3888(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 944(R15), F1
-	FMOVQ 944(R9), F3
+	FMOVQ 4528(R15), F1
+	FMOVQ 4528(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	FMOVQ F0, 2256(R26)
 	FMOVQ F1, 2288(R26)
-	FMOVQ 832(R15), F0
-	FMOVQ 832(R9), F2
+	FMOVQ 3904(R15), F0
+	FMOVQ 3904(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 960(R15), F1
-	FMOVQ 960(R9), F3
+	FMOVQ 4544(R15), F1
+	FMOVQ 4544(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	FMOVQ F0, 4288(R26)
 	FMOVQ F1, 4320(R26)
-	FMOVQ 848(R15), F0
-	FMOVQ 848(R9), F2
+	FMOVQ 3920(R15), F0
+	FMOVQ 3920(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 976(R15), F1
-	FMOVQ 976(R9), F3
+	FMOVQ 4560(R15), F1
+	FMOVQ 4560(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	FMOVQ F0, 4304(R26)
 	FMOVQ F1, 4336(R26)
-	FMOVQ 864(R15), F0
-	FMOVQ 864(R9), F2
+	FMOVQ 3936(R15), F0
+	FMOVQ 3936(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 992(R15), F1
-	FMOVQ 992(R9), F3
+	FMOVQ 4576(R15), F1
+	FMOVQ 4576(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	FMOVQ F0, 6336(R26)
 	FMOVQ F1, 6368(R26)
-	FMOVQ 880(R15), F0
-	FMOVQ 880(R9), F2
+	FMOVQ 3952(R15), F0
+	FMOVQ 3952(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 1008(R15), F1
-	FMOVQ 1008(R9), F3
+	FMOVQ 4592(R15), F1
+	FMOVQ 4592(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -3930,8 +4997,8 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 640(R15), F1
+	FMOVQ 640(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -3944,8 +5011,8 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 656(R15), F1
+	FMOVQ 656(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -3958,8 +5025,8 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 672(R15), F1
+	FMOVQ 672(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -3972,8 +5039,8 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 688(R15), F1
+	FMOVQ 688(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -3986,8 +5053,8 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 704(R15), F1
+	FMOVQ 704(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4000,8 +5067,8 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 720(R15), F1
+	FMOVQ 720(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4014,8 +5081,8 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 736(R15), F1
+	FMOVQ 736(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4028,351 +5095,351 @@ stretch13:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 6416(R26)
-	FMOVQ F1, 6448(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 320(R26)
-	FMOVQ F1, 352(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 336(R26)
-	FMOVQ F1, 368(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 2368(R26)
-	FMOVQ F1, 2400(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 2384(R26)
-	FMOVQ F1, 2416(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 4416(R26)
-	FMOVQ F1, 4448(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 4432(R26)
-	FMOVQ F1, 4464(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 6464(R26)
-	FMOVQ F1, 6496(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 496(R15), F1
-	FMOVQ 496(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 6480(R26)
-	FMOVQ F1, 6512(R26)
-	FMOVQ 512(R15), F0
-	FMOVQ 512(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 640(R15), F1
-	FMOVQ 640(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 384(R26)
-	FMOVQ F1, 416(R26)
-	FMOVQ 528(R15), F0
-	FMOVQ 528(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 656(R15), F1
-	FMOVQ 656(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 400(R26)
-	FMOVQ F1, 432(R26)
-	FMOVQ 544(R15), F0
-	FMOVQ 544(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 672(R15), F1
-	FMOVQ 672(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 2432(R26)
-	FMOVQ F1, 2464(R26)
-	FMOVQ 560(R15), F0
-	FMOVQ 560(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 688(R15), F1
-	FMOVQ 688(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 2448(R26)
-	FMOVQ F1, 2480(R26)
-	FMOVQ 576(R15), F0
-	FMOVQ 576(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 704(R15), F1
-	FMOVQ 704(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 4480(R26)
-	FMOVQ F1, 4512(R26)
-	FMOVQ 592(R15), F0
-	FMOVQ 592(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 720(R15), F1
-	FMOVQ 720(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 4496(R26)
-	FMOVQ F1, 4528(R26)
-	FMOVQ 608(R15), F0
-	FMOVQ 608(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 736(R15), F1
-	FMOVQ 736(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 6528(R26)
-	FMOVQ F1, 6560(R26)
-	FMOVQ 624(R15), F0
-	FMOVQ 624(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	FMOVQ 752(R15), F1
 	FMOVQ 752(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	FMOVQ F0, 6544(R26)
-	FMOVQ F1, 6576(R26)
-	FMOVQ 768(R15), F0
-	FMOVQ 768(R9), F2
+	FMOVQ F0, 6416(R26)
+	FMOVQ F1, 6448(R26)
+	FMOVQ 1280(R15), F0
+	FMOVQ 1280(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 896(R15), F1
-	FMOVQ 896(R9), F3
+	FMOVQ 1920(R15), F1
+	FMOVQ 1920(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 320(R26)
+	FMOVQ F1, 352(R26)
+	FMOVQ 1296(R15), F0
+	FMOVQ 1296(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1936(R15), F1
+	FMOVQ 1936(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 336(R26)
+	FMOVQ F1, 368(R26)
+	FMOVQ 1312(R15), F0
+	FMOVQ 1312(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1952(R15), F1
+	FMOVQ 1952(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 2368(R26)
+	FMOVQ F1, 2400(R26)
+	FMOVQ 1328(R15), F0
+	FMOVQ 1328(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1968(R15), F1
+	FMOVQ 1968(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 2384(R26)
+	FMOVQ F1, 2416(R26)
+	FMOVQ 1344(R15), F0
+	FMOVQ 1344(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1984(R15), F1
+	FMOVQ 1984(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 4416(R26)
+	FMOVQ F1, 4448(R26)
+	FMOVQ 1360(R15), F0
+	FMOVQ 1360(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 2000(R15), F1
+	FMOVQ 2000(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 4432(R26)
+	FMOVQ F1, 4464(R26)
+	FMOVQ 1376(R15), F0
+	FMOVQ 1376(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 2016(R15), F1
+	FMOVQ 2016(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 6464(R26)
+	FMOVQ F1, 6496(R26)
+	FMOVQ 1392(R15), F0
+	FMOVQ 1392(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 2032(R15), F1
+	FMOVQ 2032(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 6480(R26)
+	FMOVQ F1, 6512(R26)
+	FMOVQ 2560(R15), F0
+	FMOVQ 2560(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3200(R15), F1
+	FMOVQ 3200(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 384(R26)
+	FMOVQ F1, 416(R26)
+	FMOVQ 2576(R15), F0
+	FMOVQ 2576(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3216(R15), F1
+	FMOVQ 3216(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 400(R26)
+	FMOVQ F1, 432(R26)
+	FMOVQ 2592(R15), F0
+	FMOVQ 2592(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3232(R15), F1
+	FMOVQ 3232(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 2432(R26)
+	FMOVQ F1, 2464(R26)
+	FMOVQ 2608(R15), F0
+	FMOVQ 2608(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3248(R15), F1
+	FMOVQ 3248(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 2448(R26)
+	FMOVQ F1, 2480(R26)
+	FMOVQ 2624(R15), F0
+	FMOVQ 2624(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3264(R15), F1
+	FMOVQ 3264(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 4480(R26)
+	FMOVQ F1, 4512(R26)
+	FMOVQ 2640(R15), F0
+	FMOVQ 2640(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3280(R15), F1
+	FMOVQ 3280(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 4496(R26)
+	FMOVQ F1, 4528(R26)
+	FMOVQ 2656(R15), F0
+	FMOVQ 2656(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3296(R15), F1
+	FMOVQ 3296(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 6528(R26)
+	FMOVQ F1, 6560(R26)
+	FMOVQ 2672(R15), F0
+	FMOVQ 2672(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3312(R15), F1
+	FMOVQ 3312(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	FMOVQ F0, 6544(R26)
+	FMOVQ F1, 6576(R26)
+	FMOVQ 3840(R15), F0
+	FMOVQ 3840(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 4480(R15), F1
+	FMOVQ 4480(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	FMOVQ F0, 448(R26)
 	FMOVQ F1, 480(R26)
-	FMOVQ 784(R15), F0
-	FMOVQ 784(R9), F2
+	FMOVQ 3856(R15), F0
+	FMOVQ 3856(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 912(R15), F1
-	FMOVQ 912(R9), F3
+	FMOVQ 4496(R15), F1
+	FMOVQ 4496(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	FMOVQ F0, 464(R26)
 	FMOVQ F1, 496(R26)
-	FMOVQ 800(R15), F0
-	FMOVQ 800(R9), F2
+	FMOVQ 3872(R15), F0
+	FMOVQ 3872(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 928(R15), F1
-	FMOVQ 928(R9), F3
+	FMOVQ 4512(R15), F1
+	FMOVQ 4512(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	FMOVQ F0, 2496(R26)
 	FMOVQ F1, 2528(R26)
-	FMOVQ 816(R15), F0
-	FMOVQ 816(R9), F2
+	FMOVQ 3888(R15), F0
+	FMOVQ 3888(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 944(R15), F1
-	FMOVQ 944(R9), F3
+	FMOVQ 4528(R15), F1
+	FMOVQ 4528(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	FMOVQ F0, 2512(R26)
 	FMOVQ F1, 2544(R26)
-	FMOVQ 832(R15), F0
-	FMOVQ 832(R9), F2
+	FMOVQ 3904(R15), F0
+	FMOVQ 3904(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 960(R15), F1
-	FMOVQ 960(R9), F3
+	FMOVQ 4544(R15), F1
+	FMOVQ 4544(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	FMOVQ F0, 4544(R26)
 	FMOVQ F1, 4576(R26)
-	FMOVQ 848(R15), F0
-	FMOVQ 848(R9), F2
+	FMOVQ 3920(R15), F0
+	FMOVQ 3920(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 976(R15), F1
-	FMOVQ 976(R9), F3
+	FMOVQ 4560(R15), F1
+	FMOVQ 4560(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	FMOVQ F0, 4560(R26)
 	FMOVQ F1, 4592(R26)
-	FMOVQ 864(R15), F0
-	FMOVQ 864(R9), F2
+	FMOVQ 3936(R15), F0
+	FMOVQ 3936(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 992(R15), F1
-	FMOVQ 992(R9), F3
+	FMOVQ 4576(R15), F1
+	FMOVQ 4576(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	FMOVQ F0, 6592(R26)
 	FMOVQ F1, 6624(R26)
-	FMOVQ 880(R15), F0
-	FMOVQ 880(R9), F2
+	FMOVQ 3952(R15), F0
+	FMOVQ 3952(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 1008(R15), F1
-	FMOVQ 1008(R9), F3
+	FMOVQ 4592(R15), F1
+	FMOVQ 4592(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	FMOVQ F0, 6608(R26)
 	FMOVQ F1, 6640(R26)
-	ADD  $1024, R8, R8
+	ADD  $128, R8, R8
 	ADD  $64, R10, R10
 	ADD  $256, R11, R11
 	ADD  $8, R14, R14
@@ -4380,7 +5447,7 @@ stretch13:
 	WORD $0x4f00e45b // movi v27.16b, #2
 	WORD $0x6e3b87de // sub v30.16b, v30.16b, v27.16b
 	SUBS $1, R12, R12
-	BNE  stretch13
+	BNE  stretch16
 	RET
 
 // func unpackQ6KNEON(a *unpackNEON)
@@ -4390,17 +5457,17 @@ TEXT ·unpackQ6KNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R0), R2
 	MOVD 16(R0), R5
 	MOVD 24(R0), R4
-	MOVD R1, R16
+	ADD  $64, R1, R16
 	MOVD R5, R17
-	ADD  $6656, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales14:
+scales17:
 	FMOVD (R19), F0
 	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
 	FMOVQ F0, 4096(R17)
-	FMOVQ 6144(R16), F0
+	FMOVQ 0(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 0(R17)
@@ -4412,7 +5479,7 @@ scales14:
 	FMOVQ F22, 256(R17)
 	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
 	FMOVQ F23, 384(R17)
-	FMOVQ 6272(R16), F0
+	FMOVQ 128(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 512(R17)
@@ -4424,7 +5491,7 @@ scales14:
 	FMOVQ F22, 768(R17)
 	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
 	FMOVQ F23, 896(R17)
-	FMOVQ 6400(R16), F0
+	FMOVQ 256(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 1024(R17)
@@ -4436,7 +5503,7 @@ scales14:
 	FMOVQ F22, 1280(R17)
 	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
 	FMOVQ F23, 1408(R17)
-	FMOVQ 6528(R16), F0
+	FMOVQ 384(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 1536(R17)
@@ -4452,17 +5519,17 @@ scales14:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales14
+	BNE  scales17
 	WORD $0x4f00e5fc // movi v28.16b, #15
 	WORD $0x4f00e47d // movi v29.16b, #3
 	WORD $0x4f01e41f // movi v31.16b, #32
-	ADD  $0, R1, R8
-	ADD  $4096, R1, R9
+	ADD  $576, R1, R8
+	ADD  $832, R1, R9
 	MOVD R2, R26
 	MOVD $2, R12
-stretch15:
+stretch18:
 	MOVD $2, R13
-half16:
+half19:
 	ADD  $0, R8, R15
 	FMOVQ 0(R15), F0
 	FMOVQ 0(R9), F2
@@ -4470,8 +5537,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -4484,8 +5551,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -4498,8 +5565,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -4512,8 +5579,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -4526,8 +5593,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -4540,8 +5607,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -4554,8 +5621,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -4568,127 +5635,127 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 6160(R26)
-	FMOVQ F1, 6192(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 64(R26)
-	FMOVQ F1, 96(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 80(R26)
-	FMOVQ F1, 112(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 2112(R26)
-	FMOVQ F1, 2144(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 2128(R26)
-	FMOVQ F1, 2160(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 4160(R26)
-	FMOVQ F1, 4192(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 4176(R26)
-	FMOVQ F1, 4208(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 6208(R26)
-	FMOVQ F1, 6240(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
 	FMOVQ 496(R15), F1
 	FMOVQ 496(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 6160(R26)
+	FMOVQ F1, 6192(R26)
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 64(R26)
+	FMOVQ F1, 96(R26)
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 80(R26)
+	FMOVQ F1, 112(R26)
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 2112(R26)
+	FMOVQ F1, 2144(R26)
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 2128(R26)
+	FMOVQ F1, 2160(R26)
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 4160(R26)
+	FMOVQ F1, 4192(R26)
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 4176(R26)
+	FMOVQ F1, 4208(R26)
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 6208(R26)
+	FMOVQ F1, 6240(R26)
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 6224(R26)
 	FMOVQ F1, 6256(R26)
-	ADD  $1024, R8, R15
+	ADD  $128, R8, R15
 	FMOVQ 0(R15), F0
 	FMOVQ 0(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
@@ -4696,8 +5763,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4712,8 +5779,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4728,8 +5795,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4744,8 +5811,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4760,8 +5827,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4776,8 +5843,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4792,8 +5859,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4808,8 +5875,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
+	FMOVQ 496(R15), F1
+	FMOVQ 496(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4817,15 +5884,15 @@ half16:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 6416(R26)
 	FMOVQ F1, 6448(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4833,15 +5900,15 @@ half16:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 320(R26)
 	FMOVQ F1, 352(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4849,15 +5916,15 @@ half16:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 336(R26)
 	FMOVQ F1, 368(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4865,15 +5932,15 @@ half16:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 2368(R26)
 	FMOVQ F1, 2400(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4881,15 +5948,15 @@ half16:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 2384(R26)
 	FMOVQ F1, 2416(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4897,15 +5964,15 @@ half16:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 4416(R26)
 	FMOVQ F1, 4448(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4913,15 +5980,15 @@ half16:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 4432(R26)
 	FMOVQ F1, 4464(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4929,15 +5996,15 @@ half16:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 6464(R26)
 	FMOVQ F1, 6496(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 496(R15), F1
-	FMOVQ 496(R9), F3
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4953,8 +6020,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4969,8 +6036,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -4985,8 +6052,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -5001,8 +6068,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -5017,8 +6084,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -5033,8 +6100,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -5049,8 +6116,8 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -5065,134 +6132,6 @@ half16:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 6672(R26)
-	FMOVQ F1, 6704(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 576(R26)
-	FMOVQ F1, 608(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 592(R26)
-	FMOVQ F1, 624(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 2624(R26)
-	FMOVQ F1, 2656(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 2640(R26)
-	FMOVQ F1, 2672(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 4672(R26)
-	FMOVQ F1, 4704(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 4688(R26)
-	FMOVQ F1, 4720(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 6720(R26)
-	FMOVQ F1, 6752(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
 	FMOVQ 496(R15), F1
 	FMOVQ 496(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
@@ -5200,17 +6139,145 @@ half16:
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 6672(R26)
+	FMOVQ F1, 6704(R26)
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 576(R26)
+	FMOVQ F1, 608(R26)
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 592(R26)
+	FMOVQ F1, 624(R26)
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 2624(R26)
+	FMOVQ F1, 2656(R26)
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 2640(R26)
+	FMOVQ F1, 2672(R26)
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 4672(R26)
+	FMOVQ F1, 4704(R26)
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 4688(R26)
+	FMOVQ F1, 4720(R26)
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 6720(R26)
+	FMOVQ F1, 6752(R26)
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 6736(R26)
 	FMOVQ F1, 6768(R26)
-	ADD  $1024, R8, R15
+	ADD  $128, R8, R15
 	FMOVQ 0(R15), F0
 	FMOVQ 0(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -5223,8 +6290,8 @@ half16:
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -5237,8 +6304,8 @@ half16:
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -5251,8 +6318,8 @@ half16:
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -5265,8 +6332,8 @@ half16:
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -5279,8 +6346,8 @@ half16:
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -5293,8 +6360,8 @@ half16:
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -5307,141 +6374,475 @@ half16:
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 6928(R26)
-	FMOVQ F1, 6960(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 832(R26)
-	FMOVQ F1, 864(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 848(R26)
-	FMOVQ F1, 880(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 2880(R26)
-	FMOVQ F1, 2912(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 2896(R26)
-	FMOVQ F1, 2928(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 4928(R26)
-	FMOVQ F1, 4960(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 4944(R26)
-	FMOVQ F1, 4976(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	FMOVQ F0, 6976(R26)
-	FMOVQ F1, 7008(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
 	FMOVQ 496(R15), F1
 	FMOVQ 496(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 6928(R26)
+	FMOVQ F1, 6960(R26)
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 832(R26)
+	FMOVQ F1, 864(R26)
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 848(R26)
+	FMOVQ F1, 880(R26)
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 2880(R26)
+	FMOVQ F1, 2912(R26)
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 2896(R26)
+	FMOVQ F1, 2928(R26)
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 4928(R26)
+	FMOVQ F1, 4960(R26)
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 4944(R26)
+	FMOVQ F1, 4976(R26)
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	FMOVQ F0, 6976(R26)
+	FMOVQ F1, 7008(R26)
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	FMOVQ F0, 6992(R26)
 	FMOVQ F1, 7024(R26)
-	ADD  $512, R8, R8
-	ADD  $512, R9, R9
+	ADD  $1536, R8, R8
+	ADD  $1536, R9, R9
 	ADD  $16, R10, R10
 	ADD  $128, R11, R11
 	ADD  $4, R14, R14
 	ADD  $128, R26, R26
 	SUBS $1, R13, R13
-	BNE  half16
-	ADD  $1024, R8, R8
+	BNE  half19
 	ADD  $96, R10, R10
 	ADD  $768, R11, R11
 	ADD  $24, R14, R14
 	ADD  $768, R26, R26
 	SUBS $1, R12, R12
-	BNE  stretch15
+	BNE  stretch18
+	RET
+
+// func unpackIQ4XSNEON(a *unpackNEON)
+TEXT ·unpackIQ4XSNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R5
+	MOVD 24(R0), R4
+	ADD  $0, R1, R16
+	MOVD R5, R17
+	MOVD R1, R19
+	MOVD $8, R15
+	WORD $0x4f00e5f8 // movi v24.16b, #15
+	WORD $0x4f01e7f9 // movi v25.16b, #63
+scales20:
+	FMOVQ (R16), F0
+	FMOVQ 128(R16), F4
+	WORD $0x0e612801 // xtn v1.4h, v0.4s
+	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
+	FMOVQ F1, 4096(R17)
+	WORD $0x4f01e41b // movi v27.16b, #32
+	VMOVQ $0xff07ff06ff03ff02, $0xff0fff0eff0bff0a, V26
+	WORD $0x4e1a0000 // tbl v0.16b, {v0.16b}, v26.16b
+	WORD $0x4f245401 // shl v1.4s, v0.4s, #4
+	WORD $0x4ea11c00 // orr v0.16b, v0.16b, v1.16b
+	WORD $0x4ea41c82 // mov v2.16b, v4.16b
+	WORD $0x4e381c42 // and v2.16b, v2.16b, v24.16b
+	WORD $0x6f0c5402 // sli v2.16b, v0.16b, #4
+	WORD $0x4e391c42 // and v2.16b, v2.16b, v25.16b
+	WORD $0x6e3b8442 // sub v2.16b, v2.16b, v27.16b
+	WORD $0x4f385454 // shl v20.4s, v2.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 0(R17)
+	WORD $0x4f305455 // shl v21.4s, v2.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 256(R17)
+	WORD $0x4f285456 // shl v22.4s, v2.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 512(R17)
+	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
+	FMOVQ F23, 768(R17)
+	WORD $0x4ea41c82 // mov v2.16b, v4.16b
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
+	WORD $0x6f0c5402 // sli v2.16b, v0.16b, #4
+	WORD $0x4e391c42 // and v2.16b, v2.16b, v25.16b
+	WORD $0x6e3b8442 // sub v2.16b, v2.16b, v27.16b
+	WORD $0x4f385454 // shl v20.4s, v2.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 128(R17)
+	WORD $0x4f305455 // shl v21.4s, v2.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 384(R17)
+	WORD $0x4f285456 // shl v22.4s, v2.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 640(R17)
+	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
+	FMOVQ F23, 896(R17)
+	ADD  $16, R16, R16
+	ADD  $16, R17, R17
+	ADD  $8, R19, R19
+	SUBS $1, R15, R15
+	BNE  scales20
+	WORD $0x4f00e5fc // movi v28.16b, #15
+	VMOVQ $0xf6eaddcfbfad9881, $0x7159453526190d01, V29
+	ADD  $256, R1, R8
+	ADD  $0, R1, R9
+	MOVD R2, R26
+	MOVD $8, R12
+stretch21:
+	ADD  $0, R8, R15
+	FMOVQ 0(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 128(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 0(R26)
+	FMOVQ F1, 32(R26)
+	FMOVQ 16(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 144(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 16(R26)
+	FMOVQ F1, 48(R26)
+	FMOVQ 32(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 160(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2048(R26)
+	FMOVQ F1, 2080(R26)
+	FMOVQ 48(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 176(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2064(R26)
+	FMOVQ F1, 2096(R26)
+	FMOVQ 64(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 192(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4096(R26)
+	FMOVQ F1, 4128(R26)
+	FMOVQ 80(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 208(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4112(R26)
+	FMOVQ F1, 4144(R26)
+	FMOVQ 96(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 224(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6144(R26)
+	FMOVQ F1, 6176(R26)
+	FMOVQ 112(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 240(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6160(R26)
+	FMOVQ F1, 6192(R26)
+	FMOVQ 256(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 384(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 64(R26)
+	FMOVQ F1, 96(R26)
+	FMOVQ 272(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 400(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 80(R26)
+	FMOVQ F1, 112(R26)
+	FMOVQ 288(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 416(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2112(R26)
+	FMOVQ F1, 2144(R26)
+	FMOVQ 304(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 432(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2128(R26)
+	FMOVQ F1, 2160(R26)
+	FMOVQ 320(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 448(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4160(R26)
+	FMOVQ F1, 4192(R26)
+	FMOVQ 336(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 464(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4176(R26)
+	FMOVQ F1, 4208(R26)
+	FMOVQ 352(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 480(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6208(R26)
+	FMOVQ F1, 6240(R26)
+	FMOVQ 368(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 496(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6224(R26)
+	FMOVQ F1, 6256(R26)
+	FMOVQ 0(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 128(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 128(R26)
+	FMOVQ F1, 160(R26)
+	FMOVQ 16(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 144(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 144(R26)
+	FMOVQ F1, 176(R26)
+	FMOVQ 32(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 160(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2176(R26)
+	FMOVQ F1, 2208(R26)
+	FMOVQ 48(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 176(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2192(R26)
+	FMOVQ F1, 2224(R26)
+	FMOVQ 64(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 192(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4224(R26)
+	FMOVQ F1, 4256(R26)
+	FMOVQ 80(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 208(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4240(R26)
+	FMOVQ F1, 4272(R26)
+	FMOVQ 96(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 224(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6272(R26)
+	FMOVQ F1, 6304(R26)
+	FMOVQ 112(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 240(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6288(R26)
+	FMOVQ F1, 6320(R26)
+	FMOVQ 256(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 384(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 192(R26)
+	FMOVQ F1, 224(R26)
+	FMOVQ 272(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 400(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 208(R26)
+	FMOVQ F1, 240(R26)
+	FMOVQ 288(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 416(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2240(R26)
+	FMOVQ F1, 2272(R26)
+	FMOVQ 304(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 432(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 2256(R26)
+	FMOVQ F1, 2288(R26)
+	FMOVQ 320(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 448(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4288(R26)
+	FMOVQ F1, 4320(R26)
+	FMOVQ 336(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 464(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 4304(R26)
+	FMOVQ F1, 4336(R26)
+	FMOVQ 352(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 480(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6336(R26)
+	FMOVQ F1, 6368(R26)
+	FMOVQ 368(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 496(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	FMOVQ F0, 6352(R26)
+	FMOVQ F1, 6384(R26)
+	ADD  $512, R8, R8
+	ADD  $32, R10, R10
+	ADD  $128, R11, R11
+	ADD  $4, R14, R14
+	ADD  $256, R26, R26
+	SUBS $1, R12, R12
+	BNE  stretch21
 	RET
 
 // func unpackQ8I8MM(a *unpackNEON)
@@ -5452,7 +6853,7 @@ TEXT ·unpackQ8I8MM(SB), NOSPLIT, $0-8
 	MOVD 16(R0), R5
 	MOVD 24(R0), R4
 	WORD $0x4f04e41c // movi v28.16b, #128
-block17:
+block22:
 	FMOVQ 64(R1), F0
 	WORD $0x6e3c1c00 // eor v0.16b, v0.16b, v28.16b
 	FMOVQ 192(R1), F1
@@ -5737,7 +7138,7 @@ block17:
 	ADD  $256, R2, R2
 	ADD  $128, R5, R5
 	SUBS $1, R4, R4
-	BNE  block17
+	BNE  block22
 	RET
 
 // func unpackQ4I8MM(a *unpackNEON)
@@ -5749,7 +7150,7 @@ TEXT ·unpackQ4I8MM(SB), NOSPLIT, $0-8
 	MOVD 24(R0), R4
 	WORD $0x4f00e5fc // movi v28.16b, #15
 	WORD $0x4f00e51f // movi v31.16b, #8
-block18:
+block23:
 	FMOVQ 64(R1), F0
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
@@ -6098,7 +7499,7 @@ block18:
 	ADD  $256, R2, R2
 	ADD  $128, R5, R5
 	SUBS $1, R4, R4
-	BNE  block18
+	BNE  block23
 	RET
 
 // func unpackQ5I8MM(a *unpackNEON)
@@ -6111,7 +7512,7 @@ TEXT ·unpackQ5I8MM(SB), NOSPLIT, $0-8
 	WORD $0x4f00e5fc // movi v28.16b, #15
 	WORD $0x4f00e43d // movi v29.16b, #1
 	WORD $0x4f00e61f // movi v31.16b, #16
-block19:
+block24:
 	FMOVQ 192(R1), F0
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	FMOVQ 64(R1), F2
@@ -6700,7 +8101,1265 @@ block19:
 	ADD  $256, R2, R2
 	ADD  $128, R5, R5
 	SUBS $1, R4, R4
-	BNE  block19
+	BNE  block24
+	RET
+
+// func unpackQ4MinI8MM(a *unpackNEON)
+TEXT ·unpackQ4MinI8MM(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R5
+	MOVD 24(R0), R4
+	WORD $0x4f00e5fc // movi v28.16b, #15
+block25:
+	FMOVQ 128(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 256(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 0(R2)
+	FMOVQ F17, 16(R2)
+	FMOVQ 144(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 272(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 32(R2)
+	FMOVQ F17, 48(R2)
+	FMOVQ 160(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 288(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2048(R2)
+	FMOVQ F17, 2064(R2)
+	FMOVQ 176(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 304(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2080(R2)
+	FMOVQ F17, 2096(R2)
+	FMOVQ 192(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 320(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4096(R2)
+	FMOVQ F17, 4112(R2)
+	FMOVQ 208(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 336(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4128(R2)
+	FMOVQ F17, 4144(R2)
+	FMOVQ 224(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 352(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6144(R2)
+	FMOVQ F17, 6160(R2)
+	FMOVQ 240(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 368(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6176(R2)
+	FMOVQ F17, 6192(R2)
+	FMOVQ 384(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 512(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 64(R2)
+	FMOVQ F17, 80(R2)
+	FMOVQ 400(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 528(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 96(R2)
+	FMOVQ F17, 112(R2)
+	FMOVQ 416(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 544(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2112(R2)
+	FMOVQ F17, 2128(R2)
+	FMOVQ 432(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 560(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2144(R2)
+	FMOVQ F17, 2160(R2)
+	FMOVQ 448(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 576(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4160(R2)
+	FMOVQ F17, 4176(R2)
+	FMOVQ 464(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 592(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4192(R2)
+	FMOVQ F17, 4208(R2)
+	FMOVQ 480(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 608(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6208(R2)
+	FMOVQ F17, 6224(R2)
+	FMOVQ 496(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 624(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6240(R2)
+	FMOVQ F17, 6256(R2)
+	FMOVQ 128(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 256(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 128(R2)
+	FMOVQ F17, 144(R2)
+	FMOVQ 144(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 272(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 160(R2)
+	FMOVQ F17, 176(R2)
+	FMOVQ 160(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 288(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2176(R2)
+	FMOVQ F17, 2192(R2)
+	FMOVQ 176(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 304(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2208(R2)
+	FMOVQ F17, 2224(R2)
+	FMOVQ 192(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 320(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4224(R2)
+	FMOVQ F17, 4240(R2)
+	FMOVQ 208(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 336(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4256(R2)
+	FMOVQ F17, 4272(R2)
+	FMOVQ 224(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 352(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6272(R2)
+	FMOVQ F17, 6288(R2)
+	FMOVQ 240(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 368(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6304(R2)
+	FMOVQ F17, 6320(R2)
+	FMOVQ 384(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 512(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 192(R2)
+	FMOVQ F17, 208(R2)
+	FMOVQ 400(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 528(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 224(R2)
+	FMOVQ F17, 240(R2)
+	FMOVQ 416(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 544(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2240(R2)
+	FMOVQ F17, 2256(R2)
+	FMOVQ 432(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 560(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2272(R2)
+	FMOVQ F17, 2288(R2)
+	FMOVQ 448(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 576(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4288(R2)
+	FMOVQ F17, 4304(R2)
+	FMOVQ 464(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 592(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4320(R2)
+	FMOVQ F17, 4336(R2)
+	FMOVQ 480(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 608(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6336(R2)
+	FMOVQ F17, 6352(R2)
+	FMOVQ 496(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 624(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6368(R2)
+	FMOVQ F17, 6384(R2)
+	FMOVQ 0(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 0(R5)
+	FMOVQ F17, 2048(R5)
+	FMOVQ 16(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 16(R5)
+	FMOVQ F17, 2064(R5)
+	FMOVQ 32(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 32(R5)
+	FMOVQ F17, 2080(R5)
+	FMOVQ 48(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 48(R5)
+	FMOVQ F17, 2096(R5)
+	FMOVQ 64(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 64(R5)
+	FMOVQ F17, 2112(R5)
+	FMOVQ 80(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 80(R5)
+	FMOVQ F17, 2128(R5)
+	FMOVQ 96(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 96(R5)
+	FMOVQ F17, 2144(R5)
+	FMOVQ 112(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 112(R5)
+	FMOVQ F17, 2160(R5)
+	ADD  $640, R1, R1
+	ADD  $256, R2, R2
+	ADD  $128, R5, R5
+	SUBS $1, R4, R4
+	BNE  block25
+	RET
+
+// func unpackQ5MinI8MM(a *unpackNEON)
+TEXT ·unpackQ5MinI8MM(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R5
+	MOVD 24(R0), R4
+	WORD $0x4f00e5fc // movi v28.16b, #15
+	WORD $0x4f00e43d // movi v29.16b, #1
+block26:
+	FMOVQ 256(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 128(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 384(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 128(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 0(R2)
+	FMOVQ F17, 16(R2)
+	FMOVQ 272(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 144(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 400(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 144(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 32(R2)
+	FMOVQ F17, 48(R2)
+	FMOVQ 288(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 160(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 416(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 160(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2048(R2)
+	FMOVQ F17, 2064(R2)
+	FMOVQ 304(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 176(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 432(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 176(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2080(R2)
+	FMOVQ F17, 2096(R2)
+	FMOVQ 320(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 192(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 448(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 192(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4096(R2)
+	FMOVQ F17, 4112(R2)
+	FMOVQ 336(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 208(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 464(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 208(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4128(R2)
+	FMOVQ F17, 4144(R2)
+	FMOVQ 352(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 224(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 480(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 224(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6144(R2)
+	FMOVQ F17, 6160(R2)
+	FMOVQ 368(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 240(R1), F2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 496(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 240(R1), F2
+	WORD $0x6f0f0442 // ushr v2.16b, v2.16b, #1
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6176(R2)
+	FMOVQ F17, 6192(R2)
+	FMOVQ 512(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 128(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 640(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 128(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 64(R2)
+	FMOVQ F17, 80(R2)
+	FMOVQ 528(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 144(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 656(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 144(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 96(R2)
+	FMOVQ F17, 112(R2)
+	FMOVQ 544(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 160(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 672(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 160(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2112(R2)
+	FMOVQ F17, 2128(R2)
+	FMOVQ 560(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 176(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 688(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 176(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2144(R2)
+	FMOVQ F17, 2160(R2)
+	FMOVQ 576(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 192(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 704(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 192(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4160(R2)
+	FMOVQ F17, 4176(R2)
+	FMOVQ 592(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 208(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 720(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 208(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4192(R2)
+	FMOVQ F17, 4208(R2)
+	FMOVQ 608(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 224(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 736(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 224(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6208(R2)
+	FMOVQ F17, 6224(R2)
+	FMOVQ 624(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	FMOVQ 240(R1), F2
+	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 752(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	FMOVQ 240(R1), F2
+	WORD $0x6f0d0442 // ushr v2.16b, v2.16b, #3
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6240(R2)
+	FMOVQ F17, 6256(R2)
+	FMOVQ 256(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 128(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 384(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 128(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 128(R2)
+	FMOVQ F17, 144(R2)
+	FMOVQ 272(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 144(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 400(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 144(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 160(R2)
+	FMOVQ F17, 176(R2)
+	FMOVQ 288(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 160(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 416(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 160(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2176(R2)
+	FMOVQ F17, 2192(R2)
+	FMOVQ 304(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 176(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 432(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 176(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2208(R2)
+	FMOVQ F17, 2224(R2)
+	FMOVQ 320(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 192(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 448(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 192(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4224(R2)
+	FMOVQ F17, 4240(R2)
+	FMOVQ 336(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 208(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 464(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 208(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4256(R2)
+	FMOVQ F17, 4272(R2)
+	FMOVQ 352(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 224(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 480(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 224(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6272(R2)
+	FMOVQ F17, 6288(R2)
+	FMOVQ 368(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 240(R1), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 496(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 240(R1), F2
+	WORD $0x6f0b0442 // ushr v2.16b, v2.16b, #5
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6304(R2)
+	FMOVQ F17, 6320(R2)
+	FMOVQ 512(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 128(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 640(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 128(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 192(R2)
+	FMOVQ F17, 208(R2)
+	FMOVQ 528(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 144(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 656(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 144(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 224(R2)
+	FMOVQ F17, 240(R2)
+	FMOVQ 544(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 160(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 672(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 160(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2240(R2)
+	FMOVQ F17, 2256(R2)
+	FMOVQ 560(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 176(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 688(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 176(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2272(R2)
+	FMOVQ F17, 2288(R2)
+	FMOVQ 576(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 192(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 704(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 192(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4288(R2)
+	FMOVQ F17, 4304(R2)
+	FMOVQ 592(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 208(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 720(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 208(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4320(R2)
+	FMOVQ F17, 4336(R2)
+	FMOVQ 608(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 224(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 736(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 224(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6336(R2)
+	FMOVQ F17, 6352(R2)
+	FMOVQ 624(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 240(R1), F2
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 752(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 240(R1), F2
+	WORD $0x6f090442 // ushr v2.16b, v2.16b, #7
+	WORD $0x6f0c5441 // sli v1.16b, v2.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6368(R2)
+	FMOVQ F17, 6384(R2)
+	FMOVQ 0(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 0(R5)
+	FMOVQ F17, 2048(R5)
+	FMOVQ 16(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 16(R5)
+	FMOVQ F17, 2064(R5)
+	FMOVQ 32(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 32(R5)
+	FMOVQ F17, 2080(R5)
+	FMOVQ 48(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 48(R5)
+	FMOVQ F17, 2096(R5)
+	FMOVQ 64(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 64(R5)
+	FMOVQ F17, 2112(R5)
+	FMOVQ 80(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 80(R5)
+	FMOVQ F17, 2128(R5)
+	FMOVQ 96(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 96(R5)
+	FMOVQ F17, 2144(R5)
+	FMOVQ 112(R1), F18
+	WORD $0x0e612a50 // xtn v16.4h, v18.4s
+	WORD $0x0f108651 // shrn v17.4h, v18.4s, #16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ F16, 112(R5)
+	FMOVQ F17, 2160(R5)
+	ADD  $768, R1, R1
+	ADD  $256, R2, R2
+	ADD  $128, R5, R5
+	SUBS $1, R4, R4
+	BNE  block26
+	RET
+
+// func unpackIQ4NLI8MM(a *unpackNEON)
+TEXT ·unpackIQ4NLI8MM(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R5
+	MOVD 24(R0), R4
+	WORD $0x4f00e5fc // movi v28.16b, #15
+	VMOVQ $0xf6eaddcfbfad9881, $0x7159453526190d01, V29
+block27:
+	FMOVQ 64(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 192(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 0(R2)
+	FMOVQ F17, 16(R2)
+	FMOVQ 80(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 208(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 32(R2)
+	FMOVQ F17, 48(R2)
+	FMOVQ 96(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 224(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2048(R2)
+	FMOVQ F17, 2064(R2)
+	FMOVQ 112(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 240(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2080(R2)
+	FMOVQ F17, 2096(R2)
+	FMOVQ 128(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 256(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4096(R2)
+	FMOVQ F17, 4112(R2)
+	FMOVQ 144(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 272(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4128(R2)
+	FMOVQ F17, 4144(R2)
+	FMOVQ 160(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 288(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6144(R2)
+	FMOVQ F17, 6160(R2)
+	FMOVQ 176(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 304(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6176(R2)
+	FMOVQ F17, 6192(R2)
+	FMOVQ 320(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 448(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 64(R2)
+	FMOVQ F17, 80(R2)
+	FMOVQ 336(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 464(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 96(R2)
+	FMOVQ F17, 112(R2)
+	FMOVQ 352(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 480(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2112(R2)
+	FMOVQ F17, 2128(R2)
+	FMOVQ 368(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 496(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2144(R2)
+	FMOVQ F17, 2160(R2)
+	FMOVQ 384(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 512(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4160(R2)
+	FMOVQ F17, 4176(R2)
+	FMOVQ 400(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 528(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4192(R2)
+	FMOVQ F17, 4208(R2)
+	FMOVQ 416(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 544(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6208(R2)
+	FMOVQ F17, 6224(R2)
+	FMOVQ 432(R1), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 560(R1), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6240(R2)
+	FMOVQ F17, 6256(R2)
+	FMOVQ 64(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 192(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 128(R2)
+	FMOVQ F17, 144(R2)
+	FMOVQ 80(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 208(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 160(R2)
+	FMOVQ F17, 176(R2)
+	FMOVQ 96(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 224(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2176(R2)
+	FMOVQ F17, 2192(R2)
+	FMOVQ 112(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 240(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2208(R2)
+	FMOVQ F17, 2224(R2)
+	FMOVQ 128(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 256(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4224(R2)
+	FMOVQ F17, 4240(R2)
+	FMOVQ 144(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 272(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4256(R2)
+	FMOVQ F17, 4272(R2)
+	FMOVQ 160(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 288(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6272(R2)
+	FMOVQ F17, 6288(R2)
+	FMOVQ 176(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 304(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6304(R2)
+	FMOVQ F17, 6320(R2)
+	FMOVQ 320(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 448(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 192(R2)
+	FMOVQ F17, 208(R2)
+	FMOVQ 336(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 464(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 224(R2)
+	FMOVQ F17, 240(R2)
+	FMOVQ 352(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 480(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2240(R2)
+	FMOVQ F17, 2256(R2)
+	FMOVQ 368(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 496(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2272(R2)
+	FMOVQ F17, 2288(R2)
+	FMOVQ 384(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 512(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4288(R2)
+	FMOVQ F17, 4304(R2)
+	FMOVQ 400(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 528(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4320(R2)
+	FMOVQ F17, 4336(R2)
+	FMOVQ 416(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 544(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6336(R2)
+	FMOVQ F17, 6352(R2)
+	FMOVQ 432(R1), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 560(R1), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6368(R2)
+	FMOVQ F17, 6384(R2)
+	FMOVD 0(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 0(R5)
+	FMOVD 8(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 16(R5)
+	FMOVD 16(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 32(R5)
+	FMOVD 24(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 48(R5)
+	FMOVD 32(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 64(R5)
+	FMOVD 40(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 80(R5)
+	FMOVD 48(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 96(R5)
+	FMOVD 56(R1), F16
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	FMOVQ F16, 112(R5)
+	ADD  $576, R1, R1
+	ADD  $256, R2, R2
+	ADD  $128, R5, R5
+	SUBS $1, R4, R4
+	BNE  block27
 	RET
 
 // func unpackQ2KI8MM(a *unpackNEON)
@@ -6710,21 +9369,21 @@ TEXT ·unpackQ2KI8MM(SB), NOSPLIT, $0-8
 	MOVD 8(R0), R2
 	MOVD 16(R0), R5
 	MOVD 24(R0), R4
-	MOVD R1, R16
+	ADD  $0, R1, R16
 	MOVD R5, R17
-	ADD  $2688, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales20:
-	FMOVQ 2560(R16), F0
+scales28:
+	FMOVQ (R16), F0
 	WORD $0x0e612801 // xtn v1.4h, v0.4s
 	WORD $0x0f108402 // shrn v2.4h, v0.4s, #16
 	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
 	WORD $0x0e217842 // fcvtl v2.4s, v2.4h
 	FMOVQ F1, 4096(R17)
 	FMOVQ F2, 4224(R17)
-	FMOVQ 0(R16), F0
+	FMOVQ 128(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -6749,7 +9408,7 @@ scales20:
 	FMOVQ F22, 2304(R17)
 	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
 	FMOVQ F23, 2432(R17)
-	FMOVQ 128(R16), F0
+	FMOVQ 256(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -6774,7 +9433,7 @@ scales20:
 	FMOVQ F22, 2816(R17)
 	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
 	FMOVQ F23, 2944(R17)
-	FMOVQ 256(R16), F0
+	FMOVQ 384(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -6799,7 +9458,7 @@ scales20:
 	FMOVQ F22, 3328(R17)
 	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
 	FMOVQ F23, 3456(R17)
-	FMOVQ 384(R16), F0
+	FMOVQ 512(R16), F0
 	WORD $0x4e381c01 // and v1.16b, v0.16b, v24.16b
 	WORD $0x6f0c0402 // ushr v2.16b, v0.16b, #4
 	WORD $0x4f385434 // shl v20.4s, v1.4s, #24
@@ -6828,26 +9487,26 @@ scales20:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales20
+	BNE  scales28
 	MOVD R5, R16
 	ADD  $4352, R5, R17
 	MOVD $128, R15
-widen21:
+widen29:
 	FMOVQ.P 16(R16), F0
 	WORD $0x4e803801 // zip1 v1.4s, v0.4s, v0.4s
 	WORD $0x4e807802 // zip2 v2.4s, v0.4s, v0.4s
 	FMOVQ.P F1, 16(R17)
 	FMOVQ.P F2, 16(R17)
 	SUBS $1, R15, R15
-	BNE  widen21
+	BNE  widen29
 	WORD $0x4f00e47c // movi v28.16b, #3
-	ADD  $512, R1, R8
+	ADD  $640, R1, R8
 	ADD  $0, R1, R9
 	MOVD R2, R26
 	MOVD $2, R12
-stretch22:
+stretch30:
 	MOVD $2, R13
-half23:
+half31:
 	ADD  $0, R8, R15
 	FMOVQ 0(R15), F0
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
@@ -7435,14 +10094,14 @@ half23:
 	ADD  $4, R14, R14
 	ADD  $128, R26, R26
 	SUBS $1, R13, R13
-	BNE  half23
+	BNE  half31
 	SUB  $1024, R9, R9
 	ADD  $96, R10, R10
 	ADD  $768, R11, R11
 	ADD  $24, R14, R14
 	ADD  $768, R26, R26
 	SUBS $1, R12, R12
-	BNE  stretch22
+	BNE  stretch30
 	RET
 
 // func unpackQ3KI8MM(a *unpackNEON)
@@ -7452,20 +10111,20 @@ TEXT ·unpackQ3KI8MM(SB), NOSPLIT, $0-8
 	MOVD 8(R0), R2
 	MOVD 16(R0), R5
 	MOVD 24(R0), R4
-	MOVD R1, R16
+	ADD  $64, R1, R16
 	MOVD R5, R17
-	ADD  $3456, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales24:
+scales32:
 	FMOVD (R19), F0
 	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
 	FMOVQ F0, 4096(R17)
 	WORD $0x4f01e41b // movi v27.16b, #32
-	FMOVQ 3072(R16), F4
-	FMOVQ 3200(R16), F5
-	FMOVQ 3328(R16), F6
+	FMOVQ 0(R16), F4
+	FMOVQ 128(R16), F5
+	FMOVQ 256(R16), F6
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x4e381c00 // and v0.16b, v0.16b, v24.16b
 	WORD $0x6f0c54c0 // sli v0.16b, v6.16b, #4
@@ -7537,29 +10196,29 @@ scales24:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales24
+	BNE  scales32
 	MOVD R5, R16
 	ADD  $4352, R5, R17
 	MOVD $128, R15
-widen25:
+widen33:
 	FMOVQ.P 16(R16), F0
 	WORD $0x4e803801 // zip1 v1.4s, v0.4s, v0.4s
 	WORD $0x4e807802 // zip2 v2.4s, v0.4s, v0.4s
 	FMOVQ.P F1, 16(R17)
 	FMOVQ.P F2, 16(R17)
 	SUBS $1, R15, R15
-	BNE  widen25
+	BNE  widen33
 	WORD $0x4f00e47c // movi v28.16b, #3
 	WORD $0x4f00e43d // movi v29.16b, #1
 	WORD $0x4f00e49f // movi v31.16b, #4
-	ADD  $1024, R1, R8
-	ADD  $0, R1, R9
+	ADD  $576, R1, R8
+	ADD  $448, R1, R9
 	MOVD R2, R26
 	MOVD $2, R12
 	WORD $0x6f00e41e // movi v30.2d, #0
-stretch26:
+stretch34:
 	MOVD $2, R13
-half27:
+half35:
 	WORD $0x4f00e41b // movi v27.16b, #0
 	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
 	ADD  $0, R8, R15
@@ -7570,8 +10229,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7588,8 +10247,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7606,8 +10265,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7624,8 +10283,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7642,8 +10301,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7660,8 +10319,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7678,8 +10337,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7696,8 +10355,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
+	FMOVQ 496(R15), F1
+	FMOVQ 496(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7707,15 +10366,15 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 6176(R26)
 	FMOVQ F17, 6192(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7725,15 +10384,15 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 64(R26)
 	FMOVQ F17, 80(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7743,15 +10402,15 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 96(R26)
 	FMOVQ F17, 112(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7761,15 +10420,15 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 2112(R26)
 	FMOVQ F17, 2128(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7779,15 +10438,15 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 2144(R26)
 	FMOVQ F17, 2160(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7797,15 +10456,15 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 4160(R26)
 	FMOVQ F17, 4176(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7815,15 +10474,15 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 4192(R26)
 	FMOVQ F17, 4208(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7833,15 +10492,15 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 6208(R26)
 	FMOVQ F17, 6224(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 496(R15), F1
-	FMOVQ 496(R9), F3
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -7862,8 +10521,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -7882,8 +10541,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -7902,8 +10561,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -7922,8 +10581,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -7942,8 +10601,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -7962,8 +10621,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -7982,8 +10641,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8002,8 +10661,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
+	FMOVQ 496(R15), F1
+	FMOVQ 496(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8014,16 +10673,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 6432(R26)
 	FMOVQ F17, 6448(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8034,16 +10693,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 320(R26)
 	FMOVQ F17, 336(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8054,16 +10713,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 352(R26)
 	FMOVQ F17, 368(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8074,16 +10733,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 2368(R26)
 	FMOVQ F17, 2384(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8094,16 +10753,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 2400(R26)
 	FMOVQ F17, 2416(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8114,16 +10773,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 4416(R26)
 	FMOVQ F17, 4432(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8134,16 +10793,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 4448(R26)
 	FMOVQ F17, 4464(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8154,16 +10813,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 6464(R26)
 	FMOVQ F17, 6480(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
 	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 496(R15), F1
-	FMOVQ 496(R9), F3
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
 	WORD $0x6f0e0421 // ushr v1.16b, v1.16b, #2
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8185,8 +10844,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8205,8 +10864,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8225,8 +10884,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8245,8 +10904,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8265,8 +10924,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8285,8 +10944,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8305,8 +10964,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8325,8 +10984,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
+	FMOVQ 496(R15), F1
+	FMOVQ 496(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8337,16 +10996,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 6688(R26)
 	FMOVQ F17, 6704(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8357,16 +11016,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 576(R26)
 	FMOVQ F17, 592(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8377,16 +11036,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 608(R26)
 	FMOVQ F17, 624(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8397,16 +11056,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 2624(R26)
 	FMOVQ F17, 2640(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8417,16 +11076,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 2656(R26)
 	FMOVQ F17, 2672(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8437,16 +11096,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 4672(R26)
 	FMOVQ F17, 4688(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8457,16 +11116,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 4704(R26)
 	FMOVQ F17, 4720(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8477,16 +11136,16 @@ half27:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 6720(R26)
 	FMOVQ F17, 6736(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 496(R15), F1
-	FMOVQ 496(R9), F3
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
@@ -8507,8 +11166,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -8525,8 +11184,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -8543,8 +11202,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -8561,8 +11220,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -8579,8 +11238,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -8597,8 +11256,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -8615,8 +11274,8 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -8633,150 +11292,6 @@ half27:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6944(R26)
-	FMOVQ F17, 6960(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 832(R26)
-	FMOVQ F17, 848(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 864(R26)
-	FMOVQ F17, 880(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2880(R26)
-	FMOVQ F17, 2896(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2912(R26)
-	FMOVQ F17, 2928(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4928(R26)
-	FMOVQ F17, 4944(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4960(R26)
-	FMOVQ F17, 4976(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
-	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6976(R26)
-	FMOVQ F17, 6992(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
-	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
 	FMOVQ 496(R15), F1
 	FMOVQ 496(R9), F3
 	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
@@ -8786,17 +11301,162 @@ half27:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6944(R26)
+	FMOVQ F17, 6960(R26)
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 832(R26)
+	FMOVQ F17, 848(R26)
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 864(R26)
+	FMOVQ F17, 880(R26)
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2880(R26)
+	FMOVQ F17, 2896(R26)
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2912(R26)
+	FMOVQ F17, 2928(R26)
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4928(R26)
+	FMOVQ F17, 4944(R26)
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4960(R26)
+	FMOVQ F17, 4976(R26)
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6976(R26)
+	FMOVQ F17, 6992(R26)
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
+	WORD $0x6f0a0400 // ushr v0.16b, v0.16b, #6
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0a5440 // sli v0.16b, v2.16b, #2
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
+	WORD $0x6f0a0421 // ushr v1.16b, v1.16b, #6
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0a5461 // sli v1.16b, v3.16b, #2
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 7008(R26)
 	FMOVQ F17, 7024(R26)
-	ADD  $512, R8, R8
-	ADD  $512, R9, R9
+	ADD  $1536, R8, R8
+	ADD  $1536, R9, R9
 	ADD  $16, R10, R10
 	ADD  $128, R11, R11
 	ADD  $4, R14, R14
 	ADD  $128, R26, R26
 	SUBS $1, R13, R13
-	BNE  half27
-	SUB  $1024, R9, R9
+	BNE  half35
+	SUB  $2944, R8, R8
+	SUB  $3072, R9, R9
 	ADD  $96, R10, R10
 	ADD  $768, R11, R11
 	ADD  $24, R14, R14
@@ -8804,7 +11464,7 @@ half27:
 	WORD $0x4f00e49b // movi v27.16b, #4
 	WORD $0x6e3b87de // sub v30.16b, v30.16b, v27.16b
 	SUBS $1, R12, R12
-	BNE  stretch26
+	BNE  stretch34
 	RET
 
 // func unpackQ4KI8MM(a *unpackNEON)
@@ -8814,14 +11474,14 @@ TEXT ·unpackQ4KI8MM(SB), NOSPLIT, $0-8
 	MOVD 8(R0), R2
 	MOVD 16(R0), R5
 	MOVD 24(R0), R4
-	MOVD R1, R16
+	ADD  $0, R1, R16
 	MOVD R5, R17
-	ADD  $4608, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales28:
-	FMOVQ 0(R16), F0
+scales36:
+	FMOVQ (R16), F0
 	WORD $0x0e612801 // xtn v1.4h, v0.4s
 	WORD $0x0f108402 // shrn v2.4h, v0.4s, #16
 	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
@@ -8889,24 +11549,24 @@ scales28:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales28
+	BNE  scales36
 	MOVD R5, R16
 	ADD  $4352, R5, R17
 	MOVD $64, R15
-widen29:
+widen37:
 	FMOVQ.P 16(R16), F0
 	WORD $0x4e803801 // zip1 v1.4s, v0.4s, v0.4s
 	WORD $0x4e807802 // zip2 v2.4s, v0.4s, v0.4s
 	FMOVQ.P F1, 16(R17)
 	FMOVQ.P F2, 16(R17)
 	SUBS $1, R15, R15
-	BNE  widen29
+	BNE  widen37
 	WORD $0x4f00e5fc // movi v28.16b, #15
 	ADD  $512, R1, R8
 	ADD  $0, R1, R9
 	MOVD R2, R26
 	MOVD $4, R12
-stretch30:
+stretch38:
 	ADD  $0, R8, R15
 	FMOVQ 0(R15), F0
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
@@ -9427,7 +12087,7 @@ stretch30:
 	ADD  $8, R14, R14
 	ADD  $512, R26, R26
 	SUBS $1, R12, R12
-	BNE  stretch30
+	BNE  stretch38
 	RET
 
 // func unpackQ5KI8MM(a *unpackNEON)
@@ -9437,14 +12097,14 @@ TEXT ·unpackQ5KI8MM(SB), NOSPLIT, $0-8
 	MOVD 8(R0), R2
 	MOVD 16(R0), R5
 	MOVD 24(R0), R4
-	MOVD R1, R16
+	ADD  $0, R1, R16
 	MOVD R5, R17
-	ADD  $5632, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales31:
-	FMOVQ 0(R16), F0
+scales39:
+	FMOVQ (R16), F0
 	WORD $0x0e612801 // xtn v1.4h, v0.4s
 	WORD $0x0f108402 // shrn v2.4h, v0.4s, #16
 	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
@@ -9512,26 +12172,26 @@ scales31:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales31
+	BNE  scales39
 	MOVD R5, R16
 	ADD  $4352, R5, R17
 	MOVD $64, R15
-widen32:
+widen40:
 	FMOVQ.P 16(R16), F0
 	WORD $0x4e803801 // zip1 v1.4s, v0.4s, v0.4s
 	WORD $0x4e807802 // zip2 v2.4s, v0.4s, v0.4s
 	FMOVQ.P F1, 16(R17)
 	FMOVQ.P F2, 16(R17)
 	SUBS $1, R15, R15
-	BNE  widen32
+	BNE  widen40
 	WORD $0x4f00e5fc // movi v28.16b, #15
 	WORD $0x4f00e43d // movi v29.16b, #1
-	ADD  $1536, R1, R8
+	ADD  $640, R1, R8
 	ADD  $512, R1, R9
 	MOVD R2, R26
 	MOVD $4, R12
 	WORD $0x6f00e41e // movi v30.2d, #0
-stretch33:
+stretch41:
 	WORD $0x4f00e41b // movi v27.16b, #0
 	WORD $0x6e3b87db // sub v27.16b, v30.16b, v27.16b
 	ADD  $0, R8, R15
@@ -9541,8 +12201,8 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 640(R15), F1
+	FMOVQ 640(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -9557,8 +12217,8 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 656(R15), F1
+	FMOVQ 656(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -9573,8 +12233,8 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 672(R15), F1
+	FMOVQ 672(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -9589,8 +12249,8 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 688(R15), F1
+	FMOVQ 688(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -9605,8 +12265,8 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 704(R15), F1
+	FMOVQ 704(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -9621,8 +12281,8 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 720(R15), F1
+	FMOVQ 720(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -9637,8 +12297,8 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 736(R15), F1
+	FMOVQ 736(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -9653,262 +12313,6 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6176(R26)
-	FMOVQ F17, 6192(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 64(R26)
-	FMOVQ F17, 80(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 96(R26)
-	FMOVQ F17, 112(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2112(R26)
-	FMOVQ F17, 2128(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2144(R26)
-	FMOVQ F17, 2160(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4160(R26)
-	FMOVQ F17, 4176(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4192(R26)
-	FMOVQ F17, 4208(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6208(R26)
-	FMOVQ F17, 6224(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 496(R15), F1
-	FMOVQ 496(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6240(R26)
-	FMOVQ F17, 6256(R26)
-	FMOVQ 512(R15), F0
-	FMOVQ 512(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 640(R15), F1
-	FMOVQ 640(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 128(R26)
-	FMOVQ F17, 144(R26)
-	FMOVQ 528(R15), F0
-	FMOVQ 528(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 656(R15), F1
-	FMOVQ 656(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 160(R26)
-	FMOVQ F17, 176(R26)
-	FMOVQ 544(R15), F0
-	FMOVQ 544(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 672(R15), F1
-	FMOVQ 672(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2176(R26)
-	FMOVQ F17, 2192(R26)
-	FMOVQ 560(R15), F0
-	FMOVQ 560(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 688(R15), F1
-	FMOVQ 688(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2208(R26)
-	FMOVQ F17, 2224(R26)
-	FMOVQ 576(R15), F0
-	FMOVQ 576(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 704(R15), F1
-	FMOVQ 704(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4224(R26)
-	FMOVQ F17, 4240(R26)
-	FMOVQ 592(R15), F0
-	FMOVQ 592(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 720(R15), F1
-	FMOVQ 720(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4256(R26)
-	FMOVQ F17, 4272(R26)
-	FMOVQ 608(R15), F0
-	FMOVQ 608(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 736(R15), F1
-	FMOVQ 736(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6272(R26)
-	FMOVQ F17, 6288(R26)
-	FMOVQ 624(R15), F0
-	FMOVQ 624(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	FMOVQ 752(R15), F1
 	FMOVQ 752(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
@@ -9917,16 +12321,272 @@ stretch33:
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6304(R26)
-	FMOVQ F17, 6320(R26)
-	FMOVQ 768(R15), F0
-	FMOVQ 768(R9), F2
+	FMOVQ F16, 6176(R26)
+	FMOVQ F17, 6192(R26)
+	FMOVQ 1280(R15), F0
+	FMOVQ 1280(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 896(R15), F1
-	FMOVQ 896(R9), F3
+	FMOVQ 1920(R15), F1
+	FMOVQ 1920(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 64(R26)
+	FMOVQ F17, 80(R26)
+	FMOVQ 1296(R15), F0
+	FMOVQ 1296(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1936(R15), F1
+	FMOVQ 1936(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 96(R26)
+	FMOVQ F17, 112(R26)
+	FMOVQ 1312(R15), F0
+	FMOVQ 1312(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1952(R15), F1
+	FMOVQ 1952(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2112(R26)
+	FMOVQ F17, 2128(R26)
+	FMOVQ 1328(R15), F0
+	FMOVQ 1328(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1968(R15), F1
+	FMOVQ 1968(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2144(R26)
+	FMOVQ F17, 2160(R26)
+	FMOVQ 1344(R15), F0
+	FMOVQ 1344(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1984(R15), F1
+	FMOVQ 1984(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4160(R26)
+	FMOVQ F17, 4176(R26)
+	FMOVQ 1360(R15), F0
+	FMOVQ 1360(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 2000(R15), F1
+	FMOVQ 2000(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4192(R26)
+	FMOVQ F17, 4208(R26)
+	FMOVQ 1376(R15), F0
+	FMOVQ 1376(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 2016(R15), F1
+	FMOVQ 2016(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6208(R26)
+	FMOVQ F17, 6224(R26)
+	FMOVQ 1392(R15), F0
+	FMOVQ 1392(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 2032(R15), F1
+	FMOVQ 2032(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6240(R26)
+	FMOVQ F17, 6256(R26)
+	FMOVQ 2560(R15), F0
+	FMOVQ 2560(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3200(R15), F1
+	FMOVQ 3200(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 128(R26)
+	FMOVQ F17, 144(R26)
+	FMOVQ 2576(R15), F0
+	FMOVQ 2576(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3216(R15), F1
+	FMOVQ 3216(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 160(R26)
+	FMOVQ F17, 176(R26)
+	FMOVQ 2592(R15), F0
+	FMOVQ 2592(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3232(R15), F1
+	FMOVQ 3232(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2176(R26)
+	FMOVQ F17, 2192(R26)
+	FMOVQ 2608(R15), F0
+	FMOVQ 2608(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3248(R15), F1
+	FMOVQ 3248(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2208(R26)
+	FMOVQ F17, 2224(R26)
+	FMOVQ 2624(R15), F0
+	FMOVQ 2624(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3264(R15), F1
+	FMOVQ 3264(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4224(R26)
+	FMOVQ F17, 4240(R26)
+	FMOVQ 2640(R15), F0
+	FMOVQ 2640(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3280(R15), F1
+	FMOVQ 3280(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4256(R26)
+	FMOVQ F17, 4272(R26)
+	FMOVQ 2656(R15), F0
+	FMOVQ 2656(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3296(R15), F1
+	FMOVQ 3296(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6272(R26)
+	FMOVQ F17, 6288(R26)
+	FMOVQ 2672(R15), F0
+	FMOVQ 2672(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3312(R15), F1
+	FMOVQ 3312(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6304(R26)
+	FMOVQ F17, 6320(R26)
+	FMOVQ 3840(R15), F0
+	FMOVQ 3840(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 4480(R15), F1
+	FMOVQ 4480(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -9935,14 +12595,14 @@ stretch33:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 192(R26)
 	FMOVQ F17, 208(R26)
-	FMOVQ 784(R15), F0
-	FMOVQ 784(R9), F2
+	FMOVQ 3856(R15), F0
+	FMOVQ 3856(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 912(R15), F1
-	FMOVQ 912(R9), F3
+	FMOVQ 4496(R15), F1
+	FMOVQ 4496(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -9951,14 +12611,14 @@ stretch33:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 224(R26)
 	FMOVQ F17, 240(R26)
-	FMOVQ 800(R15), F0
-	FMOVQ 800(R9), F2
+	FMOVQ 3872(R15), F0
+	FMOVQ 3872(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 928(R15), F1
-	FMOVQ 928(R9), F3
+	FMOVQ 4512(R15), F1
+	FMOVQ 4512(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -9967,14 +12627,14 @@ stretch33:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 2240(R26)
 	FMOVQ F17, 2256(R26)
-	FMOVQ 816(R15), F0
-	FMOVQ 816(R9), F2
+	FMOVQ 3888(R15), F0
+	FMOVQ 3888(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 944(R15), F1
-	FMOVQ 944(R9), F3
+	FMOVQ 4528(R15), F1
+	FMOVQ 4528(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -9983,14 +12643,14 @@ stretch33:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 2272(R26)
 	FMOVQ F17, 2288(R26)
-	FMOVQ 832(R15), F0
-	FMOVQ 832(R9), F2
+	FMOVQ 3904(R15), F0
+	FMOVQ 3904(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 960(R15), F1
-	FMOVQ 960(R9), F3
+	FMOVQ 4544(R15), F1
+	FMOVQ 4544(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -9999,14 +12659,14 @@ stretch33:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 4288(R26)
 	FMOVQ F17, 4304(R26)
-	FMOVQ 848(R15), F0
-	FMOVQ 848(R9), F2
+	FMOVQ 3920(R15), F0
+	FMOVQ 3920(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 976(R15), F1
-	FMOVQ 976(R9), F3
+	FMOVQ 4560(R15), F1
+	FMOVQ 4560(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10015,14 +12675,14 @@ stretch33:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 4320(R26)
 	FMOVQ F17, 4336(R26)
-	FMOVQ 864(R15), F0
-	FMOVQ 864(R9), F2
+	FMOVQ 3936(R15), F0
+	FMOVQ 3936(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 992(R15), F1
-	FMOVQ 992(R9), F3
+	FMOVQ 4576(R15), F1
+	FMOVQ 4576(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10031,14 +12691,14 @@ stretch33:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 6336(R26)
 	FMOVQ F17, 6352(R26)
-	FMOVQ 880(R15), F0
-	FMOVQ 880(R9), F2
+	FMOVQ 3952(R15), F0
+	FMOVQ 3952(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 1008(R15), F1
-	FMOVQ 1008(R9), F3
+	FMOVQ 4592(R15), F1
+	FMOVQ 4592(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10056,8 +12716,8 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 640(R15), F1
+	FMOVQ 640(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10072,8 +12732,8 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 656(R15), F1
+	FMOVQ 656(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10088,8 +12748,8 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 672(R15), F1
+	FMOVQ 672(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10104,8 +12764,8 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 688(R15), F1
+	FMOVQ 688(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10120,8 +12780,8 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 704(R15), F1
+	FMOVQ 704(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10136,8 +12796,8 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 720(R15), F1
+	FMOVQ 720(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10152,8 +12812,8 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 736(R15), F1
+	FMOVQ 736(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10168,262 +12828,6 @@ stretch33:
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6432(R26)
-	FMOVQ F17, 6448(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 320(R26)
-	FMOVQ F17, 336(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 352(R26)
-	FMOVQ F17, 368(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2368(R26)
-	FMOVQ F17, 2384(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2400(R26)
-	FMOVQ F17, 2416(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4416(R26)
-	FMOVQ F17, 4432(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4448(R26)
-	FMOVQ F17, 4464(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6464(R26)
-	FMOVQ F17, 6480(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 496(R15), F1
-	FMOVQ 496(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6496(R26)
-	FMOVQ F17, 6512(R26)
-	FMOVQ 512(R15), F0
-	FMOVQ 512(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 640(R15), F1
-	FMOVQ 640(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 384(R26)
-	FMOVQ F17, 400(R26)
-	FMOVQ 528(R15), F0
-	FMOVQ 528(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 656(R15), F1
-	FMOVQ 656(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 416(R26)
-	FMOVQ F17, 432(R26)
-	FMOVQ 544(R15), F0
-	FMOVQ 544(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 672(R15), F1
-	FMOVQ 672(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2432(R26)
-	FMOVQ F17, 2448(R26)
-	FMOVQ 560(R15), F0
-	FMOVQ 560(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 688(R15), F1
-	FMOVQ 688(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2464(R26)
-	FMOVQ F17, 2480(R26)
-	FMOVQ 576(R15), F0
-	FMOVQ 576(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 704(R15), F1
-	FMOVQ 704(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4480(R26)
-	FMOVQ F17, 4496(R26)
-	FMOVQ 592(R15), F0
-	FMOVQ 592(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 720(R15), F1
-	FMOVQ 720(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4512(R26)
-	FMOVQ F17, 4528(R26)
-	FMOVQ 608(R15), F0
-	FMOVQ 608(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 736(R15), F1
-	FMOVQ 736(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6528(R26)
-	FMOVQ F17, 6544(R26)
-	FMOVQ 624(R15), F0
-	FMOVQ 624(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	FMOVQ 752(R15), F1
 	FMOVQ 752(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
@@ -10432,16 +12836,272 @@ stretch33:
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
 	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6560(R26)
-	FMOVQ F17, 6576(R26)
-	FMOVQ 768(R15), F0
-	FMOVQ 768(R9), F2
+	FMOVQ F16, 6432(R26)
+	FMOVQ F17, 6448(R26)
+	FMOVQ 1280(R15), F0
+	FMOVQ 1280(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 896(R15), F1
-	FMOVQ 896(R9), F3
+	FMOVQ 1920(R15), F1
+	FMOVQ 1920(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 320(R26)
+	FMOVQ F17, 336(R26)
+	FMOVQ 1296(R15), F0
+	FMOVQ 1296(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1936(R15), F1
+	FMOVQ 1936(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 352(R26)
+	FMOVQ F17, 368(R26)
+	FMOVQ 1312(R15), F0
+	FMOVQ 1312(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1952(R15), F1
+	FMOVQ 1952(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2368(R26)
+	FMOVQ F17, 2384(R26)
+	FMOVQ 1328(R15), F0
+	FMOVQ 1328(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1968(R15), F1
+	FMOVQ 1968(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2400(R26)
+	FMOVQ F17, 2416(R26)
+	FMOVQ 1344(R15), F0
+	FMOVQ 1344(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 1984(R15), F1
+	FMOVQ 1984(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4416(R26)
+	FMOVQ F17, 4432(R26)
+	FMOVQ 1360(R15), F0
+	FMOVQ 1360(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 2000(R15), F1
+	FMOVQ 2000(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4448(R26)
+	FMOVQ F17, 4464(R26)
+	FMOVQ 1376(R15), F0
+	FMOVQ 1376(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 2016(R15), F1
+	FMOVQ 2016(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6464(R26)
+	FMOVQ F17, 6480(R26)
+	FMOVQ 1392(R15), F0
+	FMOVQ 1392(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 2032(R15), F1
+	FMOVQ 2032(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6496(R26)
+	FMOVQ F17, 6512(R26)
+	FMOVQ 2560(R15), F0
+	FMOVQ 2560(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3200(R15), F1
+	FMOVQ 3200(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 384(R26)
+	FMOVQ F17, 400(R26)
+	FMOVQ 2576(R15), F0
+	FMOVQ 2576(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3216(R15), F1
+	FMOVQ 3216(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 416(R26)
+	FMOVQ F17, 432(R26)
+	FMOVQ 2592(R15), F0
+	FMOVQ 2592(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3232(R15), F1
+	FMOVQ 3232(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2432(R26)
+	FMOVQ F17, 2448(R26)
+	FMOVQ 2608(R15), F0
+	FMOVQ 2608(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3248(R15), F1
+	FMOVQ 3248(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2464(R26)
+	FMOVQ F17, 2480(R26)
+	FMOVQ 2624(R15), F0
+	FMOVQ 2624(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3264(R15), F1
+	FMOVQ 3264(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4480(R26)
+	FMOVQ F17, 4496(R26)
+	FMOVQ 2640(R15), F0
+	FMOVQ 2640(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3280(R15), F1
+	FMOVQ 3280(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4512(R26)
+	FMOVQ F17, 4528(R26)
+	FMOVQ 2656(R15), F0
+	FMOVQ 2656(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3296(R15), F1
+	FMOVQ 3296(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6528(R26)
+	FMOVQ F17, 6544(R26)
+	FMOVQ 2672(R15), F0
+	FMOVQ 2672(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 3312(R15), F1
+	FMOVQ 3312(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6560(R26)
+	FMOVQ F17, 6576(R26)
+	FMOVQ 3840(R15), F0
+	FMOVQ 3840(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	FMOVQ 4480(R15), F1
+	FMOVQ 4480(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10450,14 +13110,14 @@ stretch33:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 448(R26)
 	FMOVQ F17, 464(R26)
-	FMOVQ 784(R15), F0
-	FMOVQ 784(R9), F2
+	FMOVQ 3856(R15), F0
+	FMOVQ 3856(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 912(R15), F1
-	FMOVQ 912(R9), F3
+	FMOVQ 4496(R15), F1
+	FMOVQ 4496(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10466,14 +13126,14 @@ stretch33:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 480(R26)
 	FMOVQ F17, 496(R26)
-	FMOVQ 800(R15), F0
-	FMOVQ 800(R9), F2
+	FMOVQ 3872(R15), F0
+	FMOVQ 3872(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 928(R15), F1
-	FMOVQ 928(R9), F3
+	FMOVQ 4512(R15), F1
+	FMOVQ 4512(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10482,14 +13142,14 @@ stretch33:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 2496(R26)
 	FMOVQ F17, 2512(R26)
-	FMOVQ 816(R15), F0
-	FMOVQ 816(R9), F2
+	FMOVQ 3888(R15), F0
+	FMOVQ 3888(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 944(R15), F1
-	FMOVQ 944(R9), F3
+	FMOVQ 4528(R15), F1
+	FMOVQ 4528(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10498,14 +13158,14 @@ stretch33:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 2528(R26)
 	FMOVQ F17, 2544(R26)
-	FMOVQ 832(R15), F0
-	FMOVQ 832(R9), F2
+	FMOVQ 3904(R15), F0
+	FMOVQ 3904(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 960(R15), F1
-	FMOVQ 960(R9), F3
+	FMOVQ 4544(R15), F1
+	FMOVQ 4544(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10514,14 +13174,14 @@ stretch33:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 4544(R26)
 	FMOVQ F17, 4560(R26)
-	FMOVQ 848(R15), F0
-	FMOVQ 848(R9), F2
+	FMOVQ 3920(R15), F0
+	FMOVQ 3920(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 976(R15), F1
-	FMOVQ 976(R9), F3
+	FMOVQ 4560(R15), F1
+	FMOVQ 4560(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10530,14 +13190,14 @@ stretch33:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 4576(R26)
 	FMOVQ F17, 4592(R26)
-	FMOVQ 864(R15), F0
-	FMOVQ 864(R9), F2
+	FMOVQ 3936(R15), F0
+	FMOVQ 3936(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 992(R15), F1
-	FMOVQ 992(R9), F3
+	FMOVQ 4576(R15), F1
+	FMOVQ 4576(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10546,14 +13206,14 @@ stretch33:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 6592(R26)
 	FMOVQ F17, 6608(R26)
-	FMOVQ 880(R15), F0
-	FMOVQ 880(R9), F2
+	FMOVQ 3952(R15), F0
+	FMOVQ 3952(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6e3b4442 // ushl v2.16b, v2.16b, v27.16b
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	FMOVQ 1008(R15), F1
-	FMOVQ 1008(R9), F3
+	FMOVQ 4592(R15), F1
+	FMOVQ 4592(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6e3b4463 // ushl v3.16b, v3.16b, v27.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10562,7 +13222,7 @@ stretch33:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 6624(R26)
 	FMOVQ F17, 6640(R26)
-	ADD  $1024, R8, R8
+	ADD  $128, R8, R8
 	ADD  $64, R10, R10
 	ADD  $256, R11, R11
 	ADD  $8, R14, R14
@@ -10570,7 +13230,7 @@ stretch33:
 	WORD $0x4f00e45b // movi v27.16b, #2
 	WORD $0x6e3b87de // sub v30.16b, v30.16b, v27.16b
 	SUBS $1, R12, R12
-	BNE  stretch33
+	BNE  stretch41
 	RET
 
 // func unpackQ6KI8MM(a *unpackNEON)
@@ -10580,17 +13240,17 @@ TEXT ·unpackQ6KI8MM(SB), NOSPLIT, $0-8
 	MOVD 8(R0), R2
 	MOVD 16(R0), R5
 	MOVD 24(R0), R4
-	MOVD R1, R16
+	ADD  $64, R1, R16
 	MOVD R5, R17
-	ADD  $6656, R1, R19
+	MOVD R1, R19
 	MOVD $8, R15
 	WORD $0x4f00e5f8 // movi v24.16b, #15
 	WORD $0x4f01e7f9 // movi v25.16b, #63
-scales34:
+scales42:
 	FMOVD (R19), F0
 	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
 	FMOVQ F0, 4096(R17)
-	FMOVQ 6144(R16), F0
+	FMOVQ 0(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 0(R17)
@@ -10602,7 +13262,7 @@ scales34:
 	FMOVQ F22, 256(R17)
 	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
 	FMOVQ F23, 384(R17)
-	FMOVQ 6272(R16), F0
+	FMOVQ 128(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 512(R17)
@@ -10614,7 +13274,7 @@ scales34:
 	FMOVQ F22, 768(R17)
 	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
 	FMOVQ F23, 896(R17)
-	FMOVQ 6400(R16), F0
+	FMOVQ 256(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 1024(R17)
@@ -10626,7 +13286,7 @@ scales34:
 	FMOVQ F22, 1280(R17)
 	WORD $0x4f280417 // sshr v23.4s, v0.4s, #24
 	FMOVQ F23, 1408(R17)
-	FMOVQ 6528(R16), F0
+	FMOVQ 384(R16), F0
 	WORD $0x4f385414 // shl v20.4s, v0.4s, #24
 	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
 	FMOVQ F20, 1536(R17)
@@ -10642,28 +13302,28 @@ scales34:
 	ADD  $16, R17, R17
 	ADD  $8, R19, R19
 	SUBS $1, R15, R15
-	BNE  scales34
+	BNE  scales42
 	MOVD R5, R16
 	ADD  $4352, R5, R17
 	MOVD $128, R15
-widen35:
+widen43:
 	FMOVQ.P 16(R16), F0
 	WORD $0x4e803801 // zip1 v1.4s, v0.4s, v0.4s
 	WORD $0x4e807802 // zip2 v2.4s, v0.4s, v0.4s
 	FMOVQ.P F1, 16(R17)
 	FMOVQ.P F2, 16(R17)
 	SUBS $1, R15, R15
-	BNE  widen35
+	BNE  widen43
 	WORD $0x4f00e5fc // movi v28.16b, #15
 	WORD $0x4f00e47d // movi v29.16b, #3
 	WORD $0x4f01e41f // movi v31.16b, #32
-	ADD  $0, R1, R8
-	ADD  $4096, R1, R9
+	ADD  $576, R1, R8
+	ADD  $832, R1, R9
 	MOVD R2, R26
 	MOVD $2, R12
-stretch36:
+stretch44:
 	MOVD $2, R13
-half37:
+half45:
 	ADD  $0, R8, R15
 	FMOVQ 0(R15), F0
 	FMOVQ 0(R9), F2
@@ -10671,8 +13331,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -10687,8 +13347,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -10703,8 +13363,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -10719,8 +13379,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -10735,8 +13395,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -10751,8 +13411,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -10767,8 +13427,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -10783,134 +13443,6 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6176(R26)
-	FMOVQ F17, 6192(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 64(R26)
-	FMOVQ F17, 80(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 96(R26)
-	FMOVQ F17, 112(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2112(R26)
-	FMOVQ F17, 2128(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2144(R26)
-	FMOVQ F17, 2160(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4160(R26)
-	FMOVQ F17, 4176(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4192(R26)
-	FMOVQ F17, 4208(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
-	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6208(R26)
-	FMOVQ F17, 6224(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
-	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
 	FMOVQ 496(R15), F1
 	FMOVQ 496(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
@@ -10919,9 +13451,137 @@ half37:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6176(R26)
+	FMOVQ F17, 6192(R26)
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 64(R26)
+	FMOVQ F17, 80(R26)
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 96(R26)
+	FMOVQ F17, 112(R26)
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2112(R26)
+	FMOVQ F17, 2128(R26)
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2144(R26)
+	FMOVQ F17, 2160(R26)
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4160(R26)
+	FMOVQ F17, 4176(R26)
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4192(R26)
+	FMOVQ F17, 4208(R26)
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6208(R26)
+	FMOVQ F17, 6224(R26)
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 6240(R26)
 	FMOVQ F17, 6256(R26)
-	ADD  $1024, R8, R15
+	ADD  $128, R8, R15
 	FMOVQ 0(R15), F0
 	FMOVQ 0(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
@@ -10929,8 +13589,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10947,8 +13607,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10965,8 +13625,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -10983,8 +13643,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11001,8 +13661,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11019,8 +13679,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11037,8 +13697,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11055,8 +13715,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
+	FMOVQ 496(R15), F1
+	FMOVQ 496(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11066,15 +13726,15 @@ half37:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 6432(R26)
 	FMOVQ F17, 6448(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11084,15 +13744,15 @@ half37:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 320(R26)
 	FMOVQ F17, 336(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11102,15 +13762,15 @@ half37:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 352(R26)
 	FMOVQ F17, 368(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11120,15 +13780,15 @@ half37:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 2368(R26)
 	FMOVQ F17, 2384(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11138,15 +13798,15 @@ half37:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 2400(R26)
 	FMOVQ F17, 2416(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11156,15 +13816,15 @@ half37:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 4416(R26)
 	FMOVQ F17, 4432(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11174,15 +13834,15 @@ half37:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 4448(R26)
 	FMOVQ F17, 4464(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11192,15 +13852,15 @@ half37:
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 6464(R26)
 	FMOVQ F17, 6480(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
 	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
 	WORD $0x6f0e0442 // ushr v2.16b, v2.16b, #2
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 496(R15), F1
-	FMOVQ 496(R9), F3
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
 	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
 	WORD $0x6f0e0463 // ushr v3.16b, v3.16b, #2
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11218,8 +13878,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11236,8 +13896,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11254,8 +13914,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11272,8 +13932,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11290,8 +13950,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11308,8 +13968,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11326,8 +13986,8 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
 	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
@@ -11344,150 +14004,6 @@ half37:
 	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6688(R26)
-	FMOVQ F17, 6704(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 576(R26)
-	FMOVQ F17, 592(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 608(R26)
-	FMOVQ F17, 624(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2624(R26)
-	FMOVQ F17, 2640(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2656(R26)
-	FMOVQ F17, 2672(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4672(R26)
-	FMOVQ F17, 4688(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4704(R26)
-	FMOVQ F17, 4720(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
-	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6720(R26)
-	FMOVQ F17, 6736(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
-	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
 	FMOVQ 496(R15), F1
 	FMOVQ 496(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
@@ -11497,17 +14013,161 @@ half37:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6688(R26)
+	FMOVQ F17, 6704(R26)
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 576(R26)
+	FMOVQ F17, 592(R26)
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 608(R26)
+	FMOVQ F17, 624(R26)
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2624(R26)
+	FMOVQ F17, 2640(R26)
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2656(R26)
+	FMOVQ F17, 2672(R26)
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4672(R26)
+	FMOVQ F17, 4688(R26)
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4704(R26)
+	FMOVQ F17, 4720(R26)
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6720(R26)
+	FMOVQ F17, 6736(R26)
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x4e3d1c42 // and v2.16b, v2.16b, v29.16b
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e3d1c63 // and v3.16b, v3.16b, v29.16b
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 6752(R26)
 	FMOVQ F17, 6768(R26)
-	ADD  $1024, R8, R15
+	ADD  $128, R8, R15
 	FMOVQ 0(R15), F0
 	FMOVQ 0(R9), F2
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 128(R15), F1
-	FMOVQ 128(R9), F3
+	FMOVQ 384(R15), F1
+	FMOVQ 384(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -11522,8 +14182,8 @@ half37:
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 144(R15), F1
-	FMOVQ 144(R9), F3
+	FMOVQ 400(R15), F1
+	FMOVQ 400(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -11538,8 +14198,8 @@ half37:
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 160(R15), F1
-	FMOVQ 160(R9), F3
+	FMOVQ 416(R15), F1
+	FMOVQ 416(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -11554,8 +14214,8 @@ half37:
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 176(R15), F1
-	FMOVQ 176(R9), F3
+	FMOVQ 432(R15), F1
+	FMOVQ 432(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -11570,8 +14230,8 @@ half37:
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 192(R15), F1
-	FMOVQ 192(R9), F3
+	FMOVQ 448(R15), F1
+	FMOVQ 448(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -11586,8 +14246,8 @@ half37:
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 208(R15), F1
-	FMOVQ 208(R9), F3
+	FMOVQ 464(R15), F1
+	FMOVQ 464(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -11602,8 +14262,8 @@ half37:
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 224(R15), F1
-	FMOVQ 224(R9), F3
+	FMOVQ 480(R15), F1
+	FMOVQ 480(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
 	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
 	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
@@ -11618,134 +14278,6 @@ half37:
 	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
 	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
 	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 240(R15), F1
-	FMOVQ 240(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6944(R26)
-	FMOVQ F17, 6960(R26)
-	FMOVQ 256(R15), F0
-	FMOVQ 256(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 384(R15), F1
-	FMOVQ 384(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 832(R26)
-	FMOVQ F17, 848(R26)
-	FMOVQ 272(R15), F0
-	FMOVQ 272(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 400(R15), F1
-	FMOVQ 400(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 864(R26)
-	FMOVQ F17, 880(R26)
-	FMOVQ 288(R15), F0
-	FMOVQ 288(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 416(R15), F1
-	FMOVQ 416(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2880(R26)
-	FMOVQ F17, 2896(R26)
-	FMOVQ 304(R15), F0
-	FMOVQ 304(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 432(R15), F1
-	FMOVQ 432(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 2912(R26)
-	FMOVQ F17, 2928(R26)
-	FMOVQ 320(R15), F0
-	FMOVQ 320(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 448(R15), F1
-	FMOVQ 448(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4928(R26)
-	FMOVQ F17, 4944(R26)
-	FMOVQ 336(R15), F0
-	FMOVQ 336(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 464(R15), F1
-	FMOVQ 464(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 4960(R26)
-	FMOVQ F17, 4976(R26)
-	FMOVQ 352(R15), F0
-	FMOVQ 352(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
-	FMOVQ 480(R15), F1
-	FMOVQ 480(R9), F3
-	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
-	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
-	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
-	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
-	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
-	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
-	FMOVQ F16, 6976(R26)
-	FMOVQ F17, 6992(R26)
-	FMOVQ 368(R15), F0
-	FMOVQ 368(R9), F2
-	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
-	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
-	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
-	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
 	FMOVQ 496(R15), F1
 	FMOVQ 496(R9), F3
 	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
@@ -11754,21 +14286,558 @@ half37:
 	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
 	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
 	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6944(R26)
+	FMOVQ F17, 6960(R26)
+	FMOVQ 768(R15), F0
+	FMOVQ 768(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1152(R15), F1
+	FMOVQ 1152(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 832(R26)
+	FMOVQ F17, 848(R26)
+	FMOVQ 784(R15), F0
+	FMOVQ 784(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1168(R15), F1
+	FMOVQ 1168(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 864(R26)
+	FMOVQ F17, 880(R26)
+	FMOVQ 800(R15), F0
+	FMOVQ 800(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1184(R15), F1
+	FMOVQ 1184(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2880(R26)
+	FMOVQ F17, 2896(R26)
+	FMOVQ 816(R15), F0
+	FMOVQ 816(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1200(R15), F1
+	FMOVQ 1200(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2912(R26)
+	FMOVQ F17, 2928(R26)
+	FMOVQ 832(R15), F0
+	FMOVQ 832(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1216(R15), F1
+	FMOVQ 1216(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4928(R26)
+	FMOVQ F17, 4944(R26)
+	FMOVQ 848(R15), F0
+	FMOVQ 848(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1232(R15), F1
+	FMOVQ 1232(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4960(R26)
+	FMOVQ F17, 4976(R26)
+	FMOVQ 864(R15), F0
+	FMOVQ 864(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1248(R15), F1
+	FMOVQ 1248(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6976(R26)
+	FMOVQ F17, 6992(R26)
+	FMOVQ 880(R15), F0
+	FMOVQ 880(R9), F2
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0a0442 // ushr v2.16b, v2.16b, #6
+	WORD $0x6f0c5440 // sli v0.16b, v2.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	FMOVQ 1264(R15), F1
+	FMOVQ 1264(R9), F3
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x6f0a0463 // ushr v3.16b, v3.16b, #6
+	WORD $0x6f0c5461 // sli v1.16b, v3.16b, #4
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
 	FMOVQ F16, 7008(R26)
 	FMOVQ F17, 7024(R26)
-	ADD  $512, R8, R8
-	ADD  $512, R9, R9
+	ADD  $1536, R8, R8
+	ADD  $1536, R9, R9
 	ADD  $16, R10, R10
 	ADD  $128, R11, R11
 	ADD  $4, R14, R14
 	ADD  $128, R26, R26
 	SUBS $1, R13, R13
-	BNE  half37
-	ADD  $1024, R8, R8
+	BNE  half45
 	ADD  $96, R10, R10
 	ADD  $768, R11, R11
 	ADD  $24, R14, R14
 	ADD  $768, R26, R26
 	SUBS $1, R12, R12
-	BNE  stretch36
+	BNE  stretch44
+	RET
+
+// func unpackIQ4XSI8MM(a *unpackNEON)
+TEXT ·unpackIQ4XSI8MM(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R5
+	MOVD 24(R0), R4
+	ADD  $0, R1, R16
+	MOVD R5, R17
+	MOVD R1, R19
+	MOVD $8, R15
+	WORD $0x4f00e5f8 // movi v24.16b, #15
+	WORD $0x4f01e7f9 // movi v25.16b, #63
+scales46:
+	FMOVQ (R16), F0
+	FMOVQ 128(R16), F4
+	WORD $0x0e612801 // xtn v1.4h, v0.4s
+	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
+	FMOVQ F1, 4096(R17)
+	WORD $0x4f01e41b // movi v27.16b, #32
+	VMOVQ $0xff07ff06ff03ff02, $0xff0fff0eff0bff0a, V26
+	WORD $0x4e1a0000 // tbl v0.16b, {v0.16b}, v26.16b
+	WORD $0x4f245401 // shl v1.4s, v0.4s, #4
+	WORD $0x4ea11c00 // orr v0.16b, v0.16b, v1.16b
+	WORD $0x4ea41c82 // mov v2.16b, v4.16b
+	WORD $0x4e381c42 // and v2.16b, v2.16b, v24.16b
+	WORD $0x6f0c5402 // sli v2.16b, v0.16b, #4
+	WORD $0x4e391c42 // and v2.16b, v2.16b, v25.16b
+	WORD $0x6e3b8442 // sub v2.16b, v2.16b, v27.16b
+	WORD $0x4f385454 // shl v20.4s, v2.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 0(R17)
+	WORD $0x4f305455 // shl v21.4s, v2.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 256(R17)
+	WORD $0x4f285456 // shl v22.4s, v2.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 512(R17)
+	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
+	FMOVQ F23, 768(R17)
+	WORD $0x4ea41c82 // mov v2.16b, v4.16b
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x6f0e0400 // ushr v0.16b, v0.16b, #2
+	WORD $0x6f0c5402 // sli v2.16b, v0.16b, #4
+	WORD $0x4e391c42 // and v2.16b, v2.16b, v25.16b
+	WORD $0x6e3b8442 // sub v2.16b, v2.16b, v27.16b
+	WORD $0x4f385454 // shl v20.4s, v2.4s, #24
+	WORD $0x4f280694 // sshr v20.4s, v20.4s, #24
+	FMOVQ F20, 128(R17)
+	WORD $0x4f305455 // shl v21.4s, v2.4s, #16
+	WORD $0x4f2806b5 // sshr v21.4s, v21.4s, #24
+	FMOVQ F21, 384(R17)
+	WORD $0x4f285456 // shl v22.4s, v2.4s, #8
+	WORD $0x4f2806d6 // sshr v22.4s, v22.4s, #24
+	FMOVQ F22, 640(R17)
+	WORD $0x4f280457 // sshr v23.4s, v2.4s, #24
+	FMOVQ F23, 896(R17)
+	ADD  $16, R16, R16
+	ADD  $16, R17, R17
+	ADD  $8, R19, R19
+	SUBS $1, R15, R15
+	BNE  scales46
+	MOVD R5, R16
+	ADD  $4352, R5, R17
+	MOVD $64, R15
+widen47:
+	FMOVQ.P 16(R16), F0
+	WORD $0x4e803801 // zip1 v1.4s, v0.4s, v0.4s
+	WORD $0x4e807802 // zip2 v2.4s, v0.4s, v0.4s
+	FMOVQ.P F1, 16(R17)
+	FMOVQ.P F2, 16(R17)
+	SUBS $1, R15, R15
+	BNE  widen47
+	WORD $0x4f00e5fc // movi v28.16b, #15
+	VMOVQ $0xf6eaddcfbfad9881, $0x7159453526190d01, V29
+	ADD  $256, R1, R8
+	ADD  $0, R1, R9
+	MOVD R2, R26
+	MOVD $8, R12
+stretch48:
+	ADD  $0, R8, R15
+	FMOVQ 0(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 128(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 0(R26)
+	FMOVQ F17, 16(R26)
+	FMOVQ 16(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 144(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 32(R26)
+	FMOVQ F17, 48(R26)
+	FMOVQ 32(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 160(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2048(R26)
+	FMOVQ F17, 2064(R26)
+	FMOVQ 48(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 176(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2080(R26)
+	FMOVQ F17, 2096(R26)
+	FMOVQ 64(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 192(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4096(R26)
+	FMOVQ F17, 4112(R26)
+	FMOVQ 80(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 208(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4128(R26)
+	FMOVQ F17, 4144(R26)
+	FMOVQ 96(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 224(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6144(R26)
+	FMOVQ F17, 6160(R26)
+	FMOVQ 112(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 240(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6176(R26)
+	FMOVQ F17, 6192(R26)
+	FMOVQ 256(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 384(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 64(R26)
+	FMOVQ F17, 80(R26)
+	FMOVQ 272(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 400(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 96(R26)
+	FMOVQ F17, 112(R26)
+	FMOVQ 288(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 416(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2112(R26)
+	FMOVQ F17, 2128(R26)
+	FMOVQ 304(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 432(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2144(R26)
+	FMOVQ F17, 2160(R26)
+	FMOVQ 320(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 448(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4160(R26)
+	FMOVQ F17, 4176(R26)
+	FMOVQ 336(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 464(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4192(R26)
+	FMOVQ F17, 4208(R26)
+	FMOVQ 352(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 480(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6208(R26)
+	FMOVQ F17, 6224(R26)
+	FMOVQ 368(R15), F0
+	WORD $0x4e3c1c00 // and v0.16b, v0.16b, v28.16b
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 496(R15), F1
+	WORD $0x4e3c1c21 // and v1.16b, v1.16b, v28.16b
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6240(R26)
+	FMOVQ F17, 6256(R26)
+	FMOVQ 0(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 128(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 128(R26)
+	FMOVQ F17, 144(R26)
+	FMOVQ 16(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 144(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 160(R26)
+	FMOVQ F17, 176(R26)
+	FMOVQ 32(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 160(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2176(R26)
+	FMOVQ F17, 2192(R26)
+	FMOVQ 48(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 176(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2208(R26)
+	FMOVQ F17, 2224(R26)
+	FMOVQ 64(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 192(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4224(R26)
+	FMOVQ F17, 4240(R26)
+	FMOVQ 80(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 208(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4256(R26)
+	FMOVQ F17, 4272(R26)
+	FMOVQ 96(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 224(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6272(R26)
+	FMOVQ F17, 6288(R26)
+	FMOVQ 112(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 240(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6304(R26)
+	FMOVQ F17, 6320(R26)
+	FMOVQ 256(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 384(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 192(R26)
+	FMOVQ F17, 208(R26)
+	FMOVQ 272(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 400(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 224(R26)
+	FMOVQ F17, 240(R26)
+	FMOVQ 288(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 416(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2240(R26)
+	FMOVQ F17, 2256(R26)
+	FMOVQ 304(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 432(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 2272(R26)
+	FMOVQ F17, 2288(R26)
+	FMOVQ 320(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 448(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4288(R26)
+	FMOVQ F17, 4304(R26)
+	FMOVQ 336(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 464(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 4320(R26)
+	FMOVQ F17, 4336(R26)
+	FMOVQ 352(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 480(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6336(R26)
+	FMOVQ F17, 6352(R26)
+	FMOVQ 368(R15), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x4e0003a0 // tbl v0.16b, {v29.16b}, v0.16b
+	FMOVQ 496(R15), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0x4e0103a1 // tbl v1.16b, {v29.16b}, v1.16b
+	WORD $0x4e813810 // zip1 v16.4s, v0.4s, v1.4s
+	WORD $0x4e817811 // zip2 v17.4s, v0.4s, v1.4s
+	FMOVQ F16, 6368(R26)
+	FMOVQ F17, 6384(R26)
+	ADD  $512, R8, R8
+	ADD  $32, R10, R10
+	ADD  $128, R11, R11
+	ADD  $4, R14, R14
+	ADD  $256, R26, R26
+	SUBS $1, R12, R12
+	BNE  stretch48
 	RET

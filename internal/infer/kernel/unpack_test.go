@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -54,13 +55,13 @@ func TestUnpackLimits(t *testing.T) {
 // TestLayoutVersion: files are packed once and read for years. Where this fails, the order of bytes has changed: raise
 // LayoutVersion, and put the new sums here.
 func TestLayoutVersion(t *testing.T) {
-	const version = 2
+	const version = 3
 	sums := map[quant.Type]string{ // the first eight bytes of SHA-256
 		quant.F32: "57e6eb4ad863c12a", quant.F16: "ee1d28543f284586", quant.BF16: "a48a8217a359b6f8",
 		quant.Q8_0: "ce9c044a028fc1a1",
-		quant.Q4_0: "ed3de155bfca5bcf", quant.Q5_0: "132ca079ad51912d", quant.Q2_K: "12ddb055b2fdf47e",
-		quant.Q3_K: "b5b8f5e83bd37654",
-		quant.Q4_K: "5303a2a432491e8d", quant.Q5_K: "5d101d4275ac5a4f", quant.Q6_K: "1ebe73963c5a7460",
+		quant.Q4_0: "ed3de155bfca5bcf", quant.Q5_0: "132ca079ad51912d", quant.Q2_K: "c258a983940424f4",
+		quant.Q3_K: "75230bb94b74b56d",
+		quant.Q4_K: "5303a2a432491e8d", quant.Q5_K: "939660bb9924d2ce", quant.Q6_K: "e7fcd6c976576e61",
 		quant.Q5_1: "6ab4293c77639862", quant.Q4_1: "e2e9d3af1c312d17", quant.IQ4_NL: "ed3de155bfca5bcf",
 		quant.IQ4_XS: "ff8fc07421975a81", quant.IQ3_S: "5c2c0b4ed48e48f6", quant.IQ3_XXS: "10e9dd9c90f90305",
 		quant.IQ2_S: "37940fde04e7c5f9", quant.IQ2_XS: "a326efaa357f371d", quant.IQ2_XXS: "83c7f2e958000d76",
@@ -80,11 +81,15 @@ func TestLayoutVersion(t *testing.T) {
 	})
 }
 
-// TestReadsLayout: the first layout differs from this one in formats with grids alone.
+// TestReadsLayout: the second layout differs from this one in four K formats alone, the first in grids, too.
 func TestReadsLayout(t *testing.T) {
+	moved := []quant.Type{quant.Q2_K, quant.Q3_K, quant.Q5_K, quant.Q6_K}
 	for _, typ := range quant.Types() {
-		grid := quant.Grid(typ) != nil
-		if got := ReadsLayout(1, typ); got == grid {
+		same := !slices.Contains(moved, typ)
+		if got := ReadsLayout(2, typ); got != same {
+			t.Errorf("%v of layout 2 is read: %v", typ, got)
+		}
+		if got := ReadsLayout(1, typ); got != (same && quant.Grid(typ) == nil) {
 			t.Errorf("%v of layout 1 is read: %v", typ, got)
 		}
 		if !ReadsLayout(LayoutVersion, typ) || ReadsLayout(LayoutVersion+1, typ) || ReadsLayout(0, typ) {

@@ -123,6 +123,12 @@ func quantise32Vector2(dst []byte, x []float32) {
 	}
 }
 
+func quantise16Vector2(dst []byte, x []float32) {
+	if n := len(x) / 32; n > 0 {
+		quantise16AVX2(unsafe.SliceData(dst), unsafe.SliceData(x), int64(n))
+	}
+}
+
 func quantise256Vector2(dst []byte, x []float32) {
 	if n := len(x) / superLen; n > 0 {
 		quantise256AVX2(unsafe.SliceData(dst), unsafe.SliceData(x), int64(n))
@@ -239,6 +245,9 @@ func swigluAVX2(dst, gate, up *float32, n int64)
 
 //go:noescape
 func quantise32AVX2(dst *byte, x *float32, blocks int64)
+
+//go:noescape
+func quantise16AVX2(dst *byte, x *float32, blocks int64)
 
 //go:noescape
 func quantise256AVX2(dst *byte, x *float32, blocks int64)

@@ -188,6 +188,7 @@ func TokenSpec(f *gguf.File) (token.Spec, error) {
 	}
 	s.Ends = endsOfTurn(f, s)
 	s.AddBOS = f.BoolOr("tokenizer.ggml.add_bos_token", true)
+	s.AddEOS = f.BoolOr("tokenizer.ggml.add_eos_token", false)
 	s.AddSpacePrefix = f.BoolOr("tokenizer.ggml.add_space_prefix", true)
 	s.Metaspace = f.StringOr(token.MetaspaceKey, "")
 	if err := s.SetFlags(func(key string) ([]int32, error) {

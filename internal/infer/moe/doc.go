@@ -4,6 +4,7 @@
 //
 // Start with config.go (the shape) and forward.go (one pass over a batch). stage.go cuts a pass into stages for the
 // workers; attend.go, layer.go and experts.go compute them, state.go holds what they work on, and ahead.go fetches
-// weights while workers wait. load.go reads a model, info.go describes one that is not loaded. packed.go and
-// rewrite.go handle files in the order of the kernels, observe.go shows inputs of matrices to an observer.
+// weights while workers wait. load.go reads a model, later.go packs an ordinary file while its model is in use,
+// info.go describes a model that is not loaded. packed.go and rewrite.go handle files in the order of the kernels,
+// observe.go shows inputs of matrices to an observer.
 package moe

@@ -24,15 +24,22 @@ type Span struct {
 // A token's results do not depend on what else is computed in the pass, nor on how its sequence is cut into spans:
 // they are equal bit for bit. Spans of one pass must not write the same block. Errors match ErrSpan if the batch is
 // at fault; a pass that breaks down leaves the model usable, and the blocks of its spans undefined.
-// Errors match gguf.ErrChanged where the weights stay in their file and can no longer be read.
+// Errors match gguf.ErrChanged where weights can no longer be read from their file, or where it was changed before all
+// of it was packed.
 //
 // Forward is not safe for concurrent use. It allocates nothing once it has seen a batch of this size.
 func (m *Model) Forward(kv *kvcache.Storage, spans []Span) ([][]float32, error) {
 	if err := m.check(kv, spans); err != nil {
 		return nil, err
 	}
+	m.run.Lock()
+	defer m.run.Unlock()
+	if err := m.later.begin(); err != nil {
+		return nil, err
+	}
 	m.begin(kv, spans)
 	m.crew.Run(stagesBefore+stagesPerLayer*len(m.layers)+stagesAfter, m.plan, m.do)
+	m.later.end()
 	m.kv, m.spans = nil, nil
 	if b := m.broken.Load(); b != nil {
 		if fault := gguf.Fault(b.reason); fault != nil {
@@ -47,6 +54,8 @@ func (m *Model) Forward(kv *kvcache.Storage, spans []Span) ([][]float32, error) 
 // gets the number of the worker, below Workers. It must not panic. It is for work between passes, and like them not
 // safe for concurrent use.
 func (m *Model) Parallel(n int, do func(worker, item int)) {
+	m.run.Lock()
+	defer m.run.Unlock()
 	m.crew.Run(1, func(int) int { return n }, func(worker, _, from, to int) {
 		for item := from; item < to; item++ {
 			do(worker, item)

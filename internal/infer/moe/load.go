@@ -3,6 +3,7 @@ package moe
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
@@ -27,12 +28,14 @@ type layer struct {
 	ffnIn, hidden   *kernel.Acts // the inputs of gate and up, and of down
 }
 
-// Model is a loaded Mixtral. Its weights are copies in the order of the kernels, or, of a packed file, the file's own
-// bytes, which it holds: either way the file may be closed once Load has returned.
+// Model is a loaded Mixtral. Its weights are copies in the order of the kernels, or the file's own bytes, which it
+// holds: those of a packed file, and those of which there is no copy yet. The file may be closed once Load has
+// returned.
 type Model struct {
 	cfg   Config
 	info  Info
 	arena *kernel.Arena // of copies
+	later *later        // packs the copies; nil: Load has
 	hold  *gguf.Hold    // of a packed file
 	crew  *kernel.Crew
 
@@ -44,7 +47,8 @@ type Model struct {
 	output    *kernel.Matrix
 	outIn     *kernel.Acts // the input of output
 
-	state // of one forward pass
+	run   sync.Mutex // one pass at a time, or work between passes
+	state            // of one forward pass
 }
 
 // Load reads a model. Its errors match ErrModel where the file is at fault, and name the tensor or key.
@@ -60,6 +64,7 @@ func Load(f *gguf.File, o Options) (*Model, error) {
 	}
 	m.embed, m.info = l.embed, l.info()
 	m.prepare(l.types())
+	m.later.start()
 	return m, nil
 }
 
@@ -85,6 +90,7 @@ func (c Config) KVLayout(t quant.KVType, blocks int) kvcache.Layout {
 
 // Settle waits until the weights are in the pages that they will stay in, which a measurement of speed may want to.
 func (m *Model) Settle() {
+	m.later.settle()
 	if m.arena != nil {
 		m.arena.Settle()
 	}
@@ -92,8 +98,8 @@ func (m *Model) Settle() {
 
 // Close stops the workers and frees the weights. No Forward may be under way; a second Close is harmless.
 func (m *Model) Close() error {
+	errs := []error{m.later.close()}
 	m.crew.Close()
-	var errs []error
 	if m.arena != nil {
 		errs = append(errs, m.arena.Close())
 	}
@@ -103,8 +109,8 @@ func (m *Model) Close() error {
 	return errors.Join(errs...)
 }
 
-// loader turns tensors into packed matrices: plan finds and checks them all, then pack copies in parallel, or adopt
-// leaves them where they are.
+// loader turns tensors into packed matrices: plan finds and checks them all, then pack copies in parallel, packLater
+// has them be copied when they are used, or adopt leaves them where they are.
 type loader struct {
 	file   *gguf.File
 	packed bool // the file is
@@ -135,6 +141,9 @@ func (l *loader) load(m *Model) (err error) {
 	}
 	if m.arena, err = kernel.NewArena(l.size); err != nil {
 		return err
+	}
+	if l.size >= laterFrom && l.file.CanBeHeld() {
+		return l.packLater(m)
 	}
 	return l.pack(m.arena, m.crew)
 }

@@ -38,16 +38,25 @@ func (s seen) observe(layer int, in Input, expert int, rows [][]float32) {
 	}
 }
 
+// referenceInputs are what the reference multiplies in TestObserveLikeReference, by the weights' format. TestMain runs
+// the test on each tier.
+var referenceInputs = map[quant.Type]seen{}
+
 // TestObserveLikeReference: the observer is shown the inputs that the equations give, each as often as it is
 // multiplied; in batches and token by token, however many workers there are.
 func TestObserveLikeReference(t *testing.T) {
 	for _, typ := range []quant.Type{quant.F32, quant.Q8_0, quant.Q4_K} {
 		f := makeFile(t, shape(typ))
-		ref, want := newReference(t, f), seen{}
-		ref.see = want.add
-		tokens := randomTokens(1, 40, ref.cfg.Vocab)
-		for _, id := range tokens {
-			ref.next(id)
+		tokens := randomTokens(1, 40, shape(typ).Vocab)
+		want := referenceInputs[typ] // no tier changes them
+		if want == nil {
+			want = seen{}
+			ref := newReference(t, f)
+			ref.see = want.add
+			for _, id := range tokens {
+				ref.next(id)
+			}
+			referenceInputs[typ] = want
 		}
 		var first seen
 		for _, c := range []struct{ workers, span int }{{1, 40}, {3, 40}, {2, 1}} {

@@ -86,7 +86,6 @@ const populateBytes = 16 << 20
 
 // adopt has the matrices be where the file has them, and brings their pages in.
 func (l *loader) adopt(crew *kernel.Crew) (err error) {
-	var todo [][]byte
 	for _, j := range l.todo {
 		if j.to == nil {
 			l.embed = j.data
@@ -95,6 +94,14 @@ func (l *loader) adopt(crew *kernel.Crew) (err error) {
 		} else {
 			*j.to = j.mat
 		}
+	}
+	return l.populate(crew)
+}
+
+// populate brings the pages of all matrices in.
+func (l *loader) populate(crew *kernel.Crew) error {
+	var todo [][]byte
+	for _, j := range l.todo {
 		for rest := j.data; len(rest) > 0; {
 			n := min(len(rest), populateBytes)
 			todo, rest = append(todo, rest[:n]), rest[n:]

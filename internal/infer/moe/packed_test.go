@@ -304,7 +304,7 @@ func TestHostilePacked(t *testing.T) {
 		text  string
 	}{
 		"another layout": {func(b []byte) { binary.LittleEndian.PutUint32(behind(b, keyLayout)[4:], 9) },
-			"mixtral-panels.layout is 9, and this program computes with 2: pack the original again"},
+			"mixtral-panels.layout is 9, and this program computes with 3: pack the original again"},
 		"no layout":      {rename(keyLayout, "mixtral-panels.layouX"), "mixtral-panels.layout"},
 		"layout as text": {func(b []byte) { binary.LittleEndian.PutUint32(behind(b, keyLayout), 6) }, keyLayout},
 		"rows not filled up": {func(b []byte) {

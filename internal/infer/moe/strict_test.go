@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,11 +28,11 @@ func changed(t testing.TB, keys map[string]any, tensors map[string][]float32) []
 			t.Fatal(err)
 		}
 	}
-	for k, v := range keys {
-		if v == nil {
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		if keys[k] == nil {
 			continue
 		}
-		if err := w.Set(k, v); err != nil {
+		if err := w.Set(k, keys[k]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -40,8 +41,9 @@ func changed(t testing.TB, keys map[string]any, tensors map[string][]float32) []
 			t.Fatal(err)
 		}
 	}
-	for name, v := range tensors {
-		if err := w.Add(name, quant.F32, len(v)); err != nil {
+	names := slices.Sorted(maps.Keys(tensors)) // the data are written in the order of the header
+	for _, name := range names {
+		if err := w.Add(name, quant.F32, len(tensors[name])); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -53,7 +55,8 @@ func changed(t testing.TB, keys map[string]any, tensors map[string][]float32) []
 			t.Fatal(err)
 		}
 	}
-	for name, v := range tensors {
+	for _, name := range names {
+		v := tensors[name]
 		b := make([]byte, 4*len(v))
 		if err := errors.Join(quant.Pack(quant.F32, b, v), w.WriteTensor(name, b)); err != nil {
 			t.Fatal(err)
@@ -154,6 +157,22 @@ func TestEndsOfTurn(t *testing.T) {
 	s, err := TokenSpec(f)
 	if err != nil || len(s.Ends) != 1 || s.Ends[0] != 7 {
 		t.Errorf("%v, %v", s.Ends, err)
+	}
+}
+
+// TestAddsAround: what a raw prompt begins and ends with is the file's choice.
+func TestAddsAround(t *testing.T) {
+	for _, c := range []struct {
+		keys     map[string]any
+		bos, eos bool
+	}{{nil, true, false},
+		{map[string]any{"tokenizer.ggml.add_bos_token": false, "tokenizer.ggml.add_eos_token": true}, false, true},
+		{map[string]any{"tokenizer.ggml.add_bos_token": true, "tokenizer.ggml.add_eos_token": false}, true, false},
+	} {
+		s, err := TokenSpec(parse(t, changed(t, c.keys, nil)))
+		if err != nil || s.AddBOS != c.bos || s.AddEOS != c.eos {
+			t.Errorf("%v: BOS %v, EOS %v, %v", c.keys, s.AddBOS, s.AddEOS, err)
+		}
 	}
 }
 

@@ -17,11 +17,12 @@ import "encoding/binary"
 //
 // Seven signs stand for eight: the number of negative elements is even.
 
-// Codes are a block's weights, integers under scales: weight i is Scale[i/16]·(Q[i]−128). Blocks of 32 weights use the
-// first 32 and two scales.
+// Codes are a block's weights, integers under scales that are integers times one number: weight i is
+// D·Step[i/16]·(Q[i]−128), where D·Step is exact in float32. Blocks of 32 weights use the first 32 and two steps.
 type Codes struct {
-	Q     [superLen]uint8
-	Scale [16]float32
+	Q    [superLen]uint8
+	D    float32
+	Step [16]int8
 }
 
 // Curve is what a nibble of IQ4_NL and IQ4_XS stands for.
@@ -48,11 +49,11 @@ func put(q *[32]uint8, a, b, c, d uint64) {
 	binary.LittleEndian.PutUint64(q[24:], d)
 }
 
-// both sets the two scales of group g of 32.
-func (c *Codes) both(g int, scale float32) { *c.pair(g) = [2]float32{scale, scale} }
-
-// pair gives the two scales of group g of 32.
-func (c *Codes) pair(g int) *[2]float32 { return (*[2]float32)(c.Scale[2*(g&7):]) }
+// both sets the two steps of group g of 32, pair each of them.
+func (c *Codes) both(g int, step uint32) { c.pair(g, step, step) }
+func (c *Codes) pair(g int, one, two uint32) {
+	*(*[2]int8)(c.Step[2*(g&7):]) = [2]int8{int8(one), int8(two)}
+}
 
 // Decode takes a block of an IQ format apart; t.Coded says whether t is one. len(block) is t.BlockBytes().
 func (c *Codes) Decode(t Type, block []byte) { formats[t].codes(c, block) }
@@ -70,7 +71,7 @@ func unpackCodes(elems, bytes int, codes func(c *Codes, block []byte)) func(dst 
 		for ; len(src) >= bytes; src, dst = src[bytes:], dst[elems:] {
 			codes(&c, src[:bytes])
 			for i, q := range c.Q[:elems] {
-				dst[i] = c.Scale[i/16] * float32(int(q)-128)
+				dst[i] = float32(c.D*float32(c.Step[i/16])) * float32(int(q)-128)
 			}
 		}
 	}
@@ -80,17 +81,19 @@ func half16(b []byte) float32 { return F16to32(binary.LittleEndian.Uint16(b)) }
 
 func codesIQ4_NL(c *Codes, block []byte) {
 	b := (*[18]byte)(block)
-	c.both(0, half16(b[:]))
+	c.D = half16(b[:])
+	c.both(0, 1)
 	curveCodes((*[32]uint8)(c.Q[:]), (*[16]byte)(b[2:]))
 }
 
 func codesIQ4_XS(c *Codes, block []byte) {
 	b := (*[136]byte)(block)
-	d, high, low := half16(b[:]), binary.LittleEndian.Uint16(b[2:]), binary.LittleEndian.Uint32(b[4:])
+	high, low := binary.LittleEndian.Uint16(b[2:]), binary.LittleEndian.Uint32(b[4:])
+	c.D = half16(b[:])
 	for g := range 8 {
 		scale := low&15 | uint32(high&3)<<4
 		low, high = low>>4, high>>2
-		c.both(g, d*float32(int32(scale)-32))
+		c.both(g, scale-32)
 		curveCodes(c.run(g), (*[16]byte)(b[8+16*(g&7):]))
 	}
 }
@@ -112,7 +115,8 @@ var curveCode = func() (code [16]uint8) {
 
 func codesIQ3_S(c *Codes, block []byte) {
 	b := (*[110]byte)(block)
-	d, scales := half16(b[:]), binary.LittleEndian.Uint32(b[106:])
+	scales := binary.LittleEndian.Uint32(b[106:])
+	c.D = half16(b[:])
 	indices, ninths, signs := (*[64]byte)(b[2:]), (*[8]byte)(b[66:]), (*[32]byte)(b[74:])
 	// eight weights: two indices, of which n has the ninth bits, and eight signs
 	eight := func(i uint64, n, s uint32) uint64 {
@@ -120,7 +124,7 @@ func codesIQ3_S(c *Codes, block []byte) {
 		return signed(uint64(low)|uint64(high)<<32, signMasks[s&255])
 	}
 	for g := range 8 {
-		c.both(g, d*float32(1+2*(scales>>(4*g)&15)))
+		c.both(g, 1+2*(scales>>(4*g)&15))
 		i, n := binary.LittleEndian.Uint64(indices[8*(g&7):]), uint32(ninths[g])
 		s := binary.LittleEndian.Uint32(signs[4*(g&7):])
 		put(c.run(g), eight(i, n, s), eight(i>>16, n>>2, s>>8), eight(i>>32, n>>4, s>>16), eight(i>>48, n>>6, s>>24))
@@ -129,7 +133,7 @@ func codesIQ3_S(c *Codes, block []byte) {
 
 func codesIQ3_XXS(c *Codes, block []byte) {
 	b := (*[98]byte)(block)
-	d := half16(b[:])
+	c.D = half16(b[:]) * 0.25
 	indices, words := (*[64]byte)(b[2:]), (*[32]byte)(b[66:])
 	eight := func(i uint64, s uint32) uint64 {
 		v := uint64(gridIQ3XXS[i&255]) | uint64(gridIQ3XXS[i>>8&255])<<32
@@ -137,23 +141,21 @@ func codesIQ3_XXS(c *Codes, block []byte) {
 	}
 	for g := range 8 {
 		i, s := binary.LittleEndian.Uint64(indices[8*(g&7):]), binary.LittleEndian.Uint32(words[4*(g&7):])
-		c.both(g, d*(0.5+float32(s>>28))*0.5)
+		c.both(g, 1+2*(s>>28))
 		put(c.run(g), eight(i, s), eight(i>>16, s>>7), eight(i>>32, s>>14), eight(i>>48, s>>21))
 	}
 }
 
-// nibbleScales sets the scales of group g of 32 from the two nibbles of s.
-func (c *Codes) nibbleScales(g int, d float32, s byte) {
-	*c.pair(g) = [2]float32{d * (0.5 + float32(s&15)) * 0.25, d * (0.5 + float32(s>>4)) * 0.25}
-}
+// nibbles sets the steps of group g of 32 from the two nibbles of s.
+func (c *Codes) nibbles(g int, s byte) { c.pair(g, 1+2*uint32(s&15), 1+2*uint32(s>>4)) }
 
 func codesIQ2_S(c *Codes, block []byte) {
 	b := (*[82]byte)(block)
-	d := half16(b[:])
+	c.D = half16(b[:]) * 0.125
 	indices, signs, highs, scales := (*[32]byte)(b[2:]), (*[32]byte)(b[34:]), (*[8]byte)(b[66:]), (*[8]byte)(b[74:])
 	eight := func(i, h, s uint32) uint64 { return signed(gridIQ2S[i&255|h<<8&0x300], signMasks[s&255]) }
 	for g := range 8 {
-		c.nibbleScales(g, d, scales[g])
+		c.nibbles(g, scales[g])
 		i, s := binary.LittleEndian.Uint32(indices[4*(g&7):]), binary.LittleEndian.Uint32(signs[4*(g&7):])
 		h := uint32(highs[g])
 		put(c.run(g), eight(i, h, s), eight(i>>8, h>>2, s>>8), eight(i>>16, h>>4, s>>16), eight(i>>24, h>>6, s>>24))
@@ -162,11 +164,11 @@ func codesIQ2_S(c *Codes, block []byte) {
 
 func codesIQ2_XS(c *Codes, block []byte) {
 	b := (*[74]byte)(block)
-	d := half16(b[:])
+	c.D = half16(b[:]) * 0.125
 	indices, scales := (*[64]byte)(b[2:]), (*[8]byte)(b[66:])
 	eight := func(q uint64) uint64 { return signed(gridIQ2XS[q&511], evenSigns[q>>9&127]) }
 	for g := range 8 {
-		c.nibbleScales(g, d, scales[g])
+		c.nibbles(g, scales[g])
 		q := binary.LittleEndian.Uint64(indices[8*(g&7):])
 		put(c.run(g), eight(q), eight(q>>16), eight(q>>32), eight(q>>48))
 	}
@@ -174,11 +176,12 @@ func codesIQ2_XS(c *Codes, block []byte) {
 
 func codesIQ2_XXS(c *Codes, block []byte) {
 	b := (*[66]byte)(block)
-	d, words := half16(b[:]), (*[64]byte)(b[2:])
+	words := (*[64]byte)(b[2:])
+	c.D = half16(b[:]) * 0.125
 	eight := func(i uint64, s uint64) uint64 { return signed(gridIQ2XXS[i&255], evenSigns[s&127]) }
 	for g := range 8 {
 		q := binary.LittleEndian.Uint64(words[8*(g&7):]) // four indices, then the signs and the scale
-		c.both(g, d*(0.5+float32(q>>60))*0.25)
+		c.both(g, 1+2*uint32(q>>60))
 		put(c.run(g), eight(q, q>>32), eight(q>>8, q>>39), eight(q>>16, q>>46), eight(q>>24, q>>53))
 	}
 }
@@ -191,10 +194,11 @@ func shifted(index, negative uint32) uint64 {
 
 func codesIQ1_S(c *Codes, block []byte) {
 	b := (*[50]byte)(block)
-	d, indices, highs := half16(b[:]), (*[32]byte)(b[2:]), (*[16]byte)(b[34:])
+	indices, highs := (*[32]byte)(b[2:]), (*[16]byte)(b[34:])
+	c.D = half16(b[:]) * 0.125
 	for g := range 8 {
 		i, h := binary.LittleEndian.Uint32(indices[4*(g&7):]), uint32(binary.LittleEndian.Uint16(highs[2*(g&7):]))
-		c.both(g, d*float32(2*(h>>12&7)+1)*0.125)
+		c.both(g, 2*(h>>12&7)+1)
 		eight := func(i, high uint32) uint64 { return shifted(i&255|high<<8&0x700, h>>15) }
 		put(c.run(g), eight(i, h), eight(i>>8, h>>3), eight(i>>16, h>>6), eight(i>>24, h>>9))
 	}
@@ -204,12 +208,12 @@ func codesIQ1_M(c *Codes, block []byte) {
 	b := (*[56]byte)(block)
 	scales := binary.LittleEndian.Uint64(b[48:])
 	// the super-scale is in the top nibbles of the scales
-	d := F16to32(uint16(scales>>12&15 | scales>>24&0xf0 | scales>>36&0xf00 | scales>>48&0xf000))
+	c.D = F16to32(uint16(scales>>12&15|scales>>24&0xf0|scales>>36&0xf00|scales>>48&0xf000)) * 0.125
 	indices, highs := (*[32]byte)(b[0:]), (*[16]byte)(b[32:])
 	eight := func(i, h uint32) uint64 { return shifted(i&255|h<<8&0x700, h>>3&1) }
 	for g := range 8 {
 		s := uint32(scales>>(16*(g/2))&0xffff) >> (6 * (g % 2))
-		*c.pair(g) = [2]float32{d * float32(2*(s&7)+1) * 0.125, d * float32(2*(s>>3&7)+1) * 0.125}
+		c.pair(g, 2*(s&7)+1, 2*(s>>3&7)+1)
 		i, h := binary.LittleEndian.Uint32(indices[4*(g&7):]), uint32(binary.LittleEndian.Uint16(highs[2*(g&7):]))
 		put(c.run(g), eight(i, h), eight(i>>8, h>>4), eight(i>>16, h>>8), eight(i>>24, h>>12))
 	}

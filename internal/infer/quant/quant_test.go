@@ -3,8 +3,10 @@ package quant
 import (
 	"encoding/binary"
 	"errors"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -91,7 +93,8 @@ var scaleOffsets = map[Type][]int{
 // TestUnpackIsTheDefinition compares random blocks, every code and scale pattern among them, with the reference.
 func TestUnpackIsTheDefinition(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
-	for typ, ref := range references {
+	for _, typ := range slices.Sorted(maps.Keys(references)) { // they share a generator
+		ref := references[typ]
 		const blocks = 200
 		src := make([]byte, blocks*typ.BlockBytes())
 		for i := range src {

@@ -346,10 +346,11 @@ func BenchmarkNext(b *testing.B) {
 	for i := range logits {
 		logits[i] = float32(3 * rng.NormFloat64())
 	}
+	parts := map[string][]uint64{"all": nil, "most": some(rng, 0.99), "half": some(rng, 0.5), "tenth": some(rng, 0.1),
+		"few": some(rng, 0.001)}
 	for name, p := range map[string]Params{"greedy": {}, "temperature": {Temperature: 0.7},
 		"top-p": {Temperature: 0.7, TopP: 0.95}, "penalties": {Temperature: 0.7, RepetitionPenalty: 1.1}} {
-		for part, allowed := range map[string][]uint64{"all": nil, "most": some(rng, 0.99), "half": some(rng, 0.5),
-			"tenth": some(rng, 0.1), "few": some(rng, 0.001)} {
+		for part, allowed := range parts {
 			b.Run(name+"/"+part, func(b *testing.B) {
 				s, w := New(p, len(logits), nil), &Scratch{}
 				b.ReportAllocs()

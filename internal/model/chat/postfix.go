@@ -237,7 +237,7 @@ func (r *reader) arguments() (func(m *rendering, s *scope) (arguments, error), e
 		}
 	}
 	return func(m *rendering, s *scope) (arguments, error) {
-		a := arguments{named: map[string]any{}}
+		a := arguments{named: map[string]any{}, names: names}
 		for _, x := range plain {
 			v, err := x(m, s)
 			if err != nil {

@@ -86,6 +86,23 @@ func (m jinjaMessage) message() llm.Message {
 	return out
 }
 
+// TestOrderOfArguments: dict and namespace have their keys in the order of the call, so that a conversation gives the
+// same prompt each time.
+func TestOrderOfArguments(t *testing.T) {
+	for _, made := range []string{"dict", "namespace"} {
+		tmpl, err := Compile("{% for k in " + made + "(zoe=1, amy=2, kim=3, bob=4, lea=5) %}{{ k }} {% endfor %}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 8 {
+			parts, err := tmpl.Render(Conversation{})
+			if got := Join(parts); err != nil || got != "zoe amy kim bob lea " {
+				t.Fatalf("%s: %q, %v", made, got, err)
+			}
+		}
+	}
+}
+
 // TestAnswersGoOn: an assistant message at the end is the beginning of the answer, and nothing ends it.
 func TestAnswersGoOn(t *testing.T) {
 	tok, err := token.New(token.Synthetic(512, 1))

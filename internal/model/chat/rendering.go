@@ -87,15 +87,15 @@ var globals = map[string]any{
 				}
 			}
 		}
-		for k, v := range a.named {
-			d.set(own(k), v)
+		for _, k := range a.names {
+			d.set(own(k), a.named[k])
 		}
 		return d, nil
 	}),
 	"dict": callable(func(_ *rendering, a arguments) (any, error) {
 		d := newDict()
-		for k, v := range a.named {
-			d.set(own(k), v)
+		for _, k := range a.names {
+			d.set(own(k), a.named[k])
 		}
 		return d, nil
 	}),

@@ -31,6 +31,7 @@ type (
 type arguments struct {
 	plain []any
 	named map[string]any
+	names []string // of named, in the order of the call
 }
 
 // get gives the i-th argument or the one of that name; def where there is neither.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -249,8 +250,9 @@ func complete(found map[string]*Tensor, layers int, tied bool) ([]Tensor, error)
 			}
 		}
 	}
-	for name, t := range found {
+	for _, name := range slices.Sorted(maps.Keys(found)) {
 		if _, named := slices.BinarySearch(need, name); !named {
+			t := found[name]
 			return nil, t.parts[0].errorf("it belongs to layer %d of %d", t.layer, layers)
 		}
 	}

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -174,12 +175,9 @@ func quantMethod(dir string) string {
 		}
 	}
 	var side settings
-	for name, method := range map[string]string{"quantize_config.json": "gptq", "quant_config.json": "awq"} {
-		if read(name, &side) {
-			if side.Method != "" {
-				method = side.Method
-			}
-			return methodName(method, "")
+	for _, of := range [][2]string{{"quantize_config.json", "gptq"}, {"quant_config.json", "awq"}} {
+		if read(of[0], &side) {
+			return methodName(cmp.Or(side.Method, of[1]), "")
 		}
 	}
 	var opt struct {

@@ -14,7 +14,6 @@ import (
 // vocabulary is a directory's tokenizer.
 type vocabulary struct {
 	token.Spec
-	addEOS  bool
 	padding string // the piece that fills rows of a batch
 }
 
@@ -139,7 +138,7 @@ func (v *vocabulary) readConfig(dir string, c *hfConfig, found bool) error {
 	if !v.AddSpacePrefix && v.Metaspace != "" {
 		v.Metaspace = token.MetaspaceNever
 	}
-	v.addEOS = t.AddEOS
+	v.AddEOS = t.AddEOS
 	return v.template(dir, t.Template)
 }
 
@@ -273,7 +272,7 @@ func (v *vocabulary) set(w *gguf.Writer) error {
 		{"tokenizer.ggml.scores", v.Scores},
 		{"tokenizer.ggml.token_type", v.Types},
 		{"tokenizer.ggml.add_bos_token", v.AddBOS},
-		{"tokenizer.ggml.add_eos_token", v.addEOS},
+		{"tokenizer.ggml.add_eos_token", v.AddEOS},
 		{"tokenizer.ggml.add_space_prefix", v.AddSpacePrefix},
 	}
 	for _, s := range []struct {

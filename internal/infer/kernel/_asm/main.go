@@ -1,6 +1,7 @@
 // Command _asm writes the assembly of internal/infer/kernel's matrix tiles for x86-64, a file for each tier and
-// format, and one for each tier of what computes formats with grids: run `go generate ./internal/infer/kernel`, or
-// `go run ./_asm [-evex] DIR` there. It prints text and must not import anything but the standard library.
+// format, and others of what computes formats with grids and blocks that were spread out: run
+// `go generate ./internal/infer/kernel`, or `go run ./_asm [-evex] DIR` there. It prints text and must not import
+// anything but the standard library.
 package main
 
 import (
@@ -17,8 +18,10 @@ import (
 type file struct {
 	bytes.Buffer
 	labels    int
+	most      int         // columns of a group; 0: maxCols
 	evex      bool        // see ymm.dot
 	constants [][8]uint32 // see vector
+	far       []func()    // see fetchFew
 }
 
 // p writes an instruction, l a label, c a comment.
@@ -42,7 +45,9 @@ func (f *file) about(text string) {
 
 // output is one generated file.
 type output struct {
-	name string // of the format; "": what measures, "grid": the formats with grids
+	// of the format; "": what measures, "grid": the formats with grids, "spread": blocks spread out, "single": what is
+	// spread out for several columns, with one
+	name string
 	tier string
 	emit func(f *file)
 }
@@ -68,7 +73,8 @@ func outputs() []output {
 			}
 		}
 	}
-	return append(all, output{"grid", "avx2", emitGridYMM}, output{"grid", "avx512", emitGridZMM})
+	return append(all, output{"grid", "avx2", emitGridYMM}, output{"grid", "avx512", emitGridZMM},
+		output{"spread", "avxvnni", emitSpread}, output{"single", "avxvnni", emitSingle})
 }
 
 func main() {
@@ -88,8 +94,8 @@ func main() {
 		f.writeConstants()
 		name := fmt.Sprintf("tile_%s_%s_amd64.s", strings.ToLower(o.name), o.tier)
 		switch o.name {
-		case "grid":
-			name = fmt.Sprintf("grid_%s_amd64.s", o.tier)
+		case "grid", "spread", "single":
+			name = fmt.Sprintf("%s_%s_amd64.s", o.name, o.tier)
 		case "":
 			name = fmt.Sprintf("measure_%s_amd64.s", o.tier)
 		}

@@ -14,7 +14,7 @@ import (
 // signed activations and adds neighbours: two products, at most w · 127 · 2. As many of these as fit are added in 16
 // bits, eight for 4-bit weights (15 · 127 · 2 · 8 = 30,480), four for 5 bits (31,496), two for 6 bits (32,004); then
 // VPMADDWD widens, and multiplies with the K formats' integer scales at the same time. Bytes go as words
-// (ymm_wide.go), or, with a single column, as two 4-bit halves.
+// (ymm_words.go).
 //
 // So weights stay unsigned, without the offset that makes them signed; what it would have subtracted follows from the
 // sums of the activations.
@@ -25,6 +25,8 @@ type ymm struct {
 	format *ysuper // at work, its sums of activations, and whether it is multiplied with a single column
 	sums   int
 	single bool
+
+	nibbles, fifths string // operands: masks of classic formats
 }
 
 func (y *ymm) tier() string {
@@ -34,17 +36,47 @@ func (y *ymm) tier() string {
 	return "AVX2"
 }
 
+// prefetch is the instruction that fetches ahead. Most processors with AVX-VNNI and without AVX-512 are Intel's: see
+// fetchAhead.
+func (y *ymm) prefetch() string {
+	if y.vnni {
+		return "PREFETCHT1"
+	}
+	return "PREFETCHT0"
+}
+
+// fetchFew is file.fetchFew, which leaves the instruction to the processor, unless the tier says which one.
+func (y *ymm) fetchFew(base string, ahead, from, to int) {
+	if y.vnni {
+		y.fetchLines(y.prefetch(), base, ahead, from, to)
+		return
+	}
+	y.file.fetchFew(base, ahead, from, to)
+}
+
+// fetchAsked asks for lines where fetchAhead is not 0. The branch goes the same way each time.
+func (y *ymm) fetchAsked(base string, ahead, from, to int) {
+	if from == to {
+		return
+	}
+	none := y.label("none")
+	y.p("CMPQ %d(SI), $0", argAhead)
+	y.p("JE   %s", none)
+	y.fetchLines("PREFETCHT1", base, ahead, from, to)
+	y.l(none)
+}
+
 // Offsets in the buffer.
 const (
 	yOuter   = 0                         // for each group 6 × 32 float32
 	yScale   = maxGroups * maxCols * 128 // 16 × 32 pairs of int16, both the scale; AVX-VNNI: 16 × 32 float32
 	yMin     = yScale + 16*128           // 8 × 32 pairs of int16
+	yEvenOdd = yMin + 128                // 16 sums of activations, where minima are multiplied at once
 	yD       = yMin + 8*128              // 32 float32
 	yDmin    = yD + 128                  // 32 float32
 	ySum     = yDmin + 128               // 12 vectors: a tile's sums over runs
 	yWeights = ySum + 12*32              // 64 quads × 32 rows × 4 bytes
 	yCount   = yWeights + 64*128         // blocks left of a tile's
-	yBytes   = yCount + 8
 )
 
 // Registers of a tile: Y0 … Y11 sums, Y12 and Y13 weights, Y14 activations, Y15 products.
@@ -100,11 +132,8 @@ func (f *file) writeConstants() {
 	fmt.Fprintf(f, "GLOBL ·constants<>(SB), RODATA|NOPTR, $%d\n", 32*len(f.constants))
 }
 
-// ones is a vector of sixteen 1, sixteens one of 16.
-const (
-	ones     = 0x00010001
-	sixteens = 0x00100010
-)
+// ones is a vector of sixteen 1.
+const ones = 0x00010001
 
 // multiply adds weights times activations to a sum, or starts it.
 func (y *ymm) multiply(x, w, sum, temp string, first bool) {

@@ -1,5 +1,7 @@
 package main
 
+import "fmt"
+
 // yclassic is a format of blocks of 32 k: a half-plane of scales, then planes.
 type yclassic struct {
 	name, format, doc string
@@ -17,42 +19,39 @@ var yclassics = []*yclassic{
 	{name: "Q5", format: "Q5_0", doc: "Q5_0", size: 704, planes: 192, fifth: 64, fit: 4, shift: 3},
 }
 
-// halved says whether a byte is multiplied with a single column as two halves: the sums of the upper ones stand apart.
-func (c *yclassic) halved(vnni bool) bool { return c.bytes && !vnni }
-
-// chunk is how many blocks are unpacked at once: as many as the buffer holds.
-func (c *yclassic) chunk(vnni bool) int {
-	if c.halved(vnni) {
-		return wideChunk
-	}
-	return 8
-}
+const (
+	classicChunk = 8 // blocks that are unpacked at once: as many as the buffer holds
+	fewGroups    = 3 // groups of columns that are multiplied without the buffer
+	fewCols      = 4 // columns of these
+)
 
 func (y *ymm) classic(c *yclassic) {
+	if c.bytes && !y.vnni {
+		y.words(c)
+		return
+	}
 	y.function("tile"+c.name+y.tier(), "// "+c.doc+".\n", func() {}, func(n int) {
 		if n == 1 {
 			y.classicColumn(c)
 			return
 		}
 		y.clearOuter(n)
+		chunks, end := y.label("chunk"), y.label("end")
+		if n <= fewCols {
+			many := y.label("many")
+			y.p("CMPQ %d(SI), $%d", argGroups, 8*maxCols*fewGroups)
+			y.p("JGT  %s", many)
+			y.classicFew(c, n)
+			y.p("JMP  %s", end)
+			y.l(many)
+		}
 		y.p("MOVQ %d(SI), CX", argBlocks)
 		y.p("MOVQ CX, %d(SI)", argLeft)
-		chunks := y.label("chunk")
 		y.l(chunks)
-		y.p("MOVQ $%d, CX", c.chunk(y.vnni))
-		y.p("MOVQ %d(SI), DX", argLeft)
-		y.p("CMPQ DX, CX")
-		y.p("CMOVQLT DX, CX")
-		y.p("SUBQ CX, %d(SI)", argLeft)
-		y.p("MOVQ CX, %d(SI)", argChunk)
+		y.nextChunk(classicChunk, 2, 30)
 		y.p("MOVQ AX, %d(SI)", argAct)
-		if c.halved(y.vnni) {
-			y.wideUnpack(c)
-			y.wideGroups(c, n)
-		} else {
-			y.classicUnpack(c)
-			y.classicGroups(c, n)
-		}
+		y.classicUnpack(c)
+		y.classicGroups(c, n)
 		y.p("MOVQ %d(SI), CX", argChunk)
 		y.p("IMUL3Q $%d, CX, DX", c.size)
 		y.p("ADDQ DX, DI")
@@ -60,56 +59,72 @@ func (y *ymm) classic(c *yclassic) {
 		y.p("ADDQ %d(SI), AX", argAct)
 		y.p("CMPQ %d(SI), $0", argLeft)
 		y.p("JNE  %s", chunks)
+		y.l(end)
 		y.storeOuter(n)
 	})
 }
 
-// weights loads quad q of eight rows, whose block begins at base + rows, as bytes, or as halves: upper and lower ones.
-// Y13 is the mask of nibbles, Y12 that of fifth bits.
+// nextChunk puts the number of blocks of the next chunk in CX and argChunk: blocks, or few where there are fewer
+// columns than columns. With few columns, reading takes nearly as long as computing. Small chunks let them overlap,
+// because each chunk is fetched in a burst while the one before it is unpacked.
+func (y *ymm) nextChunk(blocks, few, columns int) {
+	y.p("MOVQ $%d, CX", blocks)
+	y.p("MOVQ $%d, DX", few)
+	y.p("CMPQ %d(SI), $%d", argGroups, 8*columns)
+	y.p("CMOVQLT DX, CX")
+	y.p("MOVQ %d(SI), DX", argLeft)
+	y.p("CMPQ DX, CX")
+	y.p("CMOVQLT DX, CX")
+	y.p("SUBQ CX, %d(SI)", argLeft)
+	y.p("MOVQ CX, %d(SI)", argChunk)
+}
+
+// classicWeights loads quad q of eight rows, whose block begins at base + rows, as bytes; upper changes.
 func (y *ymm) classicWeights(c *yclassic, base string, rows, q int, upper, lower string) {
 	if c.bytes {
 		y.p("VMOVDQU %d(%s), %s", c.planes+128*q+rows, base, lower)
-		if c.halved(y.vnni) {
-			y.p("VPSRLD $4, %s, %s", lower, upper)
-			y.p("VPAND Y13, %s, %s", upper, upper)
-			y.p("VPAND Y13, %s, %s", lower, lower)
-		}
 		return
 	}
 	y.p("VMOVDQU %d(%s), %s", c.planes+128*(q%4)+rows, base, lower)
 	if q >= 4 {
 		y.p("VPSRLD $4, %s, %s", lower, lower)
 	}
-	y.p("VPAND Y13, %s, %s", lower, lower)
+	y.p("VPAND %s, %s, %s", y.nibbles, lower, lower)
 	if c.fifth == 0 {
 		return
 	}
 	y.p("VMOVDQU %d(%s), %s", c.fifth+rows, base, upper)
 	upper = y.shift(q-4, upper, upper)
-	y.p("VPAND Y12, %s, %s", upper, upper)
+	y.p("VPAND %s, %s, %s", y.fifths, upper, upper)
 	y.p("VPOR %s, %s, %s", upper, lower, lower)
 }
 
-func (y *ymm) classicMasks(c *yclassic) {
-	if !c.bytes || !y.vnni {
-		y.p("VMOVDQU %s, Y13", y.constant(0x0f0f0f0f))
+// classicMasks loads the masks of nibbles and fifth bits into registers, or says that they are in memory: "".
+func (y *ymm) classicMasks(c *yclassic, nibbles, fifths string) {
+	mask := func(v uint32, reg string, wanted bool) string {
+		if !wanted {
+			return ""
+		}
+		if reg == "" {
+			return y.constant(v)
+		}
+		y.p("VMOVDQU %s, %s", y.constant(v), reg)
+		return reg
 	}
-	if c.fifth != 0 {
-		y.p("VMOVDQU %s, Y12", y.constant(0x10101010))
-	}
+	y.nibbles, y.fifths = mask(0x0f0f0f0f, nibbles, !c.bytes), mask(0x10101010, fifths, c.fifth != 0)
 }
 
 // classicUnpack writes the weights of CX blocks from DI on into the buffer, and fetches the next chunk.
 func (y *ymm) classicUnpack(c *yclassic) {
 	y.c("The weights of a chunk, as bytes, to the buffer.")
 	loop := y.label("unpack")
-	y.classicMasks(c)
+	y.classicMasks(c, "Y13", "Y12")
 	y.p("MOVQ DI, R15")
 	y.p("MOVQ BX, R14")
 	y.l(loop)
 	lines := (c.size + 63) / 64
 	for q := range 8 {
-		y.fetchLines("PREFETCHT0", "R15", c.chunk(y.vnni)*c.size, lines*q/8, lines*(q+1)/8)
+		y.fetchLines(y.prefetch(), "R15", classicChunk*c.size, lines*q/8, lines*(q+1)/8)
 		for v := range 4 {
 			y.classicWeights(c, "R15", 32*v, q, "Y1", "Y0")
 			y.p("VMOVDQU Y0, %d(R14)", yWeights+128*q+32*v)
@@ -121,17 +136,11 @@ func (y *ymm) classicUnpack(c *yclassic) {
 	y.p("JNZ  %s", loop)
 }
 
-// classicGroups multiplies the unpacked chunk with each group of columns. R14 is the buffer, 64 bytes on for the lower
-// half of the rows; R15 walks the weights, CX the blocks, DX is at the tile's outer sums.
+// classicGroups multiplies the unpacked chunk with each group of columns. R14 is the buffer, 64 bytes on for the
+// lower half of the rows; R15 walks the weights, CX the blocks, DX is at the tile's outer sums.
 func (y *ymm) classicGroups(c *yclassic, n int) {
 	columns, tile, block := y.label("columns"), y.label("rows"), y.label("block")
-	y.p("MOVQ $0, %d(SI)", argGroup)
-	y.l(columns)
-	y.p("MOVQ %d(SI), CX", argGroup)
-	y.columns(n, "CX")
-	y.p("MOVQ CX, DX")
-	y.p("SHLQ $4, DX")
-	y.p("ADDQ BX, DX")
+	y.firstGroup(columns, n)
 	y.p("MOVQ BX, R14")
 	y.p("MOVQ DI, CX")
 	y.l(tile)
@@ -182,7 +191,7 @@ func (y *ymm) classicFinish(c *yclassic, n int) {
 			y.p("VPSRAD $%d, %s, %s", c.shift, yx, yx)
 		}
 		for h := range 2 {
-			y.classicTotal(c, ysum(j, h), ysum(j, 1))
+			y.classicTotal(c, ysum(j, h))
 			y.p("VPADDD %s, %s, %s", yx, ysum(j, h), ysum(j, h))
 			y.p("VCVTDQ2PS %s, %s", ysum(j, h), ysum(j, h))
 		}
@@ -196,65 +205,120 @@ func (y *ymm) classicFinish(c *yclassic, n int) {
 	}
 }
 
-// classicTotal widens a block's sum; of halves, sum has the upper and lower the lower ones.
-func (y *ymm) classicTotal(c *yclassic, sum, lower string) {
-	switch {
-	case y.vnni:
-	case c.bytes:
-		y.p("VPMADDWD %s, %s, %s", y.constant(sixteens), sum, sum)
-		y.p("VPMADDWD %s, %s, %s", y.constant(ones), lower, lower)
-		y.p("VPADDD %s, %s, %s", lower, sum, sum)
-	case c.fit == 8:
+// classicTotal widens a block's sum.
+func (y *ymm) classicTotal(c *yclassic, sum string) {
+	if !y.vnni && c.fit == 8 {
 		y.p("VPMADDWD %s, %s, %s", y.constant(ones), sum, sum)
 	}
 }
 
-// classicColumn multiplies a panel with a single column: block by block, eight rows at a time. Y8 … Y11 are the outer
-// sums, Y0 and Y1 a block's. Memory is fetched as far ahead as for more columns.
+// classicFew multiplies a panel with each group of columns as its weights are unpacked. CX walks the blocks, 32 bytes
+// on for the lower half of the rows, R15 is at the half's planes, DX at its outer sums, R13 counts blocks. Each half
+// fetches its own lines ahead.
+func (y *ymm) classicFew(c *yclassic, n int) {
+	columns, block, half := y.label("columns"), y.label("block"), y.label("rows")
+	y.classicMasks(c, "Y11", "Y10")
+	y.firstGroup(columns, n)
+	y.p("MOVQ DI, CX")
+	y.p("XORL AX, AX")
+	y.p("MOVQ %d(SI), R13", argBlocks)
+	y.l(block)
+	y.p("MOVQ CX, R15")
+	y.p("MOVL $2, R14")
+	y.l(half)
+	lines := []int{0}
+	if c.fifth != 0 {
+		lines = append(lines, c.fifth)
+	}
+	for at := c.planes; at < c.size; at += 128 {
+		lines = append(lines, at)
+	}
+	for q := range 8 {
+		for _, at := range lines[len(lines)*q/8 : len(lines)*(q+1)/8] {
+			y.fetchLines(y.prefetch(), "R15", c.ahead()+at, 0, 1)
+		}
+		for h := range 2 {
+			y.classicWeights(c, "R15", 32*h, q, "Y9", yw(h))
+		}
+		for j := range n {
+			y.p("VPBROADCASTD %d(%s)(AX*1), %s", 4*q, xReg[j], yx)
+			for h := range 2 {
+				y.multiply(yx, yw(h), ysum(j, h), yp, q == 0 || !y.vnni && q%c.fit == 0)
+			}
+		}
+		if !y.vnni && q%c.fit == c.fit-1 && c.fit < 8 {
+			y.classicSpill(n, q/c.fit)
+		}
+	}
+	y.classicFinish(c, n)
+	y.p("ADDQ $64, R15")
+	y.p("ADDQ $32, CX")
+	y.p("ADDQ $64, DX")
+	y.p("DECQ R14")
+	y.p("JNZ  %s", half)
+	y.p("SUBQ $128, DX")
+	y.p("ADDQ $%d, CX", c.size-64)
+	y.p("ADDQ $40, AX")
+	y.p("DECQ R13")
+	y.p("JNZ  %s", block)
+	y.p("ADDQ $%d, %d(SI)", 8*maxCols, argGroup)
+	y.p("MOVQ %d(SI), CX", argGroup)
+	y.p("CMPQ CX, %d(SI)", argGroups)
+	y.p("JNE  %s", columns)
+	y.p("MOVQ %d(SI), CX", argBlocks)
+	y.p("IMUL3Q $%d, CX, DX", c.size)
+	y.p("ADDQ DX, DI")
+}
+
+// ahead is how many bytes ahead few columns fetch.
+func (c *yclassic) ahead() int { return (6527 + c.size) / c.size * c.size }
+
+// classicColumn multiplies a panel with a single column, plane by plane: quad q+4 has the high nibbles of quad q's
+// plane. Y0 … Y7 are a block's sums, Y8 … Y11 the outer ones.
 func (y *ymm) classicColumn(c *yclassic) {
 	y.c("One column.")
 	y.p("MOVQ %d(SI), R8", argX)
 	y.p("MOVQ %d(SI), R9", argBlocks)
-	y.classicMasks(c)
+	y.classicMasks(c, "Y13", "")
 	for v := range 4 {
 		y.p("VXORPS Y%d, Y%d, Y%d", 8+v, 8+v, 8+v)
 	}
-	block := y.label("block")
+	block, lines := y.label("block"), (c.size+63)/64
 	y.l(block)
-	lines := (c.size + 63) / 64
-	for v := range 4 {
-		y.fetchLines("PREFETCHT0", "DI", 8*1088, lines*v/4, lines*(v+1)/4)
-		for q := range 8 {
-			y.classicWeights(c, "DI", 32*v, q, "Y3", "Y2")
-			y.p("VPBROADCASTD %d(R8)(AX*1), Y14", 4*q)
-			switch {
-			case c.halved(y.vnni):
-				y.multiply("Y14", "Y3", "Y0", "Y3", q == 0)
-				y.multiply("Y14", "Y2", "Y1", "Y2", q == 0)
-			case y.vnni:
-				y.multiply("Y14", "Y2", "Y0", "Y2", q == 0)
-			case q < c.fit:
-				y.multiply("Y14", "Y2", "Y0", "Y2", q == 0)
-			default:
-				y.multiply("Y14", "Y2", "Y1", "Y2", q == c.fit)
+	for i := range 8 {
+		q := i
+		if !c.bytes {
+			q = i/2 + i%2*4
+		}
+		y.fetchFew("DI", c.ahead(), lines*i/8, lines*(i+1)/8)
+		y.p("VPBROADCASTD %d(R8)(AX*1), Y14", 4*q)
+		for v := range 4 {
+			y.classicWeights(c, "DI", 32*v, q, "Y15", "Y12")
+			sum, first := v, i == 0
+			if !y.vnni && q >= c.fit {
+				sum, first = 4+v, q == c.fit
 			}
+			y.multiply("Y14", "Y12", fmt.Sprintf("Y%d", sum), "Y12", first)
 		}
+	}
+	y.p("VPBROADCASTD 36(R8)(AX*1), Y14")
+	if c.shift > 0 {
+		y.p("VPSRAD $%d, Y14, Y14", c.shift)
+	}
+	y.p("VBROADCASTSS 32(R8)(AX*1), Y15")
+	for v := range 4 {
+		sum := fmt.Sprintf("Y%d", v)
 		if c.fit == 4 && !y.vnni {
-			y.p("VPMADDWD %s, Y0, Y0", y.constant(ones))
-			y.p("VPMADDWD %s, Y1, Y1", y.constant(ones))
-			y.p("VPADDD Y1, Y0, Y0")
+			y.p("VPMADDWD %s, %s, %s", y.constant(ones), sum, sum)
+			y.p("VPMADDWD %s, Y%d, Y%d", y.constant(ones), 4+v, 4+v)
+			y.p("VPADDD Y%d, %s, %s", 4+v, sum, sum)
 		}
-		y.classicTotal(c, "Y0", "Y1")
-		y.p("VPBROADCASTD 36(R8)(AX*1), Y14")
-		if c.shift > 0 {
-			y.p("VPSRAD $%d, Y14, Y14", c.shift)
-		}
-		y.p("VPADDD Y14, Y0, Y0")
-		y.p("VCVTDQ2PS Y0, Y0")
-		y.p("VBROADCASTSS 32(R8)(AX*1), Y14")
-		y.p("VCVTPH2PS %d(DI), Y4", 16*v)
-		y.p("VMULPS Y14, Y4, Y4")
-		y.p("VFMADD231PS Y4, Y0, Y%d", 8+v)
+		y.classicTotal(c, sum)
+		y.p("VPADDD Y14, %s, %s", sum, sum)
+		y.p("VCVTDQ2PS %s, %s", sum, sum)
+		y.p("VCVTPH2PS %d(DI), Y12", 16*v)
+		y.p("VMULPS Y15, Y12, Y12")
+		y.p("VFMADD231PS Y12, %s, Y%d", sum, 8+v)
 	}
 	y.p("ADDQ $%d, DI", c.size)
 	y.p("ADDQ $40, AX")

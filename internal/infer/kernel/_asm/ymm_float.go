@@ -29,6 +29,9 @@ func (y *ymm) float(t *yfloat) {
 		}
 		const unroll = 4
 		step := func(i int) {
+			if n == 1 {
+				y.fetchAsked("DI", 9<<10, t.size*i/64, t.size*(i+1)/64)
+			}
 			for j := range n {
 				y.p("VBROADCASTSS %d(%s)(AX*1), Y%d", 4*i, xReg[j], 12+j)
 			}

@@ -11,6 +11,12 @@ func (y *ymm) eachRows(body func()) {
 	y.p("MOVQ DI, R15")
 	y.p("MOVQ DI, CX")
 	y.p("MOVQ BX, R14")
+	if y.pairs() {
+		y.p("VMOVDQU %d(R8)(AX*1), Y8", y.sums)
+		y.p("VPSHUFB %s, Y8, Y8", y.vector([8]uint32{0x05040100, 0x07060302, 0x0d0c0908, 0x0f0e0b0a,
+			0x05040100, 0x07060302, 0x0d0c0908, 0x0f0e0b0a}))
+		y.p("VMOVDQU Y8, %d(BX)", yEvenOdd)
+	}
 	y.p("MOVL $4, DX")
 	y.l(rows)
 	body()
@@ -23,6 +29,10 @@ func (y *ymm) eachRows(body func()) {
 	y.p("DECQ DX")
 	y.p("JNZ  %s", rows)
 }
+
+// pairs tells whether scales and minima are multiplied as words of even and odd bytes, so that the sums of activations
+// are wanted in the order 0, 2, 1, 3 and so on.
+func (y *ymm) pairs() bool { return y.single && !y.vnni && y.format.runs16 }
 
 // and leaves reg & v in to.
 func (y *ymm) and(v uint32, reg, to string) { y.p("VPAND %s, %s, %s", y.constant(v), reg, to) }
@@ -62,8 +72,8 @@ func (y *ymm) halves() {
 }
 
 // half makes float32 of eight d; times is what minima are multiplied with beside it, where scales are minima too.
-func (y *ymm) half(at int, times uint32) {
-	y.p("VCVTPH2PS %d(CX), Y1", at)
+func (y *ymm) half(times uint32) {
+	y.p("VCVTPH2PS (CX), Y1")
 	y.p("VMOVUPS Y1, %d(R14)", yD)
 	if y.vnni {
 		y.p("VMULPS %s, Y1, Y2", y.constant(times))
@@ -72,12 +82,18 @@ func (y *ymm) half(at int, times uint32) {
 }
 
 // scales stores the four bytes of each word of reg as scales g … g+3; Y8 changes. Where a run's weights are four times
-// as large (yrun.four) the other runs' scales are; with AVX-VNNI, that of the run is a quarter.
+// as large (yrun.four) the other runs' scales are, if their sums are added up together; with AVX-VNNI, that of the run
+// is a quarter. Signed ones that are multiplied as pairs are left as words, even bytes in Y10 and odd ones in Y11.
 func (y *ymm) scales(reg string, g int, signed bool) {
+	if signed && y.pairs() {
+		y.p("VPSLLW $8, %s, Y10", reg)
+		y.p("VPSRAW $8, Y10, Y10")
+		y.p("VPSRAW $8, %s, Y11", reg)
+	}
 	for i := range 4 {
 		run := y.format.run((g + i) / y.format.groups())
 		up := 0
-		if y.format.fours && !run.four {
+		if y.format.fours && !run.four && !y.pairs() {
 			up = 2
 		}
 		switch {
@@ -86,6 +102,8 @@ func (y *ymm) scales(reg string, g int, signed bool) {
 			y.p("VPSRAD $24, Y8, Y8")
 		case y.vnni:
 			y.p("VPSHUFB %s, %s, Y8", y.shuffle(i, zero, zero, zero), reg)
+		case signed && y.pairs():
+			y.p("VPSHUFB %s, Y%d, Y8", y.shuffle(i&2, i&2+1, i&2, i&2+1), 10+i%2)
 		case signed:
 			y.p("VPSHUFB %s, %s, Y8", y.shuffle(zero, i, zero, i), reg)
 			y.p("VPSRAW $%d, Y8, Y8", 8-up)
@@ -106,8 +124,26 @@ func (y *ymm) scales(reg string, g int, signed bool) {
 	}
 }
 
+// minimaPairs multiplies minima 4i … 4i+3 with the sums of activations: even ones are words of one register, odd ones
+// of another. Y8 and Y9 change.
+func (y *ymm) minimaPairs(even, odd string, i int) {
+	for k, reg := range []string{even, odd} {
+		y.p("VPBROADCASTD %d(BX), Y9", yEvenOdd+4*(2*i+k))
+		if i+k == 0 {
+			y.p("VPMADDWD Y9, %s, Y7", reg)
+			continue
+		}
+		y.p("VPMADDWD Y9, %s, Y8", reg)
+		y.p("VPADDD Y8, Y7, Y7")
+	}
+}
+
 // minima takes the four bytes of each word of reg as minima of runs 4i … 4i+3. Y8 and Y9 change.
 func (y *ymm) minima(reg string, i int, signed bool) {
+	if signed && y.pairs() {
+		y.minimaPairs("Y10", "Y11", i)
+		return
+	}
 	for p, from := range [][]int{{0, 1}, {2, 3}} {
 		if signed {
 			y.p("VPSHUFB %s, %s, Y8", y.shuffle(zero, from[0], zero, from[1]), reg)
@@ -156,41 +192,47 @@ func (y *ymm) scales6() {
 	})
 }
 
-// scalesQ2: planes 0–3 hold a scale in each byte's low and a minimum in its high nibble, plane 20 (d, dmin).
+// scalesQ2: plane 0 (d, dmin), planes 1–4 hold a scale in each byte's low and a minimum in its high nibble.
 func (y *ymm) scalesQ2() {
 	y.eachRows(func() {
-		y.p("VMOVDQU %d(R15), Y0", 20*128)
+		y.p("VMOVDQU (R15), Y0")
 		y.halves()
 		for p := range 4 {
-			y.p("VMOVDQU %d(R15), Y2", 128*p)
-			y.p("VPSRLD $4, Y2, Y3")
+			y.p("VMOVDQU %d(R15), Y2", 128*(1+p))
+			y.p("VPSRLW $4, Y2, Y3")
+			if y.pairs() {
+				y.and(0x000f000f, "Y3", "Y3")
+				y.p("VPSRLW $12, Y2, Y4")
+				y.minimaPairs("Y3", "Y4", p)
+			} else {
+				y.and(0x0f0f0f0f, "Y3", "Y3")
+				y.minima("Y3", p, false)
+			}
 			y.and(0x0f0f0f0f, "Y2", "Y2")
-			y.and(0x0f0f0f0f, "Y3", "Y3")
 			y.scales("Y2", 4*p, false)
-			y.minima("Y3", p, false)
 		}
 	})
 }
 
-// scalesQ6: planes 48–51 hold int8 scales, then a half-plane d.
+// scalesQ6: a half-plane d, then planes 0–3 of int8 scales.
 func (y *ymm) scalesQ6() {
 	y.eachRows(func() {
-		y.half(52*128, 0x42000000) // 32
+		y.half(0x42000000) // 32
 		for p := range 4 {
-			y.p("VMOVDQU %d(R15), Y2", (48+p)*128)
+			y.p("VMOVDQU %d(R15), Y2", 64+128*p)
 			y.scales("Y2", 4*p, true)
 			y.minima("Y2", p, true)
 		}
 	})
 }
 
-// scalesQ3: planes 24 and 25 hold the low four bits of 16 scales, plane 26 the upper two, then a half-plane d; 32 is
-// subtracted.
+// scalesQ3: a half-plane d, then planes 0 and 1 with the low four bits of 16 scales and plane 2 with the upper two; 32
+// is subtracted.
 func (y *ymm) scalesQ3() {
 	y.eachRows(func() {
-		y.half(27*128, 0x40800000) // 4
+		y.half(0x40800000) // 4
 		for p := range 3 {
-			y.p("VMOVDQU %d(R15), Y%d", (24+p)*128, 2+p)
+			y.p("VMOVDQU %d(R15), Y%d", 64+128*p, 2+p)
 		}
 		for p := range 4 {
 			y.and(0x0f0f0f0f, y.shift(p/2*4, fmt.Sprint("Y", 2+p%2), "Y5"), "Y5")

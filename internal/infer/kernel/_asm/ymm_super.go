@@ -10,6 +10,7 @@ import (
 type ysuper struct {
 	name, doc string
 	size      int // bytes of a packed super-block
+	step      int // bytes from quad to quad of the planes
 	run       func(t int) yrun
 	lowMask   byte
 	highMask  byte // where the second field goes; 0: there is none
@@ -30,52 +31,51 @@ type yrun struct {
 	four bool
 }
 
-// quarter is which of the four runs in a plane of 2-bit fields run t is, and how far the plane is shifted for it: each
-// shift but the first and the last serves two runs.
-func quarter(t int) (shift int, four bool) { return []int{0, 2, 2, 4}[t%4], t%4 >= 2 }
+// quarter says for run t, one of four in a plane of 2-bit fields, how far the plane is shifted: one shift serves two.
+func quarter(t int) (shift int, four bool) { return t % 4 / 2 * 4, t%2 == 1 }
 
 var ysupers = []*ysuper{
 	{
-		name: "Q2K", doc: "Q2_K", size: 2688, lowMask: 0x03, fit: 8, runs16: true, scales: (*ymm).scalesQ2,
-		sets: &ysets{fetch: "PREFETCHT1", runs: [][]int{{0, 1, 2, 3}}, times: 2, low: 1024},
+		name: "Q2K", doc: "Q2_K", size: 2688, step: 128, lowMask: 0x03, fit: 8, runs16: true, scales: (*ymm).scalesQ2,
+		sets: &ysets{times: 2, move: 1024, order: []int{0, 1, 2, 3}, fetch: true},
 		run: func(t int) yrun {
 			shift, four := quarter(t)
-			return yrun{low: 512 + t/4*1024, lowShift: shift, four: four}
+			return yrun{low: 640 + t/4*1024, lowShift: shift, four: four}
 		},
 		fours: true,
 	},
 	{
-		name: "Q3K", doc: "Q3_K", size: 3520, lowMask: 0x03, highMask: 0x04, fit: 8, runs16: true, offset: 4,
-		scales: (*ymm).scalesQ3,
-		sets:   &ysets{fetch: "PREFETCHT0", runs: [][]int{{0, 2, 1, 3}, {4, 6, 5, 7}}, times: 1},
+		name: "Q3K", doc: "Q3_K", size: 3520, step: 384, lowMask: 0x03, highMask: 0x04, fit: 8, runs16: true,
+		offset: 4, scales: (*ymm).scalesQ3,
+		sets: &ysets{times: 1},
 		run: func(t int) yrun {
 			shift, four := quarter(t)
 			up := 2
 			if four {
 				up = 4
 			}
-			return yrun{low: 1024 + t/4*1024, lowShift: shift, high: 0, highShift: t - up, four: four}
+			return yrun{low: 576 + t/4*128, lowShift: shift, high: 448, highShift: t - up, four: four}
 		},
 		fours: true,
 	},
 	{
-		name: "Q4K", doc: "Q4_K", size: 4608, lowMask: 0x0f, fit: 8, scales: (*ymm).scales6,
-		sets: &ysets{runs: [][]int{{0, 1}}, times: 4, low: 1024},
+		name: "Q4K", doc: "Q4_K", size: 4608, step: 128, lowMask: 0x0f, fit: 8, scales: (*ymm).scales6,
+		sets: &ysets{times: 4, move: 1024, order: []int{0, 1}},
 		run:  func(t int) yrun { return yrun{low: 512 + t/2*1024, lowShift: t % 2 * 4} },
 	},
 	{
-		name: "Q5K", doc: "Q5_K", size: 5632, lowMask: 0x0f, highMask: 0x10, fit: 4, scales: (*ymm).scales6,
-		sets: &ysets{fetch: "PREFETCHT0", runs: [][]int{{0, 1}, {2, 3}, {4, 5}, {6, 7}}, times: 1},
+		name: "Q5K", doc: "Q5_K", size: 5632, step: 640, lowMask: 0x0f, highMask: 0x10, fit: 4, scales: (*ymm).scales6,
+		sets: &ysets{times: 1},
 		run: func(t int) yrun {
-			return yrun{low: 1536 + t/2*1024, lowShift: t % 2 * 4, high: 512, highShift: t - 4}
+			return yrun{low: 640 + t/2*128, lowShift: t % 2 * 4, high: 512, highShift: t - 4}
 		},
 	},
 	{
-		name: "Q6K", doc: "Q6_K", size: 6720, lowMask: 0x0f, highMask: 0x30, fit: 2, runs16: true, offset: 32,
-		scales: (*ymm).scalesQ6,
-		sets:   &ysets{fetch: "PREFETCHT1", runs: [][]int{{0, 2}, {1, 3}}, times: 2, low: 2048, high: 1024},
+		name: "Q6K", doc: "Q6_K", size: 6720, step: 384, lowMask: 0x0f, highMask: 0x30, fit: 2, runs16: true,
+		offset: 32, scales: (*ymm).scalesQ6,
+		sets: &ysets{times: 2, move: 3072, order: []int{0, 2, 1, 3}},
 		run: func(t int) yrun {
-			return yrun{low: t/4*2048 + t%2*1024, lowShift: t % 4 / 2 * 4, high: 4096 + t/4*1024,
+			return yrun{low: 576 + t/4*3072 + t%2*128, lowShift: t % 4 / 2 * 4, high: 832 + t/4*3072,
 				highShift: t%4*2 - 4}
 		},
 	},
@@ -195,7 +195,7 @@ func (y *ymm) superUnpack(s *ysuper) {
 			y.p("VMOVDQU Y11, %d(R14)", yWeights+1024*t+32*v)
 		})
 	}
-	y.p("ADDQ $128, R15")
+	y.p("ADDQ $%d, R15", s.step)
 	y.p("ADDQ $128, R14")
 	y.p("ADDQ $%d, CX", 64*lines)
 	y.p("DECQ DX")
@@ -301,7 +301,12 @@ func (y *ymm) superMinima(s *ysuper, n int, base string) {
 func (y *ymm) superFinish(s *ysuper, least, total string, rows, outer int) {
 	load := func(op string) { y.p("%s %s, %s", op, total, yp) }
 	quarter := func() {
-		if s.fours {
+		switch {
+		case y.pairs() && s.fours: // those sums are apart
+			y.p("VMOVDQU %d(R14), %s", ySum+128, yp)
+			y.p("VPSRAD $2, %s, %s", yp, yp)
+			y.p("VPADDD %s, %s, %s", total, yp, yp)
+		case s.fours:
 			y.p("VPSRAD $2, %s, %s", yp, yp)
 		}
 	}
@@ -346,7 +351,7 @@ func (y *ymm) superColumn(s *ysuper) {
 	fit := s.fits(true)
 	for q := range 8 {
 		y.fetchLines("PREFETCHT1", "R12", s.ahead(), lines*q/8, lines*(q+1)/8)
-		y.eachRun(s, "R15", 128*q, func(t int, r yrun) {
+		y.eachRun(s, "R15", s.step*q, func(t int, r yrun) {
 			y.field(s, r, "Y11")
 			y.p("VPBROADCASTD %d(R8)(AX*1), %s", 32*t+4*q, yp)
 			y.multiply(yp, "Y11", ysum(0, t), "Y11", q%fit == 0)

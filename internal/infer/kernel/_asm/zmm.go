@@ -45,11 +45,17 @@ const (
 	argX      = 88
 	argY      = argX + 8*maxCols*maxGroups
 	argAhead  = argY + 8*maxCols*maxGroups // how many bytes ahead a single column fetches, see fetchAhead
+	argOnce   = argAhead + 8               // not 0: the first group of columns unpacks weights for the others
+	argPlace  = argAhead + 16              // where a run's unpacked weights are
+	argSums   = argAhead + 24              // as AX, for the sums that a run starts from
 
 	bufScale = 0    // 16 × 32 float32
 	bufMin   = 2048 // 8 × 32 pairs of int16
 	bufDmin  = 3072 // 32 float32
 	bufOuter = 3200 // for each group 6 × 32 float32
+
+	bufParked  = bufOuter + maxGroups*maxCols*128 // 16 vectors of a single column's sums
+	bufWeights = bufParked + 16*64                // 64 quads × 32 rows × 4 bytes
 )
 
 // Registers. SI holds t, BX the buffer, DI walks the weights, AX the activations, CX counts blocks.
@@ -76,13 +82,13 @@ func (f *file) function(name, doc string, once func(), body func(n int)) {
 	once()
 	f.p("MOVL %d(SI), DX", argCols)
 	var starts [maxCols + 1]string
-	for n := 1; n < maxCols; n++ {
+	for n := 1; n < f.cols(); n++ {
 		starts[n] = f.label("cols")
 		f.p("CMPL DX, $%d", n)
 		f.p("JEQ  %s", starts[n])
 	}
-	for n := maxCols; n >= 1; n-- {
-		if n < maxCols {
+	for n := f.cols(); n >= 1; n-- {
+		if n < f.cols() {
 			f.l(starts[n])
 		}
 		f.c("%d columns, panel by panel.", n)
@@ -95,6 +101,10 @@ func (f *file) function(name, doc string, once func(), body func(n int)) {
 		f.p("JNZ  %s", panel)
 		f.p("VZEROUPPER")
 		f.p("RET")
+		for i := 0; i < len(f.far); i++ { // they may write more of it
+			f.far[i]()
+		}
+		f.far = nil
 	}
 }
 
@@ -126,13 +136,21 @@ func (f *file) store(n int) {
 	}
 }
 
+// cols is the most columns of a group.
+func (f *file) cols() int {
+	if f.most > 0 {
+		return f.most
+	}
+	return maxCols
+}
+
 // eachGroup emits a loop over the groups of columns, last to first: CX is a group's offset among the pointers, DX
-// among the sums (48 bytes of pointers are 768 of sums).
+// among the sums (8 bytes of pointers are 128 of sums).
 func (f *file) eachGroup(body func()) {
 	loop := f.label("each")
 	f.p("MOVQ %d(SI), CX", argGroups)
 	f.l(loop)
-	f.p("SUBQ $48, CX")
+	f.p("SUBQ $%d, CX", 8*f.cols())
 	f.p("MOVQ CX, DX")
 	f.p("SHLQ $4, DX")
 	body()
@@ -211,13 +229,39 @@ func repeat(b uint32) uint32 { return b * 0x01010101 }
 // selectBits makes a = a&mask | b&^mask (VPTERNLOG's table index is a·4 + b·2 + mask).
 func (f *file) selectBits(mask, b, a string) { f.p("VPTERNLOGD $0xe4, %s, %s, %s", mask, b, a) }
 
-// fetchOne asks for lines from … to−1 as far ahead of a register as R9 says, if that is not 0: see fetchAhead.
+// fetchFew asks for lines from … to−1 at so many bytes ahead of a register, into the L2 cache if fetchAhead is odd.
+// The code for that is behind the function, so that other processors only test a byte.
+func (f *file) fetchFew(base string, ahead, from, to int) {
+	if from == to {
+		return
+	}
+	second, back := f.label("second"), f.label("back")
+	f.p("TESTB $1, %d(SI)", argAhead)
+	f.p("JNZ  %s", second)
+	f.fetchLines("PREFETCHT0", base, ahead, from, to)
+	f.l(back)
+	f.far = append(f.far, func() {
+		f.l(second)
+		f.fetchLines("PREFETCHT1", base, ahead, from, to)
+		f.p("JMP  %s", back)
+	})
+}
+
+// fetchOne asks for lines from … to−1 as far ahead of a register as R9 says, if that is not 0, into the L2 cache if
+// it is odd: see fetchAhead.
 func (f *file) fetchOne(base string, from, to int) {
-	none := f.label("none")
+	second, none := f.label("second"), f.label("none")
 	f.p("TESTQ R9, R9")
 	f.p("JZ   %s", none)
+	f.p("TESTL $1, R9")
+	f.p("JNZ  %s", second)
 	for i := from; i < to; i++ {
 		f.p("PREFETCHT0 %d(%s)(R9*1)", 64*i, base)
+	}
+	f.p("JMP  %s", none)
+	f.l(second)
+	for i := from; i < to; i++ {
+		f.p("PREFETCHT1 %d(%s)(R9*1)", 64*i, base)
 	}
 	f.l(none)
 }

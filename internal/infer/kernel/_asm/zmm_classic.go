@@ -11,7 +11,7 @@ var classicTiles = []struct {
 
 func (f *file) tileQ8() {
 	f.function("tileQ8AVX512", "// Q8_0: planes hold q+128.\n", func() {}, func(n int) {
-		f.classic(n, 1088, false, func(fetch func(int, int)) {
+		f.classic(n, 1088, func(fetch func(int, int)) {
 			for q := range 8 {
 				f.p("VMOVDQU32 %d(DI), %s", 64+128*q, w0)
 				f.p("VMOVDQU32 %d(DI), %s", 128+128*q, w1)
@@ -25,7 +25,7 @@ func (f *file) tileQ8() {
 func (f *file) tileQ4() {
 	f.function("tileQ4AVX512", "// Q4_0: 16·q, so the high nibbles need a mask only.\n",
 		func() { f.broadcast(repeat(0xf0), "Z31") }, func(n int) {
-			f.classic(n, 576, true, func(fetch func(int, int)) {
+			f.classic(n, 576, func(fetch func(int, int)) {
 				for p := range 4 {
 					high := [halves]string{"Z27", "Z28"}
 					for h := range halves {
@@ -47,7 +47,7 @@ func (f *file) tileQ5() {
 		f.broadcast(repeat(0x78), "Z31")
 		f.broadcast(repeat(0xf8), "Z30")
 	}, func(n int) {
-		f.classic(n, 704, true, func(fetch func(int, int)) {
+		f.classic(n, 704, func(fetch func(int, int)) {
 			for q := range 8 {
 				for h := range halves {
 					f.p("VMOVDQU32 %d(DI), %s", 192+128*(q%4)+64*h, wreg(h))
@@ -71,13 +71,12 @@ func (f *file) tileQ5() {
 // blocks, which stays in the L1 cache, before the next chunk: weights stream from memory at an even pace whatever the
 // number of columns. The next chunk is fetched a line or two a quad: bursts fill the processor's miss buffers and
 // stall its loads. (Only the first group's fetches are needed, but a branch would cost as much.) A single column
-// fetches as far ahead as it is told, and only if fetchOne says so: for Q8_0 the processor's own prefetching does as
-// well everywhere.
-func (f *file) classic(n, size int, fetchOne bool, integers func(fetch func(step, steps int))) {
+// fetches as far ahead as it is told.
+func (f *file) classic(n, size int, integers func(fetch func(step, steps int))) {
 	const chunkBytes = 9 << 10
 	chunk := chunkBytes / size
 	f.clearOuter(n)
-	if n == 1 && fetchOne {
+	if n == 1 {
 		f.p("MOVQ %d(SI), R9", argAhead)
 	}
 	f.p("MOVQ %d(SI), CX", argBlocks)
@@ -108,10 +107,9 @@ func (f *file) classic(n, size int, fetchOne bool, integers func(fetch func(step
 	integers(func(step, steps int) {
 		lines := (size + 63) / 64
 		from, to := lines*step/steps, lines*(step+1)/steps
-		switch {
-		case n > 1:
-			f.fetchLines("PREFETCHT0", "DI", chunk*size, from, to)
-		case fetchOne:
+		if n > 1 {
+			f.fetchFew("DI", chunk*size, from, to)
+		} else {
 			f.fetchOne("DI", from, to)
 		}
 	})

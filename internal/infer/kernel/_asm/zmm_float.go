@@ -32,6 +32,9 @@ func (f *file) float(t *floatTile) {
 		const unroll = 4
 		loop, tail, last, done := f.label("four"), f.label("tail"), f.label("one"), f.label("done")
 		step := func(i int) {
+			if n == 1 {
+				f.fetchOne("DI", t.size*i/64, t.size*(i+1)/64)
+			}
 			t.load(f, t.size*i)
 			for j := range n {
 				f.p("VBROADCASTSS %d(%s)(AX*1), %s", 4*i, xReg[j], bc)
@@ -41,6 +44,9 @@ func (f *file) float(t *floatTile) {
 			}
 		}
 		f.start(n)
+		if n == 1 {
+			f.p("MOVQ %d(SI), R9", argAhead)
+		}
 		f.p("SUBQ $%d, CX", unroll)
 		f.p("JLT  %s", tail)
 		f.l(loop)

@@ -21,38 +21,83 @@ type super struct {
 	format, name, doc string
 	size              int // bytes of a packed super-block
 	low, high         func(t int) int
+	step              int // bytes from quad to quad of the planes
 	lowRot            func(t int) int
 	highRot           func(t int) int
 	mask              func(t int) uint32
 	keep              uint32
 	runs16            bool // a scale for each 16 instead of 32
 	minima            bool
-	scales            func(f *file)
+	scales            func(f *file, s *super, n int)
+
+	// With a single column, the integers of run t are taken place(t) bits up, where that saves shifts; with more, up
+	// bits in a format of two fields.
+	place func(t int) int
+	up    int
+	set   *zset
 }
 
 func always(mask uint32) func(int) uint32 { return func(int) uint32 { return mask } }
 
+func (s *super) groups() int {
+	if s.runs16 {
+		return 2
+	}
+	return 1
+}
+
+// sums is where a block of activations has the sums that minima are multiplied with.
+func (s *super) sums() int {
+	if s.runs16 {
+		return 320
+	}
+	return 352
+}
+
+// exponent is which power of two the sums of run t are too small by.
+func (s *super) exponent(n, t int) int {
+	if n > 1 && s.high != nil {
+		return 0
+	}
+	return s.up - s.place(t)
+}
+
 var supers = []*super{
-	{format: "Q4_K", name: "tileQ4KAVX512", doc: "// Q4_K.\n", size: 4608, minima: true, scales: (*file).scalesQ4,
-		low: func(t int) int { return 512 + t/2*1024 }, mask: func(t int) uint32 { return 0x0f << (t % 2 * 4) }},
-	{format: "Q5_K", name: "tileQ5KAVX512", doc: "// Q5_K.\n", size: 5632, mask: always(0x0f), keep: 0x1f,
+	{format: "Q4_K", name: "tileQ4KAVX512", doc: "// Q4_K.\n", size: 4608, step: 128, minima: true,
+		scales: (*file).scales6,
+		low:    func(t int) int { return 512 + t/2*1024 }, mask: func(t int) uint32 { return 0x0f << (t % 2 * 4) },
+		place: func(t int) int { return t % 2 * 4 },
+		set:   &zset{runs: 2, move: 1024}},
+	{format: "Q5_K", name: "tileQ5KAVX512", doc: "// Q5_K.\n", size: 5632, step: 640, mask: always(0x0f), keep: 0x1f,
 		minima: true,
-		scales: (*file).scalesQ5,
-		low:    func(t int) int { return 1536 + t/2*1024 }, lowRot: func(t int) int { return -4 * (t % 2) },
-		high: func(t int) int { return 512 }, highRot: func(t int) int { return 4 - t }},
-	{format: "Q2_K", name: "tileQ2KAVX512", doc: "// Q2_K.\n", size: 2688, minima: true, runs16: true,
+		scales: (*file).scales6,
+		low:    func(t int) int { return 640 + t/2*128 }, lowRot: func(t int) int { return -4 * (t % 2) },
+		high: func(t int) int { return 512 }, highRot: func(t int) int { return 4 - t },
+		place: func(int) int { return 0 },
+		set: &zset{runs: 8, lowMask: 0x0f, highMask: 0x10,
+			lowShift: func(t int) int { return t % 2 * 4 }, highShift: func(t int) int { return t - 4 }}},
+	{format: "Q2_K", name: "tileQ2KAVX512", doc: "// Q2_K.\n", size: 2688, step: 128, minima: true, runs16: true,
 		scales: (*file).scalesQ2,
-		low:    func(t int) int { return 512 + t/4*1024 }, mask: func(t int) uint32 { return 0x03 << (t % 4 * 2) }},
-	{format: "Q6_K", name: "tileQ6KAVX512", doc: "// Q6_K: 4·q, 128 added.\n", size: 6720, mask: always(0x3c),
-		keep: 0xfc, runs16: true,
+		low:    func(t int) int { return 640 + t/4*1024 }, mask: func(t int) uint32 { return 0x03 << (t % 4 * 2) },
+		place: func(t int) int { return t % 4 * 2 },
+		set:   &zset{runs: 4, move: 1024}},
+	{format: "Q6_K", name: "tileQ6KAVX512", doc: "// Q6_K: 4·q, 128 added.\n", size: 6720, step: 384,
+		mask: always(0x3c), keep: 0xfc, runs16: true,
 		scales: (*file).scalesQ6,
-		low:    func(t int) int { return t/4*2048 + t%2*1024 }, lowRot: func(t int) int { return 2 - t%4/2*4 },
-		high: func(t int) int { return 4096 + t/4*1024 }, highRot: func(t int) int { return 6 - t%4*2 }},
-	{format: "Q3_K", name: "tileQ3KAVX512", doc: "// Q3_K: 32·q, 128 added.\n", size: 3520, mask: always(0x60),
-		keep:   0xe0,
-		runs16: true, scales: (*file).scalesQ3,
-		low: func(t int) int { return 1024 + t/4*1024 }, lowRot: func(t int) int { return 5 - t%4*2 },
-		high: func(t int) int { return 0 }, highRot: func(t int) int { return 7 - t }},
+		low:    func(t int) int { return 576 + t/4*3072 + t%2*128 }, lowRot: func(t int) int { return 2 - t%4/2*4 },
+		high: func(t int) int { return 832 + t/4*3072 }, highRot: func(t int) int { return 6 - t%4*2 },
+		place: func(t int) int { return t % 4 / 2 * 2 }, up: 2,
+		set: &zset{runs: 4, move: 3072, lowMask: 0x0f, highMask: 0x30,
+			lowShift:  func(t int) int { return t % 4 / 2 * 2 },
+			highShift: func(t int) int { return []int{-4, -2, -2, 0}[t%4] }}},
+	{format: "Q3_K", name: "tileQ3KAVX512", doc: "// Q3_K: 32·q, 128 added.\n", size: 3520, step: 384,
+		mask: always(0x60), keep: 0xe0, runs16: true, scales: (*file).scalesQ3,
+		low: func(t int) int { return 576 + t/4*128 }, lowRot: func(t int) int { return 5 - t%4*2 },
+		high: func(t int) int { return 448 }, highRot: func(t int) int { return 7 - t },
+		place: func(t int) int { return min(t%4*2, 5) }, up: 5,
+		set: &zset{runs: 8, lowMask: 0x03, highMask: 0x04,
+			lowShift:  func(t int) int { return max(0, t%4*2-5) },
+			highShift: func(t int) int { return t - 2 - min(t%4*2, 5) }}},
 }
 
 // Registers beside those of zmm.go: Z31 mask, Z30 keep, Z29 and Z28 rotation counts, Z27 the second field. R15 walks
@@ -85,55 +130,34 @@ const runBytes = 28
 // µs to get to at 30 GB/s. The parts of a super-block are too short for the processor to see streams in them.
 func (s *super) ahead() int { return (8191 + s.size) / s.size }
 
-// prefetch is the instruction that fetches. A single column of all formats but Q4_K, which is read in one direction,
-// is faster from L2: planes are read in several streams there, and the L1 cache's misses are fewer than memory could
-// serve (on Zen 4, Q6_K reads 43 % of its bandwidth with PREFETCHT0 and 72 % with PREFETCHT1, Q2_K 70 and 86 %).
-func (s *super) prefetch(n int) string {
-	if n == 1 && s.format != "Q4_K" {
-		return "PREFETCHT1"
-	}
-	return "PREFETCHT0"
-}
-
 // fetch is how many cache lines are fetched in each run.
 func (s *super) fetch() int { return (s.size/64 + 7) / 8 }
 
 func (f *file) superBody(s *super, n int, table string) {
-	scales := 1 // of a run
-	if s.runs16 {
-		scales = 2
-	}
 	f.clearOuter(n)
 	f.p("MOVQ %d(SI), CX", argBlocks)
 	f.p("MOVQ CX, %d(SI)", argLeft)
-	block, columns, run := f.label("block"), f.label("columns"), f.label("run")
+	if n == 1 {
+		f.p("MOVQ %d(SI), R8", argX)
+	}
+	block, columns := f.label("block"), f.label("columns")
 	f.l(block)
 	f.c("The scales of a super-block, to the buffer.")
-	s.scales(f)
+	s.scales(f, s, n)
 	f.p("XORL CX, CX")
 	f.c("Each group of columns.")
 	f.l(columns)
 	f.p("MOVQ CX, %d(SI)", argGroup)
 	f.columns(n, "CX")
 	f.clearAcc(n)
-	if n == 1 && s.high == nil {
-		f.sets(s, scales)
+	if n == 1 {
+		f.single(s)
 	} else {
-		f.p("LEAQ ·%s<>(SB), R15", table)
-		f.p("MOVQ AX, DX")
-		f.l(run)
-		f.run(s, n, scales)
-		f.p("ADDQ $%d, BX", 128*scales)
-		f.p("ADDQ $8, DX")
-		f.p("ADDQ $32, AX")
-		f.p("ADDQ $%d, R15", runBytes)
-		f.p("CMPL %d(R15), $0", 20-runBytes)
-		f.p("JNE  %s", run)
-		f.p("SUBQ $%d, BX", 8*128*scales)
+		f.runs(s, n, table)
 	}
 	if s.minima {
 		f.c("The minima, times the sums of activations.")
-		f.minima(n, s.runs16)
+		f.minima(s, n)
 	}
 	f.c("Times the activations' scale, to the outer sums.")
 	f.p("MOVQ %d(SI), CX", argGroup)
@@ -159,130 +183,93 @@ func (f *file) superBody(s *super, n int, table string) {
 	f.storeOuter(n)
 }
 
-// sets multiplies a super-block with a single column. All runs whose fields lie in the same planes go together: a
-// third fewer instructions stand between two reads of memory, which take 92 % and then 97 % of its bandwidth in Q4_K.
-// Floats are added in the order of runs, as for more columns. Registers: Z0 … Z17 sums of integers by run, scale and
-// half, with the float sums Z12 and Z13 among them; Z18 … Z21 masks; Z22 … Z25 weights; Z27 … Z30 activations.
-func (f *file) sets(s *super, groups int) {
-	const n = 1
-	together := 1
-	for s.low(together) == s.low(0) {
-		together++
+// way is where a group of columns has the weights of a super-block from.
+type way int
+
+const (
+	unpacked way = iota // from the planes
+	kept                // the same, and it leaves them in the buffer
+	taken               // from there
+)
+
+// runs multiplies the runs of a super-block with a group of columns. If argOnce says so, only the first group unpacks
+// weights: unpacking takes the ports of the multipliers on Intel's processors (0 and 5), on Zen 4 others.
+func (f *file) runs(s *super, n int, table string) {
+	once, taking, done := f.label("once"), f.label("taking"), f.label("done")
+	f.p("LEAQ ·%s<>(SB), R15", table)
+	f.p("MOVQ AX, DX")
+	several := n > maxCols/2 // of two groups each has more than half of the most columns, or they would be one
+	if several {
+		f.p("CMPQ %d(SI), $0", argOnce)
+		f.p("JNE  %s", once)
 	}
-	sum := func(r, g, h int) int {
-		i := (r*groups+g)*halves + h
-		if i >= acc(0, 0) { // beside the float sums
-			i += halves
-		}
-		return i
+	f.eachRun(s, n, unpacked)
+	f.l(done)
+	f.p("SUBQ $%d, BX", 8*128*s.groups())
+	if !several {
+		return
 	}
-	for r := range together {
-		f.p("VPBROADCASTD ·%s<>+%d(SB), Z%d", s.name+"Runs", runBytes*r+16, 18+r)
+	f.far = append(f.far, func() {
+		f.l(once)
+		f.p("MOVQ AX, %d(SI)", argSums)
+		f.p("LEAQ %d(BX), DX", bufWeights)
+		f.p("MOVQ DX, %d(SI)", argPlace)
+		f.p("CMPQ %d(SI), $0", argGroup)
+		f.p("JNE  %s", taking)
+		f.eachRun(s, n, kept)
+		f.p("JMP  %s", done)
+		f.l(taking)
+		f.eachRun(s, n, taken)
+		f.p("JMP  %s", done)
+	})
+}
+
+// eachRun is the loop over the runs. With weights in the buffer it has no register for where sums start.
+func (f *file) eachRun(s *super, n int, w way) {
+	run := f.label("run")
+	f.l(run)
+	f.run(s, n, w)
+	f.p("ADDQ $%d, BX", 128*s.groups())
+	if w == unpacked {
+		f.p("ADDQ $8, DX")
+	} else {
+		f.p("ADDQ $8, %d(SI)", argSums)
+		f.p("ADDQ $1024, %d(SI)", argPlace)
 	}
-	loop, lines := f.label("set"), s.size/64*together/8
-	f.p("LEAQ %d(DI), CX", s.low(0))
-	f.p("MOVQ DI, DX")
-	f.p("MOVQ %d(SI), R9", argAhead)
-	f.p("MOVQ $%d, R14", 8/together)
-	f.l(loop)
-	for i := range together * groups * halves {
-		z := sum(0, 0, i)
-		f.p("VPXORD Z%d, Z%d, Z%d", z, z, z)
-	}
-	for q := range 8 {
-		g := q * groups / 8
-		for r := range together {
-			f.p("VPBROADCASTD %d(%s)(AX*1), Z%d", 32*r+4*q, xReg[0], 27+r)
-		}
-		for h := range halves {
-			f.p("VMOVDQU32 %d(CX), Z%d", 128*q+64*h, 22+h)
-			for r := range together {
-				f.p("VPANDD Z%d, Z%d, Z%d", 22+h, 18+r, 24+(h+r)%2)
-				f.p("VPDPBUSD Z%d, Z%d, Z%d", 27+r, 24+(h+r)%2, sum(r, g, h))
-			}
-		}
-		if s.format == "Q4_K" {
-			f.fetchOne("DX", lines*q/8, lines*(q+1)/8)
-			continue
-		}
-		f.fetchLines(s.prefetch(n), "DX", s.ahead()*s.size, lines*q/8, lines*(q+1)/8)
-	}
-	for r := range together {
-		for g := range groups {
-			for h := range halves {
-				z := sum(r, g, h)
-				f.p("VCVTDQ2PS Z%d, Z%d", z, z)
-				f.p("VFMADD231PS %d(BX), Z%d, Z%d", bufScale+128*(groups*r+g)+64*h, z, acc(0, h))
-			}
-		}
-	}
-	f.p("ADDQ $%d, BX", 128*groups*together)
-	f.p("ADDQ $%d, AX", 32*together)
-	f.p("ADDQ $1024, CX")
-	f.p("ADDQ $%d, DX", 64*lines)
-	f.p("DECQ R14")
-	f.p("JNZ  %s", loop)
-	f.p("SUBQ $%d, BX", 8*128*groups)
+	f.p("ADDQ $32, AX")
+	f.p("ADDQ $%d, R15", runBytes)
+	f.p("CMPL %d(R15), $0", 20-runBytes)
+	f.p("JNE  %s", run)
 }
 
 // run multiplies 32 k.
-func (f *file) run(s *super, n, groups int) {
-	// A single column fetches a line or two a quad: a burst would fill the processor's miss buffers and stall its
-	// loads. More columns fetch at the start of a run, which only the first group does.
-	ahead := "R13"
-	if s.minima {
-		ahead = "DX"
+func (f *file) run(s *super, n int, w way) {
+	f.fetchRun(s, w)
+	if w != taken {
+		f.fields(s)
 	}
-	spread := n == 1 || s.minima
-	if spread {
-		f.p("MOVL 24(R15), %s", ahead)
-		f.p("ADDQ DI, %s", ahead)
-	} else {
-		fetched := f.label("fetched")
-		f.p("CMPQ %d(SI), $0", argGroup)
-		f.p("JNE  %s", fetched)
-		f.p("MOVL 24(R15), CX")
-		f.p("ADDQ DI, CX")
-		for i := range s.fetch() {
-			f.p("PREFETCHT0 %d(CX)", s.ahead()*s.size+64*i)
-		}
-		f.l(fetched)
-	}
-	f.p("MOVL 0(R15), CX")
-	f.p("ADDQ DI, CX")
-	f.p("VPBROADCASTD 16(R15), Z31")
-	if s.high != nil {
-		f.p("VPBROADCASTD 8(R15), Z29")
-		f.p("MOVL 4(R15), R14")
-		f.p("ADDQ DI, R14")
-		f.p("VPBROADCASTD 12(R15), Z28")
-	}
+	groups := s.groups()
 	for g := range groups {
 		if s.minima {
 			f.clearSums(n)
 		} else {
+			if w != unpacked {
+				f.p("MOVQ %d(SI), DX", argSums)
+			}
 			for j := range n {
 				for h := range halves {
 					f.p("VPBROADCASTD %d(%s)(DX*1), Z%d", 256+4*g, xReg[j], sum(j, h))
 				}
 			}
 		}
+		if w != unpacked {
+			f.p("MOVQ %d(SI), DX", argPlace)
+		}
 		for q := g * 8 / groups; q < (g+1)*8/groups; q++ {
-			for h := range halves {
-				if s.high == nil {
-					f.p("VPANDD %d(CX), Z31, %s", 128*q+64*h, wreg(h))
-					continue
-				}
-				f.p("VMOVDQU32 %d(CX), %s", 128*q+64*h, wreg(h))
-				f.p("VPROLVD Z29, %s, %s", wreg(h), wreg(h))
-				f.p("VMOVDQU32 %d(R14), Z27", 128*q+64*h)
-				f.p("VPROLVD Z28, Z27, Z27")
-				f.selectBits("Z31", "Z27", wreg(h))
-				f.p("VPANDD Z30, %s, %s", wreg(h), wreg(h))
-			}
+			f.quadWeights(s, q, w)
 			f.quad(n, 4*q, [halves]string{w0, w1})
-			for i := s.fetch() * q / 8; spread && i < s.fetch()*(q+1)/8; i++ {
-				f.p("%s %d(%s)", s.prefetch(n), s.ahead()*s.size+64*i, ahead)
+			if s.minima && w == unpacked {
+				f.fetchFew("DX", s.ahead()*s.size, s.fetch()*q/8, s.fetch()*(q+1)/8)
 			}
 		}
 		for h := range halves {
@@ -297,19 +284,78 @@ func (f *file) run(s *super, n, groups int) {
 	}
 }
 
+// fetchRun is for what a run fetches. Formats with minima have a register for that, and fetch a line or two a quad;
+// others, and what goes to the buffer, fetch at the start of a run, which only the first group of columns does.
+func (f *file) fetchRun(s *super, w way) {
+	switch {
+	case w == taken:
+	case s.minima && w == unpacked:
+		f.p("MOVL 24(R15), DX")
+		f.p("ADDQ DI, DX")
+	default:
+		fetched := f.label("fetched")
+		f.p("CMPQ %d(SI), $0", argGroup)
+		f.p("JNE  %s", fetched)
+		f.p("MOVL 24(R15), CX")
+		f.p("ADDQ DI, CX")
+		f.fetchFew("CX", s.ahead()*s.size, 0, s.fetch())
+		f.l(fetched)
+	}
+}
+
+// fields points to a run's fields.
+func (f *file) fields(s *super) {
+	f.p("MOVL 0(R15), CX")
+	f.p("ADDQ DI, CX")
+	f.p("VPBROADCASTD 16(R15), Z31")
+	if s.high != nil {
+		f.p("VPBROADCASTD 8(R15), Z29")
+		f.p("MOVL 4(R15), R14")
+		f.p("ADDQ DI, R14")
+		f.p("VPBROADCASTD 12(R15), Z28")
+	}
+}
+
+// quadWeights loads a quad's weights, and leaves them in the buffer if they are to be kept.
+func (f *file) quadWeights(s *super, q int, w way) {
+	for h := range halves {
+		at := 128*q + 64*h
+		switch {
+		case w == taken:
+			f.p("VMOVDQU32 %d(DX), %s", at, wreg(h))
+			continue
+		case s.high == nil:
+			f.p("VPANDD %d(CX), Z31, %s", s.step*q+64*h, wreg(h))
+		default:
+			f.p("VMOVDQU32 %d(CX), %s", s.step*q+64*h, wreg(h))
+			f.p("VPROLVD Z29, %s, %s", wreg(h), wreg(h))
+			f.p("VMOVDQU32 %d(R14), Z27", s.step*q+64*h)
+			f.p("VPROLVD Z28, Z27, Z27")
+			f.selectBits("Z31", "Z27", wreg(h))
+			f.p("VPANDD Z30, %s, %s", wreg(h), wreg(h))
+		}
+		if w == kept {
+			f.p("VMOVDQU32 %s, %d(DX)", wreg(h), at)
+		}
+	}
+}
+
 // minima subtracts dmin · Σ min·Σq. AX is 256 ahead.
-func (f *file) minima(n int, runs16 bool) {
-	pairs, sums := 4, 352-256
-	if runs16 {
-		pairs, sums = 8, 320-256
+func (f *file) minima(s *super, n int) {
+	if n == 1 { // they have been multiplied
+		for h := range halves {
+			f.p("VCVTDQ2PS %d(BX), Z%d", bufMin+64*h, sum(0, h))
+			f.p("VFNMADD231PS %d(BX), Z%d, Z%d", bufDmin+64*h, sum(0, h), acc(0, h))
+		}
+		return
 	}
 	f.clearSums(n)
-	for p := range pairs {
+	for p := range 4 * s.groups() {
 		for h := range halves {
 			f.p("VMOVDQU32 %d(BX), %s", bufMin+128*p+64*h, wreg(h))
 		}
 		for j := range n {
-			f.p("VPBROADCASTD %d(%s)(AX*1), %s", sums+4*p, xReg[j], bc)
+			f.p("VPBROADCASTD %d(%s)(AX*1), %s", s.sums()-256+4*p, xReg[j], bc)
 			for h := range halves {
 				f.p("VPDPWSSD %s, %s, Z%d", bc, wreg(h), sum(j, h))
 			}

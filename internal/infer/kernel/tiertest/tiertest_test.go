@@ -35,6 +35,20 @@ func (f *fake) use(tier string) (func(), error) {
 	return func() { f.tier = old }, nil
 }
 
+func TestSelected(t *testing.T) {
+	all := []string{"generic", "fast", "faster"}
+	for names, want := range map[string][]string{"": all, "fast": {"fast"}, "generic,faster": {"generic", "faster"}} {
+		if got, err := selected(names, all); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %q, %v; want %q", names, got, err, want)
+		}
+	}
+	for _, names := range []string{"fastest", "fast,", "fast,,faster", ","} {
+		if got, err := selected(names, all); err == nil {
+			t.Errorf("%q is %q", names, got)
+		}
+	}
+}
+
 func TestEvery(t *testing.T) {
 	if given("test.run") || given("test.skip") {
 		t.Skip("with selected tests nothing is counted")

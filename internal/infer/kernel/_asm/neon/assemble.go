@@ -9,7 +9,7 @@ import (
 
 // forms gives the word of each form of an instruction with all registers, indices and shifts zero (right shifts: as
 // far as the element is wide). A form is the mnemonic and the arrangements of its operands: "[]" is an element of a
-// vector, "#" an immediate, "s" a scalar register.
+// vector, "#" an immediate, "s" a scalar register. A list of one register is written in braces.
 var forms = map[string]uint32{
 	"movi 2d #":         0x6f00e400,
 	"movi 16b #":        0x4f00e400,
@@ -65,6 +65,7 @@ var forms = map[string]uint32{
 	"sqxtn2 8h 4s":      0x4e614800,
 	"sqxtn 8b 8h":       0x0e214800,
 	"sqxtn2 16b 8h":     0x4e214800,
+	"tbl 16b 16b 16b":   0x4e000000,
 	"umax 4s 4s 4s":     0x6ea06400,
 	"smax 4s 4s 4s":     0x4ea06400,
 	"smin 4s 4s 4s":     0x4ea06c00,
@@ -77,6 +78,7 @@ var forms = map[string]uint32{
 	"fmla 4s 4s 4s":     0x4e20cc00,
 	"fmls 4s 4s 4s":     0x4ea0cc00,
 	"fmla 4s 4s s[]":    0x4f801000,
+	"fmls 4s 4s s[]":    0x4f805000,
 	"fmul 4s 4s s[]":    0x4f809000,
 	"fneg 4s 4s":        0x6ea0f800,
 	"fabs 4s 4s":        0x4ea0f800,
@@ -106,7 +108,7 @@ var forms = map[string]uint32{
 // rightShifts are encoded as the distance to twice the element's width, the others as that above it.
 var rightShifts = map[string]bool{"ushr": true, "sshr": true, "shrn": true}
 
-var operand = regexp.MustCompile(`^(?:v(\d+)\.(\d*[bhsd])(?:\[(\d+)\])?|s(\d+)|#(\d+))$`)
+var operand = regexp.MustCompile(`^\{?(?:v(\d+)\.(\d*[bhsd])(?:\[(\d+)\])?|s(\d+)|#(\d+))\}?$`)
 
 // assemble gives the word of an instruction in the usual notation. Operands are, in this order, Rd, Rn and Rm; an
 // element is that of the last operand.

@@ -33,26 +33,37 @@ const (
 type body struct {
 	low       int // planes from the low fields' first one
 	lowShift  int
+	planes    int // of low fields, after which those above them follow; 0: one for each quad
 	highShift int
 	k         int // position of the first weight
 	run       int // which scale
 	quads     int
 }
 
+// place says where quad q's low fields are: the plane, and their shift in its bytes.
+func (b *body) place(q int) (at, shift int) {
+	if b.planes == 0 {
+		return q, b.lowShift
+	}
+	return q % b.planes, b.lowShift + q/b.planes*4
+}
+
 // super is a format of 256 weights a block. Its bodies are gone through times times, each time with steps further on;
-// where halves is set, twice each time, four planes and one run apart.
+// where halves is set, twice each time, four quads and one run apart.
 type super struct {
 	name              string
 	words             int // 32-bit words of a row's block
 	half              bool
 	runs              int
 	minima            bool
-	offset            int // of the unsigned integers
-	shift             int // what −128·Σq is shifted by, to the right, to be −offset·Σq
+	curve             bool // integers number the points of a curve
+	offset            int  // of the unsigned integers
+	shift             int  // what −128·Σq is shifted by, to the right, to be −offset·Σq
 	times             int
 	halves            bool
 	lowBits, highBits int
-	low, lowStep      int // planes
+	step              int // planes from quad to quad
+	low, lowStep      int // planes, behind the half-plane
 	high, highStep    int
 	up                int // where the high field goes
 	varying           int // how much further up high fields are each time
@@ -73,21 +84,24 @@ func supers() []*super {
 	two := []body{{k: 0, run: 0, quads: 8}, {lowShift: 4, highShift: 1, k: 32, run: 1, quads: 8}}
 	var six []body
 	for t := range 4 {
-		six = append(six, body{low: t % 2 * 8, lowShift: t / 2 * 4, highShift: 2 * t, k: 32 * t, run: 2 * t, quads: 4})
+		six = append(six, body{low: t % 2, lowShift: t / 2 * 4, highShift: 2 * t, k: 32 * t, run: 2 * t, quads: 4})
 	}
 	return []*super{
-		{name: "Q2K", words: 21, runs: 16, minima: true, times: 2, halves: true, lowBits: 2, low: 4, lowStep: 8,
-			bodies: four(4), kStep: 128, runStep: 8, sums: act256Sum16, scales: scalesQ2},
+		{name: "Q2K", words: 21, runs: 16, minima: true, times: 2, halves: true, lowBits: 2, step: 1,
+			low: 5, lowStep: 8, bodies: four(4), kStep: 128, runStep: 8, sums: act256Sum16, scales: scalesQ2},
 		{name: "Q3K", words: 27, half: true, runs: 16, offset: 4, shift: 5, times: 2, halves: true, lowBits: 2,
-			highBits: 1, low: 8, lowStep: 8, up: 2, varying: 4, bodies: four(4), kStep: 128, runStep: 8,
-			scales: scalesQ3},
-		{name: "Q4K", words: 36, runs: 8, minima: true, times: 4, lowBits: 4, low: 4, lowStep: 8, bodies: two,
-			kStep: 64, runStep: 2, sums: act256Sum32, scales: scalesQ45},
-		{name: "Q5K", words: 44, runs: 8, minima: true, times: 4, lowBits: 4, highBits: 1, low: 12, lowStep: 8,
-			high: 4, up: 4, varying: 2, bodies: two, kStep: 64, runStep: 2, sums: act256Sum32, scales: scalesQ45},
+			highBits: 1, step: 3, low: 4, lowStep: 1, high: 3, up: 2, varying: 4, bodies: four(4), kStep: 128,
+			runStep: 8, scales: scalesQ3},
+		{name: "Q4K", words: 36, runs: 8, minima: true, times: 4, lowBits: 4, step: 1, low: 4, lowStep: 8,
+			bodies: two, kStep: 64, runStep: 2, sums: act256Sum32, scales: scalesQ45},
+		{name: "Q5K", words: 44, runs: 8, minima: true, times: 4, lowBits: 4, highBits: 1, step: 5, low: 5,
+			lowStep: 1, high: 4, up: 4, varying: 2, bodies: two, kStep: 64, runStep: 2, sums: act256Sum32,
+			scales: scalesQ45},
 		{name: "Q6K", words: 52, half: true, runs: 16, offset: 32, shift: 2, times: 2, halves: true, lowBits: 4,
-			highBits: 2, lowStep: 16, high: 32, highStep: 8, up: 4, bodies: six, kStep: 128, runStep: 8,
-			scales: scalesQ6},
+			highBits: 2, step: 3, low: 4, lowStep: 24, high: 6, highStep: 24, up: 4, bodies: six, kStep: 128,
+			runStep: 8, scales: scalesQ6},
+		{name: "IQ4XS", words: 34, runs: 8, curve: true, times: 8, lowBits: 4, step: 1, low: 2, lowStep: 4,
+			bodies: []body{{planes: 4, quads: 8}}, kStep: 32, runStep: 1, scales: scalesIQ4},
 	}
 }
 
@@ -100,6 +114,14 @@ func (s *super) block() int {
 	return n
 }
 
+// start is where a block's planes begin.
+func (s *super) start() int {
+	if s.half {
+		return halfPlane
+	}
+	return 0
+}
+
 // Registers that extraction wants: masks of both fields, what high fields are shifted by (in each byte, negative),
 // the same for this body, and the offset.
 const (
@@ -108,10 +130,17 @@ const (
 	rVarying  = 30
 	rBodys    = 27
 	rOffset   = 31
+	rCurve    = rMaskHigh // formats with a curve have no high fields
 )
+
+// curve loads the points that nibbles of IQ4_NL and IQ4_XS stand for: quant.Curve.
+func curve(f *file) { f.p("VMOVQ $0xf6eaddcfbfad9881, $0x7159453526190d01, V%d", rCurve) }
 
 func (s *super) constants(f *file, signed bool) {
 	f.bytes(rMaskLow, 1<<s.lowBits-1)
+	if s.curve {
+		curve(f)
+	}
 	if s.highBits > 0 {
 		f.bytes(rMaskHigh, 1<<s.highBits-1)
 	}
@@ -128,9 +157,12 @@ func (s *super) begin(f *file, b *body) {
 	}
 }
 
-// extract turns the planes' bytes in register w, and those of the high fields in h, to weights in w.
-func (s *super) extract(f *file, b *body, w, h int, signed bool) {
-	field(f, w, b.lowShift, s.lowBits, rMaskLow)
+// extract turns the planes' bytes in register w, where shift says, and those of the high fields in h, to weights in w.
+func (s *super) extract(f *file, b *body, shift, w, h int, signed bool) {
+	field(f, w, shift, s.lowBits, rMaskLow)
+	if s.curve {
+		lookUp(f, w)
+	}
 	if s.highBits > 0 {
 		if s.varying > 0 {
 			f.v("ushl v%d.16b, v%d.16b, v%d.16b", h, h, rBodys)
@@ -144,6 +176,9 @@ func (s *super) extract(f *file, b *body, w, h int, signed bool) {
 		f.v("sub v%d.16b, v%d.16b, v%d.16b", w, w, rOffset)
 	}
 }
+
+// lookUp puts the curve's points for their numbers.
+func lookUp(f *file, w int) { f.v("tbl v%d.16b, {v%d.16b}, v%d.16b", w, rCurve, w) }
 
 // field takes bits of every byte.
 func field(f *file, w, shift, bits, mask int) {
@@ -190,9 +225,9 @@ func (s *super) walk(f *file, one func(*body)) {
 			f.p("MOVD $2, R13")
 			f.loop("half", "R13", func() {
 				each()
-				move(4, 4, 16, 1)
+				move(4*s.step, 4*s.step, 16, 1)
 			})
-			move(s.lowStep-8, s.highStep-8, s.kStep-32, s.runStep-2)
+			move(s.lowStep-8*s.step, s.highStep-8*s.step, s.kStep-32, s.runStep-2)
 		}
 		if s.varying > 0 {
 			f.bytes(rBodys, s.varying)
@@ -201,12 +236,14 @@ func (s *super) walk(f *file, one func(*body)) {
 	})
 }
 
-// classic is a format of 32 weights a block: a half-plane of scales, perhaps a plane of fifth bits, planes of
-// integers.
+// classic is a format of 32 weights a block: a half-plane of scales, or a plane of scales and minima, perhaps a plane
+// of fifth bits, planes of integers.
 type classic struct {
 	name   string
 	planes int // of integers
 	fifth  bool
+	minima bool
+	curve  bool // integers number the points of a curve
 	offset int
 	shift  int
 }
@@ -216,14 +253,25 @@ func classics() []*classic {
 		{name: "Q8", planes: 8},
 		{name: "Q4", planes: 4, offset: 8, shift: 4},
 		{name: "Q5", planes: 4, fifth: true, offset: 16, shift: 3},
+		{name: "Q4Min", planes: 4, minima: true},
+		{name: "Q5Min", planes: 4, fifth: true, minima: true},
+		{name: "IQ4NL", planes: 4, curve: true},
 	}
+}
+
+// scales is how many bytes of them a block begins with.
+func (c *classic) scales() int {
+	if c.minima {
+		return plane
+	}
+	return halfPlane
 }
 
 func (c *classic) first() int {
 	if c.fifth {
-		return halfPlane + plane
+		return c.scales() + plane
 	}
-	return halfPlane
+	return c.scales()
 }
 
 func (c *classic) block() int { return c.first() + c.planes*plane }
@@ -237,7 +285,10 @@ func (c *classic) constants(f *file, signed bool) {
 	if c.fifth {
 		f.bytes(rMaskHigh, 1)
 	}
-	if signed {
+	if c.curve {
+		curve(f)
+	}
+	if signed && c.offset > 0 {
 		f.bytes(rOffset, c.offset)
 	}
 }
@@ -250,12 +301,37 @@ func (c *classic) load(f *file, j, r, w, h int, signed bool) {
 		return
 	}
 	field(f, w, j/4*4, 4, rMaskLow)
+	if c.curve {
+		lookUp(f, w)
+	}
 	if c.fifth {
-		f.p("FMOVQ %d(R1), F%d", halfPlane+16*r, h)
+		f.p("FMOVQ %d(R1), F%d", c.scales()+16*r, h)
 		field(f, h, j, 1, rMaskHigh)
 		f.v("sli v%d.16b, v%d.16b, #4", w, h)
 	}
-	if signed {
+	if signed && c.offset > 0 {
 		f.v("sub v%d.16b, v%d.16b, v%d.16b", w, w, rOffset)
 	}
+}
+
+// widen gives the scales of rows 4r … 4r+3 in register d, and the minima in m. Register t is lost.
+func (c *classic) widen(f *file, r, d, m, t int) {
+	if !c.minima {
+		f.p("FMOVD %d(R1), F%d", 8*r, d)
+		f.v("fcvtl v%d.4s, v%d.4h", d, d)
+		return
+	}
+	f.p("FMOVQ %d(R1), F%d", 16*r, t)
+	f.v("xtn v%d.4h, v%d.4s", d, t)
+	f.v("shrn v%d.4h, v%d.4s, #16", m, t)
+	f.v("fcvtl v%d.4s, v%d.4h", d, d)
+	f.v("fcvtl v%d.4s, v%d.4h", m, m)
+}
+
+// total gives −Σ of a block's activations times their scale, which is in register factor, in register v, which has
+// −128·Σ of their integers.
+func total(f *file, v, factor int) {
+	f.v("sshr v%d.4s, v%d.4s, #7", v, v)
+	f.v("scvtf v%d.4s, v%d.4s", v, v)
+	f.v("fmul v%d.4s, v%d.4s, v%d.s[0]", v, v, factor)
 }

@@ -57,7 +57,7 @@ func (c *classic) gemvSDOT(f *file) {
 				f.v("sdot v%d.4s, v%d.16b, v%d.4b[%d]", r, w, 24+j/4, j%4)
 			}
 		}
-		f.p("FMOVS %d(R7), F26", act32Scale)
+		c.factor(f)
 		for r := range 8 {
 			c.addScaled(f, r, r, 8+r)
 		}
@@ -79,13 +79,24 @@ func (c *classic) start(f *file) {
 	f.v("sshr v26.4s, v26.4s, #%d", c.shift)
 }
 
-// addScaled adds sum · (scale · factor) to acc, for rows 4r … 4r+3; the factor is in register 26.
+// factor loads the activations' scale to register 26, and for minima what total gives to 27.
+func (c *classic) factor(f *file) {
+	f.p("FMOVS %d(R7), F26", act32Scale)
+	if c.minima {
+		f.p("FMOVS %d(R7), F27", act32Init)
+		total(f, 27, 26)
+	}
+}
+
+// addScaled adds sum · (scale · factor), and the minimum times the activations, to acc, for rows 4r … 4r+3.
 func (c *classic) addScaled(f *file, r, sum, acc int) {
-	f.p("FMOVD %d(R1), F16", 8*r)
-	f.v("fcvtl v16.4s, v16.4h")
+	c.widen(f, r, 16, 17, 18)
 	f.v("fmul v16.4s, v16.4s, v26.s[0]")
 	f.v("scvtf v%d.4s, v%d.4s", sum, sum)
 	f.v("fmla v%d.4s, v%d.4s, v16.4s", acc, sum)
+	if c.minima {
+		f.v("fmls v%d.4s, v17.4s, v27.s[0]", acc)
+	}
 }
 
 // gemvBase multiplies bytes to 16 bits, two products in each, and adds these to pairs of 32-bit sums, four rows in two
@@ -113,7 +124,7 @@ func (c *classic) gemvBase(f *file) {
 				f.v("addp v%d.4s, v%d.4s, v%d.4s", r, 2*r, 2*r+1)
 				f.v("add v%d.4s, v%d.4s, v26.4s", r, r)
 			}
-			f.p("FMOVS %d(R7), F26", act32Scale)
+			c.factor(f)
 			for r := range 4 {
 				c.addScaled(f, 4*pass+r, r, 8+4*pass+r)
 			}
@@ -137,8 +148,8 @@ func pairs(f *file, acc, a, b, x, y, t int) {
 }
 
 // gemv sums four rows of a run in each register from 0 on (without SDOT: in two, in 16 bits: 63 · 127 · 4 and 31 · 127
-// · 8 are below 2¹⁵), and these times the integer scales from 8 on. n fours of rows are gone through at once; R20 is
-// where they begin in a plane.
+// · 8 are below 2¹⁵; of a curve in 32, as pairs does), and these times the integer scales from 8 on. n fours of rows
+// are gone through at once; R20 is where they begin in a plane.
 func (s *super) gemv(f *file, name string, n int) {
 	gemvLoops(f, name, s.block(), act256Block, func() {
 		s.constants(f, false)
@@ -152,9 +163,9 @@ func (s *super) gemv(f *file, name string, n int) {
 		pass := f.label("pass")
 		f.l(pass)
 		f.zero(8, n)
-		f.p("ADD  $%d, R1, R8", s.low*plane)
+		f.p("ADD  $%d, R1, R8", s.start()+s.low*plane)
 		f.p("ADD  R20, R8, R8")
-		f.p("ADD  $%d, R1, R9", s.high*plane)
+		f.p("ADD  $%d, R1, R9", s.start()+s.high*plane)
 		f.p("ADD  R20, R9, R9")
 		f.p("MOVD R7, R10")
 		f.p("ADD  R20, R5, R11")
@@ -182,24 +193,39 @@ func (s *super) gemvBody(f *file, b *body, n int) {
 		}
 	}
 	f.p("ADD  $%d, R8, R15", b.low*plane)
+	wide := s.curve && n == 4
+	if wide {
+		f.zero(0, 8)
+	}
 	for q := range b.quads {
 		if q%4 == 0 {
 			f.p("FMOVQ %d(R10), F24", b.k+4*q)
 		}
-		if n == 4 {
-			f.v("dup v25.4s, v24.s[%d]", q%4)
+		x := 25
+		if wide {
+			x += q % 2
 		}
+		if n == 4 {
+			f.v("dup v%d.4s, v24.s[%d]", x, q%4)
+		}
+		at, shift := b.place(q)
 		for r := range n {
 			w, h := 16+r%4, 20+r%4
-			f.p("FMOVQ %d(R15), F%d", q*plane+16*r, w)
-			if s.highBits > 0 {
-				f.p("FMOVQ %d(R9), F%d", q*plane+16*r, h)
+			if q%2 == 1 && wide {
+				w = h
 			}
-			s.extract(f, b, w, h, false)
-			if n == 8 {
+			f.p("FMOVQ %d(R15), F%d", at*s.step*plane+16*r, w)
+			if s.highBits > 0 {
+				f.p("FMOVQ %d(R9), F%d", q*s.step*plane+16*r, h)
+			}
+			s.extract(f, b, shift, w, h, false)
+			switch {
+			case n == 8:
 				f.v("sdot v%d.4s, v%d.16b, v24.4b[%d]", r, w, q%4)
-			} else {
-				products(f, 2*r, w, 25, q == 0)
+			case !wide:
+				products(f, 2*r, w, x, q == 0)
+			case q%2 == 1:
+				pairs(f, 2*r, w-4, w, 25, 26, 30)
 			}
 		}
 	}
@@ -208,7 +234,11 @@ func (s *super) gemvBody(f *file, b *body, n int) {
 		sum := r
 		if n == 4 {
 			sum = 2 * r
-			gather(f, sum)
+			if wide {
+				f.v("addp v%d.4s, v%d.4s, v%d.4s", sum, sum, sum+1)
+			} else {
+				gather(f, sum)
+			}
 			if s.offset > 0 {
 				f.v("add v%d.4s, v%d.4s, v26.4s", sum, sum)
 			}

@@ -9,6 +9,7 @@
 //	gemv.go      one column, straight from the panels
 //	unpack.go    a block of a panel to signed bytes, in the order that tiles read
 //	tile.go      four columns times unpacked weights
+//	transpose.go blocks of formats with a grid to rows, and rows of codes to that order
 //	scales.go    the super-blocks' scales
 //	floats.go    products of F32, F16, BF16
 //	vector.go    element-wise functions
@@ -91,6 +92,7 @@ func main() {
 		"gemv_arm64.s":   gemvs(),
 		"unpack_arm64.s": unpacks(),
 		"tile_arm64.s":   tiles(),
+		"rows_arm64.s":   transposes(),
 		"float_arm64.s":  floats(),
 		"vec_arm64.s":    vectors(),
 		"exp_arm64.s":    exponentials(),

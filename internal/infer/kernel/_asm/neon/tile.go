@@ -1,22 +1,34 @@
 package main
 
-// tiles multiply unpacked weights with groups of four columns, eight rows at a time. R0 is the argument (tileNEON), R1
-// the weights, R5 the scales, R6 the columns, R4 counts their groups. In a group R8 to R11 are the columns'
-// activations and R12 to R15 their results; R2 goes through the weights, R17 through eight rows' scales. Every sum is
-// of four rows and one column: register first + 2·column + fours of rows.
+// tiles multiply unpacked weights with groups of four columns, or with a single one, eight rows at a time. R0 is the
+// argument (tileNEON), R1 the weights, R5 the scales, R6 the columns, R4 counts their groups. In a group R8 to R11 are
+// the columns' activations and R12 to R15 their results; R2 goes through the weights, R17 through eight rows' scales.
+// Every sum is of four rows and one column: register first + 2·column + fours of rows.
 func tiles() *file {
 	f := newFile()
+	plain := []*super{
+		{name: "16", runs: 16},
+		{name: "32Int", runs: 8}, // bytes of any size
+	}
 	for _, t := range []*tile{
-		{suffix: "NEON", totals: 16, least: 0, lanes: 8},
-		{suffix: "DotProd", totals: 8, least: 0, lanes: 16},
-		{suffix: "I8MM", totals: 0, least: 8, lanes: 16},
+		{suffix: "NEON", totals: 16, least: 0, lanes: 8, columns: 4},
+		{suffix: "DotProd", totals: 8, least: 0, lanes: 16, columns: 4},
+		{suffix: "I8MM", totals: 0, least: 8, lanes: 16, columns: 4},
 	} {
-		t.classic(f)
-		for _, s := range []*super{
-			{name: "16", runs: 16},
-			{name: "16Min", runs: 16, minima: true, sums: act256Sum16},
-			{name: "32Min", runs: 8, minima: true, sums: act256Sum32},
-		} {
+		t.classic(f, false)
+		t.classic(f, true)
+		for _, s := range append(plain,
+			&super{name: "16Min", runs: 16, minima: true, sums: act256Sum16},
+			&super{name: "32Min", runs: 8, minima: true, sums: act256Sum32},
+		) {
+			t.super(f, s)
+		}
+	}
+	for _, t := range []*tile{
+		{suffix: "NEON", totals: 16, columns: 1},
+		{suffix: "DotProd", totals: 8, columns: 1},
+	} {
+		for _, s := range plain {
 			t.super(f, s)
 		}
 	}
@@ -28,10 +40,15 @@ func tiles() *file {
 type tile struct {
 	suffix               string
 	totals, least, lanes int
+	columns              int
 }
 
 func (t *tile) groups(f *file, name string, each func()) {
-	f.text(name+t.suffix, "(a *tileNEON)", 8)
+	prefix := "tile"
+	if t.columns == 1 {
+		prefix = "single"
+	}
+	f.text(prefix+name+t.suffix, "(a *tileNEON)", 8)
 	f.p("MOVD a+0(FP), R0")
 	f.p("MOVD (R0), R1")
 	f.p("MOVD 8(R0), R5")
@@ -39,7 +56,7 @@ func (t *tile) groups(f *file, name string, each func()) {
 	f.p("MOVD 24(R0), R4")
 	f.loop("group", "R4", func() {
 		f.p("MOVD 32(R0), R3")
-		for c := range 4 {
+		for c := range t.columns {
 			f.p("LDP.P 16(R6), (R%d, R%d)", 8+c, 12+c)
 			f.p("ADD  R3, R%d, R%d", 8+c, 8+c)
 		}
@@ -48,13 +65,13 @@ func (t *tile) groups(f *file, name string, each func()) {
 		f.p("MOVD $4, R16")
 		f.loop("rows", "R16", func() {
 			f.p("MOVD R25, R2")
-			for c := range 4 {
+			for c := range t.columns {
 				f.p("MOVD R%d, R%d", 8+c, 19+c)
 			}
 			each()
 			f.p("ADD  $%d, R25, R25", group)
 			f.p("ADD  $32, R17, R17")
-			for c := range 4 {
+			for c := range t.columns {
 				f.p("ADD  $32, R%d, R%d", 12+c, 12+c)
 			}
 		})
@@ -62,16 +79,29 @@ func (t *tile) groups(f *file, name string, each func()) {
 	f.p("RET")
 }
 
+// eight adds products of 8 weights of each row to two sums each, without SDOT; R19 to R22 move on.
+func (t *tile) eight(f *file) {
+	f.p("FLDPQ.P 32(R2), (F24, F25)")
+	f.p("FLDPQ.P 32(R2), (F26, F27)")
+	for c := range t.columns {
+		f.p("VLD1R.P 4(R%d), [V28.S4]", 19+c)
+		f.p("VLD1R.P 4(R%d), [V29.S4]", 19+c)
+		for r := range 2 {
+			pairs(f, 2*(2*c+r), 24+r, 26+r, 28, 29, 30)
+		}
+	}
+}
+
 // sixteen adds products of 16 weights of each row to the sums; R19 to R22 move on.
 func (t *tile) sixteen(f *file) {
 	switch t.suffix {
 	case "DotProd":
-		for c := range 4 {
+		for c := range t.columns {
 			f.p("FMOVQ.P 16(R%d), F%d", 19+c, 24+c)
 		}
 		for q := range 4 {
 			f.p("FLDPQ.P 32(R2), (F16, F17)")
-			for i := range 8 {
+			for i := range 2 * t.columns {
 				f.v("sdot v%d.4s, v%d.16b, v%d.4b[%d]", i, 16+i%2, 24+i/2, q)
 			}
 		}
@@ -104,13 +134,18 @@ func unpair(f *file, from, to int) {
 	}
 }
 
-// classic: up to eight blocks of 32, each with a scale in float32. The results stay in registers meanwhile.
-func (t *tile) classic(f *file) {
+// classic: up to eight blocks of 32, each with a scale, and perhaps a minimum, in float32. The results stay in
+// registers meanwhile.
+func (t *tile) classic(f *file, minima bool) {
+	name := "32"
+	if minima {
+		name = "32FloatMin"
+	}
 	acc := 8
 	if t.suffix == "NEON" {
 		acc = 16
 	}
-	t.groups(f, "tile32", func() {
+	t.groups(f, name, func() {
 		for c := range 4 {
 			f.p("FLDPQ (R%d), (F%d, F%d)", 12+c, acc+2*c, acc+2*c+1)
 		}
@@ -122,15 +157,7 @@ func (t *tile) classic(f *file) {
 			case "NEON":
 				f.zero(0, 16)
 				for range 4 {
-					f.p("FLDPQ.P 32(R2), (F24, F25)")
-					f.p("FLDPQ.P 32(R2), (F26, F27)")
-					for c := range 4 {
-						f.p("VLD1R.P 4(R%d), [V28.S4]", 19+c)
-						f.p("VLD1R.P 4(R%d), [V29.S4]", 19+c)
-						for r := range 2 {
-							pairs(f, 2*(2*c+r), 24+r, 26+r, 28, 29, 30)
-						}
-					}
+					t.eight(f)
 				}
 				for i := range 8 {
 					f.v("addp v%d.4s, v%d.4s, v%d.4s", i, 2*i, 2*i+1)
@@ -145,15 +172,26 @@ func (t *tile) classic(f *file) {
 				}
 			}
 			f.p("FLDPQ (R23), (F24, F25)")
+			if minima {
+				f.p("ADD  $%d, R23, R26", scalesMin)
+				f.p("FLDPQ (R26), (F30, F31)")
+			}
 			f.p("ADD  $%d, R23, R23", scaleRow)
 			for c := range 4 {
 				f.p("FMOVS (R%d), F26", 19+c)
+				if minima {
+					f.p("FMOVS %d(R%d), F29", act32Init-act32Scale, 19+c)
+					total(f, 29, 26)
+				}
 				f.p("ADD  $%d, R%d, R%d", act32Block-32, 19+c, 19+c)
 				for r := range 2 {
 					s := sums + 2*c + r
 					f.v("fmul v27.4s, v%d.4s, v26.s[0]", 24+r)
 					f.v("scvtf v%d.4s, v%d.4s", s, s)
 					f.v("fmla v%d.4s, v%d.4s, v27.4s", acc+2*c+r, s)
+					if minima {
+						f.v("fmls v%d.4s, v%d.4s, v29.s[0]", acc+2*c+r, 30+r)
+					}
 				}
 			}
 		})
@@ -165,7 +203,7 @@ func (t *tile) classic(f *file) {
 
 // super: the runs' sums times integer scales, minima, and then float32 once.
 func (t *tile) super(f *file, s *super) {
-	t.groups(f, "tile"+s.name, func() {
+	t.groups(f, s.name, func() {
 		f.p("MOVD R17, R23")
 		width := scaleRow
 		if t.suffix == "I8MM" {
@@ -178,7 +216,7 @@ func (t *tile) super(f *file, s *super) {
 		if t.suffix == "I8MM" {
 			total = 8
 		}
-		f.zero(total, 8)
+		f.zero(total, 2*t.columns)
 		f.p("MOVD $%d, R24", s.runs)
 		f.loop("run", "R24", func() { t.run(f, s, total, width) })
 		if t.suffix == "I8MM" {
@@ -187,7 +225,7 @@ func (t *tile) super(f *file, s *super) {
 		if s.minima {
 			t.minima(f, s)
 		}
-		for c := range 4 {
+		for c := range t.columns {
 			f.p("FMOVS %d(R%d), F28", act256Scale, 8+c)
 			f.p("FLDPQ (R%d), (F30, F31)", 12+c)
 			for r := range 2 {
@@ -200,10 +238,21 @@ func (t *tile) super(f *file, s *super) {
 }
 
 func (t *tile) run(f *file, s *super, total, width int) {
-	if t.suffix == "NEON" {
+	switch {
+	case t.suffix == "NEON" && s.runs == 8 && !s.minima:
+		f.zero(0, 4*t.columns)
+		for range 4 {
+			t.eight(f)
+		}
+		f.p("FLDPQ (R23), (F28, F29)")
+		for i := range 2 * t.columns {
+			f.v("addp v%d.4s, v%d.4s, v%d.4s", 2*i, 2*i, 2*i+1)
+			f.v("mla v%d.4s, v%d.4s, v%d.4s", total+i, 2*i, 28+i%2)
+		}
+	case t.suffix == "NEON":
 		for q := range 64 / s.runs {
 			f.p("FLDPQ.P 32(R2), (F24, F25)")
-			for c := range 4 {
+			for c := range t.columns {
 				f.p("VLD1R.P 4(R%d), [V26.S4]", 19+c)
 				for r := range 2 {
 					products(f, 2*(2*c+r), 24+r, 26, q == 0)
@@ -211,12 +260,12 @@ func (t *tile) run(f *file, s *super, total, width int) {
 			}
 		}
 		f.p("FLDPQ (R23), (F28, F29)")
-		for i := range 8 {
+		for i := range 2 * t.columns {
 			gather(f, 2*i)
 			f.v("mla v%d.4s, v%d.4s, v%d.4s", total+i, 2*i, 28+i%2)
 		}
-	} else {
-		f.zero(0, 8)
+	default:
+		f.zero(0, 2*t.columns)
 		for range 16 / s.runs {
 			t.sixteen(f)
 		}
@@ -224,7 +273,7 @@ func (t *tile) run(f *file, s *super, total, width int) {
 		if t.suffix == "I8MM" {
 			f.p("FLDPQ 32(R23), (F30, F31)")
 		}
-		for i := range 8 {
+		for i := range 2 * t.columns {
 			scale := 28 + i%2
 			if t.suffix == "I8MM" {
 				scale = 28 + i/2

@@ -23,9 +23,11 @@ func unpacks() *file {
 					}
 				}
 				for r := range 8 {
-					f.p("FMOVD %d(R1), F16", 8*r)
-					f.v("fcvtl v16.4s, v16.4h")
+					c.widen(f, r, 16, 17, 18)
 					f.p("FMOVQ F16, %d(R5)", 16*r)
+					if c.minima {
+						f.p("FMOVQ F17, %d(R5)", scalesMin+16*r)
+					}
 				}
 				f.p("ADD  $%d, R1, R1", c.block())
 				f.p("ADD  $%d, R2, R2", 8*32)
@@ -40,8 +42,8 @@ func unpacks() *file {
 				s.widenScales(f)
 			}
 			s.constants(f, true)
-			f.p("ADD  $%d, R1, R8", s.low*plane)
-			f.p("ADD  $%d, R1, R9", s.high*plane)
+			f.p("ADD  $%d, R1, R8", s.start()+s.low*plane)
+			f.p("ADD  $%d, R1, R9", s.start()+s.high*plane)
 			f.p("MOVD R2, R26")
 			s.walk(f, func(b *body) { s.unpackBody(f, b, paired) })
 			f.p("RET")
@@ -77,11 +79,12 @@ func (s *super) unpackBody(f *file, b *body, paired bool) {
 	for q := 0; q < b.quads; q += 2 {
 		for r := range 8 {
 			for i := range 2 {
-				f.p("FMOVQ %d(R15), F%d", (q+i)*plane+16*r, i)
+				at, shift := b.place(q + i)
+				f.p("FMOVQ %d(R15), F%d", at*s.step*plane+16*r, i)
 				if s.highBits > 0 {
-					f.p("FMOVQ %d(R9), F%d", (q+i)*plane+16*r, 2+i)
+					f.p("FMOVQ %d(R9), F%d", (q+i)*s.step*plane+16*r, 2+i)
 				}
-				s.extract(f, b, i, 2+i, true)
+				s.extract(f, b, shift, i, 2+i, true)
 			}
 			put(f, 0, 1, r, 8*b.k+32*q, "R26", paired)
 		}
