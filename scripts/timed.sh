@@ -1,20 +1,16 @@
 #!/bin/sh
 # Runs make's targets and says at the end how long each took, as a row of the table in CONTRIBUTING.md.
 #
-#	timed.sh STAGE…      a stage is lanes between slashes, a lane is targets: "deps" "lint / unit race"
+#	timed.sh STAGE…      a stage is lanes between slashes, a lane is targets: "deps" "19 lint / timed unit+client"
 #
-# Stages follow one another. The lanes of a stage run side by side, the first ones with the lowest priority: they only
-# compute, while the tests of the last one often wait. A target's output comes in one piece when it ends. After a
-# failure nothing new begins.
+# Stages follow one another. The lanes of a stage run side by side. A lane that begins with a number has that priority
+# (renice), for what computes beside tests that often wait. In a lane one target follows the other, but those with a
+# plus between them run side by side. A target's output comes in one piece when it ends. After a failure nothing new
+# begins.
 set -u
 dir=$(mktemp -d)
-pids=""
-stop() {
-	for pid in $pids; do kill "$pid" 2>/dev/null; done
-	rm -rf "$dir"
-}
-trap stop EXIT
-trap 'exit 130' INT TERM
+trap 'rm -rf "$dir"' EXIT
+trap 'trap "" TERM; kill 0; exit 130' INT TERM # what runs in the background does not hear of Ctrl-C
 now() { date +%s; }
 
 target() { # target NAME
@@ -29,7 +25,22 @@ target() { # target NAME
 $(cat "$dir/$1.log")"
 }
 
-lane() { for t in $1; do target "$t"; done; }
+lane() {
+	for together in $1; do
+		case $together in
+		[0-9]*)
+			renice -n "$together" -p "$(sh -c 'echo $PPID')" >/dev/null 2>&1
+			continue
+			;;
+		esac
+		pids=""
+		for t in $(echo "$together" | tr + ' '); do
+			target "$t" &
+			pids="$pids $!"
+		done
+		wait $pids
+	done
+}
 
 start=$(now)
 for stage in "$@"; do
@@ -37,12 +48,10 @@ for stage in "$@"; do
 	while [ "${rest#*/}" != "$rest" ]; do
 		first=${rest%%/*}
 		rest=${rest#*/}
-		(renice -n 19 -p "$(sh -c 'echo $PPID')" >/dev/null 2>&1; lane "$first") &
-		pids="$pids $!"
+		(lane "$first") &
 	done
 	lane "$rest"
 	wait
-	pids=""
 	[ ! -e "$dir/failed" ] || break
 done
 total=$(($(now) - start))
@@ -51,12 +60,11 @@ cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -1)
 tier=$(go run ./cmd/mixtral doctor --json 2>/dev/null | sed -n 's/.*"kernels for \([a-z0-9]*\).*/\1/p' | head -1)
 [ -n "$tier" ] || { echo "timed.sh: mixtral doctor names no tier" >&2; echo doctor >>"$dir/failed"; }
 echo
-echo "| machine | tier | $(for stage in "$@"; do for t in $stage; do [ "$t" = / ] || printf '%s | ' "$t"; done; done)all |"
+targets=$(echo "$@" | tr '/+' '\n\n' | tr ' ' '\n' | grep -v '^[0-9]*$')
+echo "| machine | tier | $(for t in $targets; do printf '%s | ' "$t"; done)all |"
 printf '| %s, %s cores | %s |' "${cpu:-$(uname -m)}" "$(getconf _NPROCESSORS_ONLN)" "${tier:--}"
-for stage in "$@"; do
-	for t in $stage; do
-		[ "$t" = / ] || awk -v t="$t" '$1 == t { printf " %.1f |", $2 / 60; found = 1 } END { if (!found) printf " - |" }' "$dir/times"
-	done
+for t in $targets; do
+	awk -v t="$t" '$1 == t { printf " %.1f |", $2 / 60; found = 1 } END { if (!found) printf " - |" }' "$dir/times"
 done
 awk -v s="$total" 'BEGIN { printf " %.1f |\n", s / 60 }'
 if [ -e "$dir/failed" ]; then
