@@ -208,14 +208,25 @@ func TestAuditsCatchDishonestServers(t *testing.T) {
 		faults.IgnoresMax: "max-tokens", faults.FalseFinish: "finish-reason"} {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()
-			s := faults.New(faults.Config{Fault: f, Seed: 3, Gap: time.Millisecond})
-			t.Cleanup(s.Close)
-			rep, err := certify.Run(t.Context(), certify.Options{Case: "testdata/audits.yaml",
-				Launch: target.Handler(s), ReportDir: t.TempDir()})
-			if err != nil {
-				t.Fatal(err)
+			const tries = 3 // what rests on times is not held against a server while others take the machine
+			for try := 1; ; try++ {
+				s := faults.New(faults.Config{Fault: f, Seed: 3, Gap: time.Millisecond})
+				rep, err := certify.Run(t.Context(), certify.Options{Case: "testdata/audits.yaml",
+					Launch: target.Handler(s), ReportDir: t.TempDir()})
+				s.Close()
+				if err != nil {
+					t.Fatal(err)
+				}
+				c := checkOf(t, rep, "audits")
+				hindered := c.Verdict == certify.Invalid && strings.Contains(c.Reason, "would be FAIL") &&
+					strings.Contains(c.Reason, "other work took the machine")
+				if strings.Contains(c.Reason, audit+":") && (c.Verdict == certify.Fail || hindered) {
+					return
+				}
+				if try == tries || c.Verdict != certify.Invalid {
+					t.Fatalf("audits is %s: %s", c.Verdict, c.Reason)
+				}
 			}
-			want(t, rep, "audits", certify.Fail, audit+":")
 		})
 	}
 }

@@ -3,8 +3,10 @@ package certify
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/certify/client"
@@ -39,7 +41,7 @@ func (o *Options) addExtras(c *testcases.Case) error {
 			put(&r.Body, k, v)
 		}
 	}
-	for k := range r.Body {
+	for _, k := range slices.Sorted(maps.Keys(r.Body)) {
 		if k == "stream" || k == "messages" {
 			return fmt.Errorf("%w: body field %q: the case decides it", ErrOptions, k)
 		}

@@ -35,11 +35,11 @@ const (
 
 	// smallContext, in tokens, is a context that every server has today. Shorter requests need no check.
 	smallContext = 512
-
-	// fitPatience is how long to wait for a refusal of the longest request. Servers check the length before they
-	// compute.
-	fitPatience = 3 * time.Second
 )
+
+// fitPatience is how long to wait for a refusal of the longest request. Servers check the length before they compute.
+// Tests have more patience.
+var fitPatience = 3 * time.Second
 
 // lengths are the lengths of a request, in tokens: of its prompt, and the most of its answer.
 type lengths struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http/httptest"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,14 +89,24 @@ func TestASignalEndsARunAtOnce(t *testing.T) {
 	for _, h := range ones {
 		t.Run(string(h), func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithCancel(t.Context())
 			var at time.Time
-			rep, err := hostileRun(ctx, t, h, t.TempDir(), func(e certify.Event) {
-				if e.Kind == certify.EventStart && e.Phase.ID == "single" {
-					time.AfterFunc(200*time.Millisecond, func() { at = time.Now(); cancel() })
-				}
-			})
-			cancel()
+			var rep *certify.Report
+			var err error
+			for try := 0; try < 5 && at.IsZero(); try++ { // on a busy machine nothing may be answered before the load
+				ctx, cancel := context.WithCancel(t.Context())
+				stopped := make(chan struct{})
+				var began sync.Once
+				rep, err = hostileRun(ctx, t, h, t.TempDir(), func(e certify.Event) {
+					if e.Kind == certify.EventStart && e.Phase.ID == "single" {
+						began.Do(func() {
+							time.AfterFunc(200*time.Millisecond, func() { at = time.Now(); close(stopped); cancel() })
+						})
+					}
+				})
+				began.Do(func() { close(stopped) })
+				<-stopped
+				cancel()
+			}
 			took := time.Since(at)
 			if !errors.Is(err, certify.ErrInterrupted) || rep == nil || rep.Status == certify.Pass {
 				t.Errorf("report %v, %v", rep != nil, err)

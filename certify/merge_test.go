@@ -13,6 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 	"github.com/hxp-enterprise/mixtral/internal/certify/merge"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 // writeRecord writes events to a record.
@@ -57,9 +58,13 @@ func TestRecordsMerge(t *testing.T) {
 		t.Fatal(err)
 	}
 	events := readRecord(t, dir, rep)
-	own, err := filepath.Glob(filepath.Join(kept, "*", "*_generator*.jsonl.gz"))
-	if err != nil || len(own) != 2 {
-		t.Fatal(own, err)
+	var own []string
+	llmtest.Until(t, "the generators' own records", func() bool { // each ends its own after the run
+		own, err = filepath.Glob(filepath.Join(kept, "*", "*_generator*.jsonl.gz"))
+		return err != nil || len(own) == 2
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	whole := report.PathsFor(dir, rep).Events
 	if got, res, err := merged(t, whole, own[0], own[1]); err != nil || res.Requests != 0 || len(got) != len(events) {

@@ -1,7 +1,9 @@
 package certify
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -126,7 +128,8 @@ func (m *Monitor) Summary() Summary {
 
 func summarise(table map[string]*average) (float64, map[string]Stat) {
 	out, sum, n := map[string]Stat{}, 0.0, 0
-	for name, a := range table {
+	for _, name := range slices.Sorted(maps.Keys(table)) { // a sum depends on its order
+		a := table[name]
 		out[name] = a.Stat
 		sum += a.sum
 		n += a.N

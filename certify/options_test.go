@@ -17,6 +17,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/target"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -119,8 +120,7 @@ func TestAModelThatTheServerDoesNotList(t *testing.T) {
 
 func TestUnreachableTargets(t *testing.T) {
 	t.Parallel()
-	closed := httptest.NewServer(http.NotFoundHandler())
-	closed.Close()
+	closed := "http://127.0.0.1:" + llmtest.Port(t)
 	page := httptest.NewServer(http.NotFoundHandler())
 	defer page.Close()
 	locked := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
@@ -128,7 +128,7 @@ func TestUnreachableTargets(t *testing.T) {
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
 	defer locked.Close()
-	for url, hint := range map[string]string{closed.URL: "nothing listens there",
+	for url, hint := range map[string]string{closed: "nothing listens there",
 		page.URL: "the address must be the root", locked.URL: "--api-key-file", "ftp://x": ""} {
 		_, err := certify.Run(t.Context(), certify.Options{Target: url, ReportDir: t.TempDir()})
 		if !errors.Is(err, target.ErrSetup) || !strings.Contains(target.Hint(err), hint) {

@@ -16,6 +16,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/target"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 // refusing is a server that lists its models but refuses all other requests.
@@ -64,12 +65,11 @@ func TestMonitoringThatIsNotThereIsNotTheServersFault(t *testing.T) {
 	t.Parallel()
 	empty := httptest.NewServer(http.NotFoundHandler())
 	defer empty.Close()
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
+	gone := "http://127.0.0.1:" + llmtest.Port(t)
 	for name, o := range map[string]certify.Options{
-		"no Prometheus there": {PrometheusURL: gone.URL},
+		"no Prometheus there": {PrometheusURL: gone},
 		"no metrics there":    {MetricsURL: empty.URL + "/metrics"},
-		"nothing there":       {MetricsURL: gone.URL + "/metrics"},
+		"nothing there":       {MetricsURL: gone + "/metrics"},
 	} {
 		o.Case, o.Launch, o.ReportDir = short, target.Handler(server(t, faults.Healthy)), t.TempDir()
 		if rep, err := certify.Run(t.Context(), o); rep != nil || !errors.Is(err, target.ErrSetup) ||

@@ -18,8 +18,10 @@ const (
 	mostSaid     = 60      // facts
 	mostSaidText = 200     // bytes of a fact
 	mostSaidBody = 1 << 20 // bytes of an answer
-	saidPatience = 5 * time.Second
 )
+
+// saidPatience is how long each answer may take. Tests have more patience.
+var saidPatience = 5 * time.Second
 
 // asked lists the routes with which servers describe themselves, and the fields that say how they were started. A name
 // with a dot is in an inner object.

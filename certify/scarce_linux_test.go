@@ -26,7 +26,7 @@ func TestARunWithoutFiles(t *testing.T) {
 	t.Parallel()
 	inner := faults.New(faults.Config{Seed: 1, TTFT: 10 * time.Millisecond, Gap: time.Millisecond})
 	defer inner.Close()
-	h := httptest.NewServer(slowBetween(inner, 90, 240, 5*time.Second))
+	h := httptest.NewServer(slowBetween(inner, 90, 240, 80, 5*time.Second))
 	defer h.Close()
 	dir := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestARunWithoutFiles$")

@@ -23,9 +23,10 @@ func TestARunIsTraced(t *testing.T) {
 	var collected bytes.Buffer
 	var announced [][]byte
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		spans, _ := io.ReadAll(r.Body)
 		mu.Lock()
 		defer mu.Unlock()
-		io.Copy(&collected, r.Body)
+		collected.Write(spans)
 	}))
 	defer collector.Close()
 	healthy := server(t, faults.Healthy)
@@ -46,6 +47,8 @@ func TestARunIsTraced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	requests := 0
 	for _, p := range rep.Phases {
 		if p.Kind == testcases.KindAudit { // its requests are not part of the load

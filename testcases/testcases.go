@@ -211,8 +211,8 @@ func (l *Loaded) readPrompts() (err error) {
 	if l.Prompts, err = prompts.Load(l.PromptBytes); err != nil {
 		return fmt.Errorf("prompts: %w", err)
 	}
-	for name, phases := range l.Case.Profiles {
-		for i, ph := range phases {
+	for _, name := range slices.Sorted(maps.Keys(l.Case.Profiles)) {
+		for i, ph := range l.Case.Profiles[name] {
 			for _, key := range ph.Prompts {
 				if _, ok := l.Prompts.ByKey(key); !ok {
 					return &Problem{Key: fmt.Sprintf("profiles.%s[%d].prompts", name, i),

@@ -173,10 +173,10 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 	p.count(at+".max_tokens", ph.MaxTokens, 0, 1<<20)
 	p.within(at+".rps", ph.RPS, 0, 1e6)
 	p.within(at+".rps_factor", ph.RPSFactor, 0, 100)
-	for name, v := range map[string]float64{"duration_s": ph.DurationS, "ramp_s": ph.RampS, "max_s": ph.MaxS,
-		"timeout_s": ph.TimeoutS} {
-		p.within(at+"."+name, v, 0, maxPhaseS)
-	}
+	p.within(at+".duration_s", ph.DurationS, 0, maxPhaseS)
+	p.within(at+".ramp_s", ph.RampS, 0, maxPhaseS)
+	p.within(at+".max_s", ph.MaxS, 0, maxPhaseS)
+	p.within(at+".timeout_s", ph.TimeoutS, 0, maxPhaseS)
 	if ph.MaxS > 0 && ph.MaxS < ph.DurationS {
 		p.add(at+".max_s", "must be at least duration_s (%g), got %g", ph.DurationS, ph.MaxS)
 	}

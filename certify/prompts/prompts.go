@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -193,8 +194,8 @@ func readRubrics(dec *json.Decoder) (map[string]*Rubric, error) {
 		return nil, fmt.Errorf("%w: rubrics: %w", ErrInvalid, err)
 	}
 	rubrics := make(map[string]*Rubric, len(raw))
-	for key, data := range raw {
-		r, err := ParseRubric(data)
+	for _, key := range slices.Sorted(maps.Keys(raw)) { // the same error each time
+		r, err := ParseRubric(raw[key])
 		if err != nil {
 			return nil, fmt.Errorf("rubrics: %s: %w", key, err)
 		}
@@ -247,7 +248,7 @@ func (s *Set) attach(rubrics map[string]*Rubric) error {
 		s.Prompts[i].Rubric = rubrics[key]
 		delete(rubrics, key)
 	}
-	for key := range rubrics {
+	for _, key := range slices.Sorted(maps.Keys(rubrics)) {
 		return fmt.Errorf("%w: rubrics: %s: the file has no such prompt", ErrInvalid, key)
 	}
 	return nil

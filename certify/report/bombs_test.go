@@ -11,6 +11,9 @@ import (
 // TestBombs checks that reading, showing or comparing a report of a few megabytes, or making its page, does not need
 // gigabytes.
 func TestBombs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it has one goroutine, so the race detector finds nothing in it")
+	}
 	const size = 2 * mostValues // bytes, for as many values of two bytes as are allowed
 	read := func(data []byte) error {
 		r, err := Parse(data)

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -42,6 +43,33 @@ func TestBesideAll(t *testing.T) {
 	}
 }
 
+// turns lets a server answer the next request when the client has read this answer: a turn ends with its body.
+type turns struct {
+	http.RoundTripper
+	alone chan struct{}
+}
+
+func (t turns) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTripper.RoundTrip(r)
+	if err == nil {
+		resp.Body = turn{resp.Body, t.alone}
+	}
+	return resp, err
+}
+
+type turn struct {
+	io.ReadCloser
+	alone chan struct{}
+}
+
+func (t turn) Close() error {
+	select {
+	case <-t.alone:
+	default:
+	}
+	return t.ReadCloser.Close()
+}
+
 // TestTogetherAsksForMore: where short answers have ended before the last request began, longer ones are asked for,
 // up to the context; then the error says how many tokens came.
 func TestTogetherAsksForMore(t *testing.T) {
@@ -56,7 +84,7 @@ func TestTogetherAsksForMore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
 			var most int
-			var alone sync.Mutex
+			alone := make(chan struct{}, 1) // held until the client has read the answer that is alone
 			both := make(chan struct{}, 2)
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				var asked struct {
@@ -69,8 +97,7 @@ func TestTogetherAsksForMore(t *testing.T) {
 				most = max(most, asked.Tokens)
 				mu.Unlock()
 				if asked.Tokens < tt.enough {
-					alone.Lock()
-					defer alone.Unlock()
+					alone <- struct{}{}
 				} else if both <- struct{}{}; true {
 					for len(both) < 2 { // neither answers before the other has come
 						time.Sleep(time.Millisecond)
@@ -85,7 +112,9 @@ func TestTogetherAsksForMore(t *testing.T) {
 				}
 			}))
 			defer s.Close()
-			p := &profiler{app: &app{ctx: t.Context()}, url: s.URL, http: s.Client(),
+			client := s.Client()
+			client.Transport = turns{client.Transport, alone}
+			p := &profiler{app: &app{ctx: t.Context()}, url: s.URL, http: client,
 				info: moe.Info{Config: moe.Config{Context: 512, Vocab: 100}}}
 			d, err := p.together(2, profileShort)
 			if tt.says != "" {

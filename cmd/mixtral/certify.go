@@ -227,15 +227,18 @@ func (c certifyCmd) source(a *app, o *certify.Options) error {
 			return usageError(fmt.Errorf("--api-key-env: the environment has no variable %s", c.APIKeyEnv))
 		}
 	}
-	for file, key := range map[string]*string{c.APIKeyFile: &o.APIKey, c.ReviewerKeyFile: &o.ReviewerKey} {
-		if file == "" {
+	for _, key := range []struct { // both may be in one file
+		file string
+		to   *string
+	}{{c.APIKeyFile, &o.APIKey}, {c.ReviewerKeyFile, &o.ReviewerKey}} {
+		if key.file == "" {
 			continue
 		}
-		data, err := bounded.File(file, 64<<10)
+		data, err := bounded.File(key.file, 64<<10)
 		if err != nil {
 			return usageError(err)
 		}
-		*key = strings.TrimSpace(string(data))
+		*key.to = strings.TrimSpace(string(data))
 	}
 	if c.Target == "" {
 		o.Launch = c.launch(a)

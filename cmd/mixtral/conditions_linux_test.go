@@ -269,6 +269,7 @@ func TestTwoProcessesOnOneDatabase(t *testing.T) {
 		}
 	}
 	for _, s := range []*servedProcess{a, b} {
+		llmtest.Until(t, "all lines", func() bool { return s.written() == each })
 		if code := s.stop(syscall.SIGTERM); code != exitOK {
 			t.Errorf("exit code %d: %s", code, s.stderr)
 		}

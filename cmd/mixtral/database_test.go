@@ -42,7 +42,9 @@ const threeTokens = `{"prompt":"a","max_tokens":3,"temperature":0}`
 func TestServeLogsRequests(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "requests.db")
 	s := startServe(t, "--database", url)
-	for range 3 {
+	s.post("/v1/completions", threeTokens)
+	llmtest.Until(t, "the database", func() bool { return s.written() == 1 })
+	for range 2 {
 		s.post("/v1/completions", threeTokens)
 	}
 	if code := s.stop(os.Interrupt); code != exitOK {

@@ -14,7 +14,7 @@ import (
 // TestServeDrainHasABound: after SIGTERM the service waits for requests under way for drain_timeout_s and no longer;
 // the exit code says that some were cut off.
 func TestServeDrainHasABound(t *testing.T) {
-	t.Setenv("MIXTRAL_DRAIN_TIMEOUT_S", "0.2")
+	t.Setenv("MIXTRAL_DRAIN_TIMEOUT_S", "0.01")
 	s := startServe(t)
 	var group sync.WaitGroup
 	begun := make(chan struct{}, 16)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,11 +44,11 @@ func TestCertifyAFleet(t *testing.T) {
 		urls = append(urls, "http://127.0.0.1:"+port+"/metrics")
 	}
 	program := binary(t)
-	run := func(name string) (*certreport.Report, result) {
+	run := func(name string, more ...string) (*certreport.Report, result) {
 		t.Helper()
 		reports := filepath.Join(dir, name)
-		res := command(t, program, "certify", tc, "--target", f.gateway.url, "--metrics", strings.Join(urls, ","),
-			"--report-dir", reports, "--seed", "1")
+		res := command(t, program, append([]string{"certify", tc, "--target", f.gateway.url, "--metrics",
+			strings.Join(urls, ","), "--report-dir", reports, "--seed", "1"}, more...)...)
 		var rep certreport.Report
 		files := glob(t, reports, "performance_*.json")
 		if len(files) != 1 {
@@ -66,6 +67,11 @@ func TestCertifyAFleet(t *testing.T) {
 		return &rep, res
 	}
 	rep, res := run("healthy")
+	for try := 0; try < 3 && slices.ContainsFunc(rep.Resources.Replicas, func(x certreport.Replica) bool {
+		return len(x.News) > 0
+	}); try++ { // metrics took more than 3 s: the machine stood still
+		rep, res = run(fmt.Sprint("healthy-", try))
+	}
 	rows := map[string]certreport.Reconciled{}
 	for _, x := range rep.Reconciliation {
 		rows[x.ID] = x
@@ -95,7 +101,7 @@ func TestCertifyAFleet(t *testing.T) {
 		llmtest.Until(t, "the load", func() bool { return f.metric("mixtral_upstream_requests_total", 1) > sent+20 })
 		f.replicas[1].cmd.Process.Signal(syscall.SIGKILL)
 	}()
-	rep, res = run("killed")
+	rep, res = run("killed", "--set", "profiles.quick.load.duration_s=8") // so that the kill comes in time
 	llmtest.Await(t, "the kill", killed)
 	want := "replica " + names[1] + " was lost at"
 	found := false

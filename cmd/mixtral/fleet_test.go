@@ -38,18 +38,22 @@ func startFleet(t *testing.T, more ...string) *fleet {
 		f.replicas = append(f.replicas, f.start(i))
 	}
 	f.write("")
-	f.gateway = startServe(t, append([]string{"--upstream-file", f.file, "--set", "upstream_health_s=0.2",
+	f.gateway = startServe(t, append([]string{"--upstream-file", f.file, "--set", "upstream_health_s=10",
 		"--log-level", "info"}, more...)...)
 	f.gateway.url = strings.Fields(f.gateway.line)[3]
 	llmtest.Until(t, "the gateway to know the model", func() bool {
 		return strings.Contains(f.get("/v1/models"), "synthetic")
 	})
+	for i := range f.ports {
+		f.await(i, "starting", "up")
+	}
 	return f
 }
 
 // start starts a replica, with room for many requests.
 func (f *fleet) start(i int) *servedProcess {
-	return startServe(f.t, "--port", f.ports[i], "--set", "max_concurrent_requests=32", "--set", "cpu_cores=1")
+	return startServe(f.t, "--port", f.ports[i], "--set", "max_concurrent_requests=32", "--set", "cpu_cores=1",
+		"--set", "drain_timeout_s=600")
 }
 
 // write writes the file of replicas; extra is added to the first one.

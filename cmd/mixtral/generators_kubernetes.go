@@ -141,17 +141,19 @@ func (c certifyCmd) manifests(n int) (*manifests, error) {
 
 // unfit names a flag that makes no sense in a cluster, or that names a file of this machine.
 func (c certifyCmd) unfit() error {
-	for flag, given := range map[string]bool{"--model": c.Model != "", "--in-process": c.InProcess,
-		"--pid":    c.PID != 0,
-		"--cgroup": c.Cgroup != "", "--reviewer-key-file": c.ReviewerKeyFile != "", "--against": c.Against != "",
-		"--sign-key": c.SignKey != "", "--generators-key-file": c.GeneratorKeyFile != "",
-		"--generators-ca-file": c.GeneratorsCA != "",
-		"--header with @FILE": slices.ContainsFunc(c.Header, func(h string) bool {
+	for _, f := range []struct {
+		flag  string
+		given bool
+	}{{"--model", c.Model != ""}, {"--in-process", c.InProcess}, {"--pid", c.PID != 0}, {"--cgroup", c.Cgroup != ""},
+		{"--reviewer-key-file", c.ReviewerKeyFile != ""}, {"--against", c.Against != ""},
+		{"--sign-key", c.SignKey != ""}, {"--generators-key-file", c.GeneratorKeyFile != ""},
+		{"--generators-ca-file", c.GeneratorsCA != ""},
+		{"--header with @FILE", slices.ContainsFunc(c.Header, func(h string) bool {
 			_, value, _ := strings.Cut(h, ":")
 			return strings.HasPrefix(strings.TrimSpace(value), "@")
-		})} {
-		if given {
-			return fmt.Errorf("--generators %s: %s is not for manifests: add it to them by hand", c.Generators, flag)
+		})}} {
+		if f.given {
+			return fmt.Errorf("--generators %s: %s is not for manifests: add it to them by hand", c.Generators, f.flag)
 		}
 	}
 	return nil

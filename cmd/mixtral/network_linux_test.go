@@ -1,10 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,8 +37,6 @@ type packet struct {
 	at   time.Time
 }
 
-var networks atomic.Int32
-
 // newNetwork makes n nodes; node 0 is this machine itself. Each packet is delayed, and some are lost.
 func newNetwork(t *testing.T, n int, delay time.Duration, loss float64) *network {
 	t.Helper()
@@ -46,9 +48,9 @@ func newNetwork(t *testing.T, n int, delay time.Duration, loss float64) *network
 			need.Missing(t, "namespaces of the network need %s (iproute2, util-linux)", tool)
 		}
 	}
-	w := &network{id: int(networks.Add(1))}
+	w := &network{}
 	for i := range n {
-		tun, err := openTun(w.device(i))
+		tun, err := w.claim(t, i)
 		if err != nil {
 			need.Missing(t, "no TUN devices here: %v", err)
 		}
@@ -64,12 +66,49 @@ func newNetwork(t *testing.T, n int, delay time.Duration, loss float64) *network
 	return w
 }
 
-func (w *network) device(i int) string { return fmt.Sprintf("mx%d-%d-%d", os.Getpid()%10000, w.id, i) }
+func (w *network) device(i int) string { return fmt.Sprintf("mx%d-%d", w.id, i) }
 func (w *network) name(i int) string   { return w.device(i) }
+func (w *network) cut(i int)           { w.nodes[i].gone.Store(true) }
+
+// address is in the range for tests of networks, 198.18.0.0/15 (RFC 2544).
 func (w *network) address(i int) string {
-	return fmt.Sprintf("10.%d.%d.%d", 64+os.Getpid()%64, w.id, i+1)
+	return fmt.Sprintf("198.%d.%d.%d", 18+w.id/256, w.id%256, i+1)
 }
-func (w *network) cut(i int) { w.nodes[i].gone.Store(true) }
+
+// claim makes a node's device. That of node 0 chooses the network: the first that no interface and no route of this
+// machine has, and whose name is free. Other tests cannot choose the same one as long as the device is open.
+func (w *network) claim(t *testing.T, i int) (*os.File, error) {
+	t.Helper()
+	if i > 0 {
+		return openTun(w.device(i))
+	}
+	var taken []netip.Prefix
+	for _, args := range [][]string{{"-4", "-o", "addr"}, {"-4", "route", "show", "table", "all"}} {
+		out, err := exec.Command("ip", args...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range strings.Fields(string(out)) {
+			if !strings.Contains(word, "/") {
+				word += "/32"
+			}
+			// not the routes to everywhere else
+			if p, err := netip.ParsePrefix(word); err == nil && p.Bits() >= 8 {
+				taken = append(taken, p)
+			}
+		}
+	}
+	for ; w.id < 512; w.id++ {
+		if slices.ContainsFunc(taken, netip.MustParsePrefix(w.address(0)+"/24").Overlaps) {
+			continue
+		}
+		if tun, err := openTun(w.device(0)); !errors.Is(err, unix.EBUSY) {
+			return tun, err
+		}
+	}
+	t.Fatal("every network is taken")
+	return nil, nil
+}
 
 // openTun makes a device whose packets this process reads and writes.
 func openTun(name string) (*os.File, error) {
@@ -100,6 +139,7 @@ func (w *network) set(t *testing.T, i int) {
 		}
 	}
 	if i > 0 {
+		_ = exec.Command("ip", "netns", "del", w.name(i)).Run() // what a killed test has left
 		run("ip", "netns", "add", w.name(i))
 		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", w.name(i)).Run() })
 		run("ip", "link", "set", device, "netns", w.name(i))

@@ -30,7 +30,7 @@ func TestRun(t *testing.T) {
 		{[]string{"--model", "none.gguf", "hello"}, exitSetup, "the file does not exist"},
 	} {
 		var out, errs bytes.Buffer
-		args := append([]string{"run", "--model", "synth:tiny", "--max-tokens", "8"}, test.args...)
+		args := append([]string{"run", "--model", "synth:tiny", "--max-tokens", "8", "--seed", "7"}, test.args...)
 		code := run(&app{ctx: t.Context(), stdout: &out, stderr: &errs, getenv: os.Getenv}, args)
 		if code != test.code || !strings.Contains(errs.String(), test.said) ||
 			(code == exitOK) != (strings.TrimSpace(out.String()) != "") {

@@ -133,10 +133,11 @@ func TestServe(t *testing.T) {
 
 // TestServeSecondSignal: while requests are under way, the first signal waits for them and the second does not.
 func TestServeSecondSignal(t *testing.T) {
+	const requests = 60 // more work than the signals can take to come
 	s := startServe(t)
 	var group sync.WaitGroup
-	begun := make(chan struct{}, 8)
-	for range 8 {
+	begun := make(chan struct{}, requests)
+	for range requests {
 		group.Go(func() {
 			resp, err := http.Post(s.url+"/v1/chat/completions", "application/json",
 				strings.NewReader(`{"messages":[{"role":"user","content":"hi"}],"max_tokens":900,"n":8,"ignore_eos":true,"stream":true}`))

@@ -36,6 +36,14 @@ var exempt = []string{"internal/base/property/property.go"}
 
 // TestNothingByChance: a test has the same cases each time. See package property for how to look for new ones.
 func TestNothingByChance(t *testing.T) {
+	mapsOf := map[string][]string{} // the maps that a directory's files declare outside of functions
+	walkGo(t, func(name string, _ *token.FileSet, file *ast.File) {
+		for of, object := range file.Scope.Objects {
+			if object.Kind == ast.Var && isMap(&ast.Ident{Name: of, Obj: object}, nil) {
+				mapsOf[filepath.Dir(name)] = append(mapsOf[filepath.Dir(name)], of)
+			}
+		}
+	})
 	seen := map[string]bool{}
 	walkGo(t, func(name string, set *token.FileSet, file *ast.File) {
 		tests := strings.HasSuffix(name, "_test.go")
@@ -73,8 +81,21 @@ func TestNothingByChance(t *testing.T) {
 			})
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
+			if !tests {
+				return false
+			}
+			if loop, ok := n.(*ast.RangeStmt); ok && isMap(loop.X, mapsOf[filepath.Dir(name)]) {
+				if x := drawnFrom(loop.Body); x != nil {
+					t.Errorf("%s: draws from %s in the order of a map: range over its sorted keys",
+						set.Position(x.Pos()), x.Name)
+				}
+			}
+			if asksUnseeded(n) {
+				t.Errorf("%s: an answer without --seed or --temperature may end with its first token",
+					set.Position(n.Pos()))
+			}
 			call, ok := n.(*ast.CallExpr)
-			if !ok || !tests {
+			if !ok {
 				return true
 			}
 			sel, ok := call.Fun.(*ast.SelectorExpr)
@@ -101,6 +122,103 @@ func TestNothingByChance(t *testing.T) {
 	if !seen["pgregory.net/rapid"] || !seen["math/rand/v2"] {
 		t.Errorf("looked at nothing but %v", seen)
 	}
+}
+
+// isMap: a map as it is written, or a name that has one in the same file or among those of other files.
+func isMap(x ast.Expr, others []string) bool {
+	switch x := x.(type) {
+	case *ast.CompositeLit:
+		_, ok := x.Type.(*ast.MapType)
+		return ok
+	case *ast.Ident:
+		if x.Obj == nil {
+			return slices.Contains(others, x.Name)
+		}
+		value, _ := given(x)
+		return value != nil && isMap(value, others)
+	}
+	return false
+}
+
+// given gives what a name was declared with: a value, or a type. Names of other files have neither.
+func given(x *ast.Ident) (value, typ ast.Expr) {
+	if x.Obj == nil {
+		return nil, nil
+	}
+	switch d := x.Obj.Decl.(type) {
+	case *ast.Field:
+		return nil, d.Type
+	case *ast.AssignStmt:
+		for i, left := range d.Lhs {
+			if name, ok := left.(*ast.Ident); ok && name.Obj == x.Obj && len(d.Lhs) == len(d.Rhs) {
+				return d.Rhs[i], nil
+			}
+		}
+	case *ast.ValueSpec:
+		for i, name := range d.Names {
+			if name.Obj == x.Obj && i < len(d.Values) {
+				return d.Values[i], d.Type
+			}
+		}
+		return nil, d.Type
+	}
+	return nil, nil
+}
+
+// drawnFrom finds a random generator that a loop's body uses and that was made outside of it.
+func drawnFrom(body *ast.BlockStmt) (found *ast.Ident) {
+	ast.Inspect(body, func(n ast.Node) bool {
+		x, ok := n.(*ast.Ident)
+		if !ok || x.Obj == nil || body.Pos() <= x.Obj.Pos() && x.Obj.Pos() < body.End() {
+			return true
+		}
+		value, typ := given(x)
+		if call, ok := value.(*ast.CallExpr); ok && isRand(call.Fun, "New") {
+			found = x
+		}
+		if star, ok := typ.(*ast.StarExpr); ok && isRand(star.X, "Rand") {
+			found = x
+		}
+		return true
+	})
+	return found
+}
+
+func isRand(x ast.Expr, name string) bool {
+	sel, ok := x.(*ast.SelectorExpr)
+	if !ok || sel.Sel.Name != name {
+		return false
+	}
+	pkg, ok := sel.X.(*ast.Ident)
+	return ok && pkg.Name == "rand" && pkg.Obj == nil
+}
+
+// asksUnseeded: arguments of "mixtral run" with a random model that say nothing about chance.
+func asksUnseeded(n ast.Node) bool {
+	var list []ast.Expr
+	switch n := n.(type) {
+	case *ast.CompositeLit:
+		list = n.Elts
+	case *ast.CallExpr:
+		list = n.Args
+	}
+	run, random := false, false
+	for _, x := range list {
+		lit, ok := x.(*ast.BasicLit)
+		if !ok || lit.Kind != token.STRING {
+			continue
+		}
+		text, _ := strconv.Unquote(lit.Value)
+		switch {
+		case strings.HasPrefix(text, "--seed"), strings.HasPrefix(text, "--temperature"):
+			return false
+		case text == "run":
+			run = true
+		case strings.HasPrefix(strings.TrimPrefix(text, "--model="), "synth:"):
+			random = true
+		}
+	}
+	return run && random
 }
 
 // walkGo parses every Go file of the repository, the modules below it too.

@@ -192,8 +192,8 @@ type Status struct {
 type Backend interface {
 	Generate(ctx context.Context, r *Request, sink func(Event) error) error
 	Models() []Model
-	// Tokenize gives the ids of a text; addSpecial adds BOS as for a raw prompt. Messages, if any, go through the
-	// chat template, with the tools that the answer may call; nil: none.
+	// Tokenize gives the ids of a text; addSpecial adds BOS, and in rare models EOS, as for a raw prompt. Messages, if
+	// any, go through the chat template, with the tools that the answer may call; nil: none.
 	Tokenize(text string, addSpecial bool) ([]int32, error)
 	TokenizeChat(messages []Message, tools *Tools) ([]int32, error)
 	Detokenize(ids []int32) (string, error)

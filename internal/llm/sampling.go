@@ -2,7 +2,9 @@ package llm
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 )
 
 // Range is what a number may be. An open end does not belong to it.
@@ -62,8 +64,8 @@ func (s Sampling) Check() error {
 			return BadField(f.name, "must be %v, got %v", f.allowed, f.value)
 		}
 	}
-	for id, v := range s.LogitBias {
-		if !LogitBiasRange.Has(v) {
+	for _, id := range slices.Sorted(maps.Keys(s.LogitBias)) { // the same error each time
+		if v := s.LogitBias[id]; !LogitBiasRange.Has(v) {
 			return BadField("logit_bias", "must be %v, got %v for token %d", LogitBiasRange, v, id)
 		}
 	}

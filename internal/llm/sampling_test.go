@@ -3,6 +3,7 @@ package llm
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 )
 
@@ -41,6 +42,16 @@ func TestSamplingCheck(t *testing.T) {
 			if err := s.Check(); !errors.As(err, &bad) || bad.Field != field || !errors.Is(err, ErrBadRequest) {
 				t.Errorf("%s %v: %v", field, f, err)
 			}
+		}
+	}
+}
+
+// TestFirstBiasIsNamed: of several that are wrong, the error names the same one each time.
+func TestFirstBiasIsNamed(t *testing.T) {
+	s := Sampling{LogitBias: map[int32]float64{9: 200, 3: 200, 7: 200, 5: 200, 1: 0}}
+	for range 8 {
+		if err := s.Check(); err == nil || !strings.HasSuffix(err.Error(), "for token 3") {
+			t.Fatal(err)
 		}
 	}
 }

@@ -153,6 +153,27 @@ func Shows(text string) chromedp.Action {
 	return Until(fmt.Sprintf(`document.body.innerText.includes(%s)`, Quote(text)))
 }
 
+// Text waits until an element is shown, and reads its text in the same step: a page that goes on may put another
+// element in its place between two.
+func Text(selector string, to *string) chromedp.Action {
+	return chromedp.ActionFunc(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		for ; ; time.Sleep(25 * time.Millisecond) {
+			var got []string
+			err := chromedp.Evaluate(`[...document.querySelectorAll(`+Quote(selector)+`)].slice(0, 1).
+				filter((e) => e.getClientRects().length).map((e) => e.innerText)`, &got).Do(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return fmt.Errorf("%s was never shown: %w", selector, errors.Join(ctx.Err(), err))
+			case err == nil && len(got) == 1:
+				*to = got[0]
+				return nil
+			}
+		}
+	})
+}
+
 // Click clicks the first element of a CSS selector, or the first button or link whose text is the given one, as soon
 // as it is there. The click is the page's own. One that leads to another page comes a moment after the answer: the
 // answer would be lost with the page, and what stands on the next one would be clicked.

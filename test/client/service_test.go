@@ -3,13 +3,14 @@
 package client
 
 import (
+	"bufio"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,18 +54,21 @@ func serve(ctx context.Context) (stop func(), err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	cmd := exec.CommandContext(ctx, binary, "serve", "--model", "synth:tiny", "--port", "0")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	listener.Close()
-	baseURL = fmt.Sprintf("http://127.0.0.1:%d", port)
-	cmd := exec.CommandContext(ctx, binary, "serve", "--model", "synth:tiny", "--port", fmt.Sprint(port))
-	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	line, err := bufio.NewReader(out).ReadString('\n') // "serving … on http://127.0.0.1:PORT …"
+	if err != nil {
+		return nil, fmt.Errorf("mixtral serve does not say where it listens: %w", err)
+	}
+	_, rest, _ := strings.Cut(line, " on ")
+	baseURL, _, _ = strings.Cut(rest, " ")
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
 	stop = func() {

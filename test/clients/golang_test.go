@@ -92,15 +92,18 @@ func official(base, model string) checks {
 		}},
 		"responses": {"New": func(ctx context.Context) error {
 			r, err := client.Responses.New(ctx, responses.ResponseNewParams{Model: model, Input: input,
+				Temperature:     openai.Float(0),
 				MaxOutputTokens: openai.Int(12)})
 			if err != nil {
 				return err
 			}
 			_, err = client.Responses.New(ctx, responses.ResponseNewParams{Model: model, Input: input,
+				Temperature:     openai.Float(0),
 				MaxOutputTokens: openai.Int(4), PreviousResponseID: openai.String(r.ID)})
 			return err
 		}, "streamed": func(ctx context.Context) error {
 			stream := client.Responses.NewStreaming(ctx, responses.ResponseNewParams{Model: model, Input: input,
+				Temperature:     openai.Float(0),
 				MaxOutputTokens: openai.Int(12)})
 			text, final := "", ""
 			for stream.Next() {

@@ -3,6 +3,7 @@
 // Each line of standard input is a JSON request, each line of standard output its answer:
 //   {"op":"quantize","from":F,"to":T,"type":N,"pure":B,"importance":I,"edges":E}   {}
 //   {"op":"types","from":F,"type":N,"weighted":B}       {"types":{TENSOR:TYPE, …}}, of tensors that would change
+//   {"op":"prompt","from":F,"text":T,"special":B}       {"ids":[…]}, with BOS and EOS as the file says
 //   {"op":"loss","from":F,"texts":[{"tokens":[…],"begin":N}, …]}                   {"loss":L}
 // N is a llama_ftype, E the ggml_type of embedding and output if it is another. I is a JSON file, an array of [TENSOR,
 // [mean square of each input, …]]. L is in nats, of all tokens of the texts from N on. An answer may instead be
@@ -55,6 +56,7 @@ const loadModel = llama.func("void *llama_model_load_from_file(const char *path,
 const freeModel = llama.func("void llama_model_free(void *model)");
 const vocabulary = llama.func("void *llama_model_get_vocab(void *model)");
 const pieces = llama.func("int32 llama_vocab_n_tokens(void *vocab)");
+const tokenize = llama.func("int32 llama_tokenize(void *vocab, const char *text, int32 length, _Out_ int32 *tokens, int32 most, bool add_special, bool parse_special)");
 const newContext = llama.func("void *llama_init_from_model(void *model, llama_context_params params)");
 const freeContext = llama.func("void llama_free(void *context)");
 const memory = llama.func("void *llama_get_memory(void *context)");
@@ -111,8 +113,22 @@ function loss({from, texts}) {
     return {loss: sum};
 }
 
+function prompt({from, text = "", special}) {
+    const model = loadModel(from, {...modelDefaults(), vocab_only: true});
+    if (!model)
+        throw new Error(log);
+    const ids = new Int32Array(4 * text.length + 16);
+    const n = tokenize(vocabulary(model), text, Buffer.byteLength(text), ids, ids.length, true, special ?? false);
+    freeModel(model);
+    if (n < 0)
+        throw new Error(`llama_tokenize gives ${n}`);
+    return {ids: [...ids.slice(0, n)]};
+}
+
 function answer(request) {
     log = "";
+    if (request.op === "prompt")
+        return prompt(request);
     if (request.op === "loss")
         return loss(request);
     const entries = request.importance ? JSON.parse(readFileSync(request.importance, "utf8")) : [];

@@ -202,6 +202,8 @@ type libraryCall struct {
 	Importance string `json:"importance,omitempty"`
 	Edges      int    `json:"edges,omitempty"`
 	Texts      []text `json:"texts,omitempty"`
+	Text       string `json:"text,omitempty"`
+	Special    bool   `json:"special,omitempty"`
 }
 
 // text is one whose tokens from Begin on count.
@@ -213,6 +215,7 @@ type text struct {
 type libraryReply struct {
 	Types map[string]string `json:"types"`
 	Loss  float64           `json:"loss"`
+	IDs   []int32           `json:"ids"`
 	Error string            `json:"error"`
 }
 

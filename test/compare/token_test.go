@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
@@ -126,5 +129,44 @@ func TestMistralChat(t *testing.T) {
 	}
 	if end := []int32{733, 28748, 16289, 28793}; !slices.Equal(got[len(got)-4:], end) {
 		t.Errorf("ends with %v, want %v", got[len(got)-4:], end)
+	}
+}
+
+// TestPromptLikeLlamaCpp: a raw prompt begins with BOS and ends with EOS as the file says, also where the spelling of
+// control pieces counts.
+func TestPromptLikeLlamaCpp(t *testing.T) {
+	shape := synth.Tiny()
+	shape.Vocab = 512
+	plain, llama := writeModel(t, shape), startLibrary(t)
+	same := func(x gguf.Tensor) (quant.Type, []byte) { return x.Type, x.Data }
+	for _, keys := range []map[string]any{
+		{"tokenizer.ggml.add_bos_token": nil, "tokenizer.ggml.add_eos_token": nil},
+		{"tokenizer.ggml.add_bos_token": true, "tokenizer.ggml.add_eos_token": true},
+		{"tokenizer.ggml.add_bos_token": false, "tokenizer.ggml.add_eos_token": true},
+		{"tokenizer.ggml.add_bos_token": false, "tokenizer.ggml.add_eos_token": false},
+	} {
+		path := changed(t, plain, keys, same, nil)
+		f, err := gguf.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		spec, err := moe.TokenSpec(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tok, err := token.New(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{"", "Hello, world!", "a</s>", "<s>a", "</s>", " a </s> b "} {
+			for _, special := range []bool{false, true} {
+				got := tok.Prompt(text, special)
+				want := llama.ask(t, libraryCall{Op: "prompt", From: path, Text: text, Special: special}).IDs
+				if !slices.Equal(got, want) {
+					t.Errorf("%v, %q, special %v: %v, llama.cpp has %v", keys, text, special, got, want)
+				}
+			}
+		}
 	}
 }

@@ -53,15 +53,19 @@ const (
 	modelsIn = `document.getElementById("model").value !== ""`
 )
 
+// seeded sets the seed of a page's answers to one with which the built-in model says more than a word or two.
+var seeded = chromedp.Evaluate(`(() => { const e = document.querySelector("[name=seed]");
+	e.value = "1"; e.dispatchEvent(new Event("input", { bubbles: true })); })()`, nil)
+
 func TestChat(t *testing.T) {
 	url := service(t, nil)
 	ctx := browser.Tab(t)
 	var first, second, curl, stats string
 	var count int
 	browser.Run(t, ctx,
-		chromedp.Navigate(url), browser.Until(modelsIn), send("Hello"), browser.Until(idle),
-		chromedp.Text(".message.assistant .body", &first),
-		chromedp.Text(".foot .stats", &stats),
+		chromedp.Navigate(url), browser.Until(modelsIn), seeded, send("Hello"), browser.Until(idle),
+		browser.Text(".message.assistant .body", &first),
+		browser.Text(".foot .stats", &stats),
 		browser.Click(".foot button[aria-pressed]"), browser.Until(`document.querySelectorAll(".tok").length > 1`),
 		chromedp.Evaluate(`document.querySelector(".tok").focus()`, nil),
 		browser.Until(`document.querySelectorAll("#tip tr").length === 5`),
@@ -72,7 +76,7 @@ func TestChat(t *testing.T) {
 		browser.Click("Copy as curl"), browser.Until(`!!window.copied`),
 		chromedp.Evaluate(`window.copied`, &curl),
 		// all of it is there again after a reload
-		chromedp.Reload(), browser.Until(idle), chromedp.Text(".message.assistant .body", &second),
+		chromedp.Reload(), browser.Until(idle), browser.Text(".message.assistant .body", &second),
 	)
 	if first == "" || second == "" || count != 1 {
 		t.Errorf("answers %q, then %q; %d of them shown", first, second, count)
@@ -82,7 +86,8 @@ func TestChat(t *testing.T) {
 			t.Errorf("%q: no %q", stats, word)
 		}
 	}
-	for _, word := range []string{"curl -N " + url + "/v1/chat/completions", `"content": "Hello"`, `"stream": true`} {
+	for _, word := range []string{"curl -N " + url + "/v1/chat/completions", `"content": "Hello"`, `"stream": true`,
+		`"seed": 1`} {
 		if !strings.Contains(curl, word) {
 			t.Errorf("no %q in:\n%s", word, curl)
 		}
@@ -122,7 +127,7 @@ func TestStop(t *testing.T) {
 	var text string
 	browser.Run(t, ctx, chromedp.Navigate(url), browser.Until(modelsIn), send("one"), streaming(1),
 		browser.Click("#stop"),
-		browser.Until(idle), chromedp.Text(".message.assistant", &text),
+		browser.Until(idle), browser.Text(".message.assistant", &text),
 		send("two"), streaming(2), chromedp.KeyEvent("\u001b"), browser.Until(idle))
 	if !strings.Contains(text, "word20") || !strings.Contains(text, "stopped") || !strings.Contains(text, "tokens/s") {
 		t.Errorf("the stopped answer is %q", text)
@@ -178,7 +183,7 @@ func TestKey(t *testing.T) {
 func TestScreenshots(t *testing.T) {
 	url := service(t, nil)
 	ctx := browser.Tab(t)
-	browser.Run(t, ctx, chromedp.Navigate(url), browser.Until(modelsIn), send("Tell me about Go."),
+	browser.Run(t, ctx, chromedp.Navigate(url), browser.Until(modelsIn), seeded, send("Tell me about Go."),
 		browser.Until(idle),
 		send("Hello"), browser.Until(`document.querySelectorAll(".message.assistant .stats").length === 2 && `+idle))
 	browser.Picture(t, ctx, "chat", false)

@@ -32,7 +32,7 @@ func TestKeyboard(t *testing.T) {
 	url := service(t, nil)
 	ctx := browser.Tab(t)
 	browser.Run(t, ctx, chromedp.EmulateViewport(1024, 850), chromedp.Navigate(url), browser.Until(modelsIn),
-		focused("#text"),
+		focused("#text"), seeded,
 		chromedp.KeyEvent("one"), chromedp.KeyEvent(kb.Enter), browser.Until(idle), focused("#text"),
 		// again, and between the two answers
 		focus("Regenerate"), press(kb.Enter), browser.Until(idle+` && document.body.innerText.includes("2 of 2")`),

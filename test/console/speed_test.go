@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,9 +51,12 @@ func essay(words int) (list []string) {
 // every is the time between tokens of typist.
 const every = 10 * time.Millisecond
 
-// typist streams an answer: some tokens at once, and then 100 a second, for as long as a test wants.
-func typist(t *testing.T, atOnce int, lasts time.Duration) string {
+// typist streams an answer: some tokens at once, and from the call of goOn on 100 a second, for as long as a test
+// wants.
+func typist(t *testing.T, atOnce int, lasts time.Duration) (url string, goOn func()) {
 	t.Helper()
+	gate := make(chan struct{})
+	goOn = sync.OnceFunc(func() { close(gate) })
 	tokens := essay(atOnce + int(lasts/every))
 	mux := http.NewServeMux()
 	mux.HandleFunc("/v1/models", func(w http.ResponseWriter, _ *http.Request) {
@@ -60,8 +64,16 @@ func typist(t *testing.T, atOnce int, lasts time.Duration) string {
 	})
 	mux.HandleFunc("/v1/chat/completions", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
-		begun := time.Now()
+		var begun time.Time
 		for i, token := range tokens {
+			if i == atOnce {
+				w.(http.Flusher).Flush()
+				select {
+				case <-gate:
+				case <-r.Context().Done():
+				}
+				begun = time.Now()
+			}
 			fmt.Fprintf(w, `data: {"id":"1","object":"chat.completion.chunk","model":"typist","choices":[{"index":0,`+
 				`"delta":{"content":%s},"logprobs":{"content":[{"token":%[1]s,"logprob":-0.1,"top_logprobs":`+
 				`[{"token":%[1]s,"logprob":-0.1},{"token":"other","logprob":-3}]}]}}]}`+"\n\n", browser.Quote(token))
@@ -75,7 +87,8 @@ func typist(t *testing.T, atOnce int, lasts time.Duration) string {
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
-	return server.URL
+	t.Cleanup(goOn)
+	return server.URL, goOn
 }
 
 // longTalk is a conversation of many messages, as the browser keeps it.
@@ -102,7 +115,7 @@ func TestStreamingIsSmooth(t *testing.T) {
 	if s, err := time.ParseDuration(os.Getenv("MIXTRAL_SOAK")); err == nil {
 		lasts = s
 	}
-	upstream := typist(t, 2000, lasts)
+	upstream, goOn := typist(t, 2000, lasts)
 	url := service(t, func(c *mixtral.Config) { c.Backend, c.Upstream = mixtral.BackendVLLM, upstream })
 	ctx := browser.TabFor(t, lasts+browser.Within)
 	const text = answers + `[25].querySelector(".body").textContent.length`
@@ -117,6 +130,7 @@ func TestStreamingIsSmooth(t *testing.T) {
 				for (const m of list) drawn.nodes += m.addedNodes.length + m.removedNodes.length;
 			}).observe(`+answers+`[25].querySelector(".body"), { childList: true, subtree: true })`, nil))
 	before := browser.WorkOf(t, ctx)
+	goOn()
 	begun := time.Now()
 	time.Sleep(lasts / 2)
 	var live bool
@@ -130,7 +144,7 @@ func TestStreamingIsSmooth(t *testing.T) {
 	}
 	var told, chars, blocks int
 	var drawn struct{ Times, Nodes float64 }
-	browser.Run(t, ctx, chromedp.Evaluate(`drawn`, &drawn))
+	browser.Run(t, ctx, browser.Until(`drawn.times > 0`), chromedp.Evaluate(`drawn`, &drawn))
 	browser.Run(t, ctx, browser.Until(`!document.getElementById("send").hidden`), chromedp.Evaluate(`told`, &told),
 		chromedp.Evaluate(text, &chars), chromedp.Evaluate(answers+`[25].querySelectorAll(".body > *").length`, &blocks))
 	frames := len(w.Gaps)

@@ -42,7 +42,7 @@ var definitions = map[string]definition{
 func (d definition) read() ([]byte, error) {
 	for _, args := range [][]string{{"mod", "download", d.module}, {"list", "-m", "-f", "{{.Dir}}", d.module}} {
 		cmd := exec.Command("go", args...)
-		cmd.Dir = d.pinned
+		cmd.Dir, cmd.Env = d.pinned, append(os.Environ(), "GOWORK=off") // a module that test/go.work does not name
 		out, err := cmd.Output()
 		if err != nil {
 			return nil, fmt.Errorf("go %q: %w", args, err)

@@ -134,7 +134,7 @@ func TestRunOnABadNetwork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.poison(toxic{"limit_data", map[string]any{"bytes": 40 * i * i}, i%2 == 0}) // later and later, to and fro
+		p.infect(toxic{"limit_data", map[string]any{"bytes": 40 * i * i}, i%2 == 0}) // later and later, to and fro
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		saveErr := db.SaveRun(ctx, run)
 		cancel()

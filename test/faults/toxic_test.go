@@ -35,7 +35,7 @@ type proxy struct {
 	t *testing.T
 	*toxiproxy.Proxy
 	server *toxiproxy.ApiServer
-	added  int
+	toxics []toxic
 }
 
 // newProxy begins to listen in front of a TCP address, at a port that is still its own when it stops and starts
@@ -57,34 +57,53 @@ func (p *proxy) start() {
 	}
 }
 
-// poison adds toxics to those that are there.
+// poison ends all connections and adds toxics to those that are there.
 func (p *proxy) poison(toxics ...toxic) {
 	p.t.Helper()
-	for _, x := range toxics {
-		p.added++
-		stream := "downstream"
-		if x.up {
-			stream = "upstream"
-		}
-		data, err := json.Marshal(map[string]any{"type": x.kind, "name": fmt.Sprint(x.kind, p.added),
-			"stream": stream, "attributes": x.attributes})
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		if _, err := p.Toxics.AddToxicJson(strings.NewReader(string(data))); err != nil {
-			p.t.Fatal(err)
-		}
-	}
+	p.renew(append(p.toxics, toxics...))
 }
 
-// heal ends all connections, with those that a toxic holds up, and takes the toxics away: a new proxy takes the old
-// one's place, since a connection that is closing while a toxiproxy loses its toxics keeps a chain of another length,
-// and the next toxic panics there.
+// infect adds a toxic to what is connected, where nothing is on its way and no connection ends meanwhile: see renew.
+func (p *proxy) infect(x toxic) {
+	p.t.Helper()
+	p.add(len(p.toxics), x)
+	p.toxics = append(p.toxics, x)
+}
+
+// heal ends all connections, with those that a toxic holds up, and takes the toxics away.
 func (p *proxy) heal() {
 	p.t.Helper()
+	p.renew(nil)
+}
+
+// renew puts a new proxy in the old one's place. While there are connections, toxiproxy's toxics cannot be changed
+// safely: one that is closing when a toxic is added or taken away waits for the lock of that change, which waits for
+// the connection, or it keeps a chain of another length, and the next toxic panics there.
+func (p *proxy) renew(toxics []toxic) {
+	p.t.Helper()
 	p.Stop()
+	p.toxics = toxics
 	p.Proxy = toxiproxy.NewProxy(p.server, "test", p.Listen, p.Upstream)
+	for i, x := range toxics {
+		p.add(i, x)
+	}
 	p.start()
+}
+
+func (p *proxy) add(i int, x toxic) {
+	p.t.Helper()
+	stream := "downstream"
+	if x.up {
+		stream = "upstream"
+	}
+	data, err := json.Marshal(map[string]any{"type": x.kind, "name": fmt.Sprint(x.kind, i), "stream": stream,
+		"attributes": x.attributes})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := p.Toxics.AddToxicJson(strings.NewReader(string(data))); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // bridge makes a Unix socket reachable by TCP, which is all that toxiproxy speaks.

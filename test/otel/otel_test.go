@@ -7,11 +7,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -314,8 +317,14 @@ func TestUpstream(t *testing.T) {
 		w.Header().Set("Retry-After", "60")
 		w.WriteHeader(http.StatusTooManyRequests)
 	}))
+	// The file says which models they serve, so the request need not wait until both were asked for their lists.
+	file := filepath.Join(t.TempDir(), "upstream.yaml")
+	both := fmt.Sprintf("replicas:\n- {url: %q, models: [tiny]}\n- {url: %q, models: [tiny]}\n", busy.URL, replica)
+	if err := os.WriteFile(file, []byte(both), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	front, stopFront := serve(t, func(config *mixtral.Config) {
-		config.Backend, config.Upstream, config.TracingURL = "vllm", busy.URL+","+replica, c.URL
+		config.Backend, config.UpstreamFile, config.TracingURL = "vllm", file, c.URL
 	})
 	r := ask(t, front, c.URL)
 	stopFront()

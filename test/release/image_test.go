@@ -295,7 +295,8 @@ func TestImageStarts(t *testing.T) {
 			if out := output(t, start("version")); !strings.Contains(out, "linux/"+arch) {
 				t.Errorf("version: %s", out)
 			}
-			if out := output(t, start("run", "--max-tokens", "8", "Hello")); len(strings.Fields(out)) < 2 {
+			out := output(t, start("run", "--seed", "1", "--max-tokens", "8", "Hello"))
+			if len(strings.Fields(out)) < 2 {
 				t.Errorf("run: %q", out)
 			}
 			serves(t, start(append(c.Config.Cmd, "--insecure-bind", "--port", "0")...))

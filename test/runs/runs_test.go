@@ -29,11 +29,11 @@ func TestTwoRunsAreCompared(t *testing.T) {
 	var text, disabled string
 	var lines int
 	browser.Run(t, ctx, chromedp.Navigate(url+"/"), browser.Until(`document.getElementById("comparebutton").disabled`),
-		chromedp.Text("#comparebutton", &disabled),
+		browser.Text("#comparebutton", &disabled),
 		chromedp.Evaluate(`for (const e of document.querySelectorAll("input[name=run]")) e.click()`, nil),
 		browser.Until(`!document.getElementById("comparebutton").disabled`),
 		browser.Go("#comparebutton"), browser.Shows("Distributions over each other"),
-		chromedp.Text("main", &text),
+		browser.Text("main", &text),
 		chromedp.Evaluate(`document.querySelectorAll("svg.plot .line.dashed").length`, &lines))
 	for _, want := range []string{"version 1.0", "version 1.1", "single latency", "shifted by", "worse"} {
 		if !strings.Contains(text, want) {
@@ -92,7 +92,7 @@ func TestStartARun(t *testing.T) {
 		browser.Until(`document.querySelector("#run .output").textContent.includes("--target=`+target+`")`),
 		browser.Go("Watch it"), browser.Until(verdict+` === "RUNNING"`),
 		chromedp.Navigate(url+"/start"), browser.Go(`#run button`),
-		browser.Until(`document.querySelector("#run .pill").textContent === "ENDED"`), chromedp.Text("#run", &said))
+		browser.Until(`document.querySelector("#run .pill").textContent === "ENDED"`), browser.Text("#run", &said))
 	if !strings.Contains(said, "exit code") {
 		t.Errorf("after the stop the page says %q", said)
 	}

@@ -103,7 +103,7 @@ func TestEveryoneWatchesRunsOfEveryKind(t *testing.T) {
 	sweep.searched(4, 8, 16, 32, 20, 24)
 	watch(sweep)
 	var finding string
-	browser.Run(t, ctx, browser.Shows("Knee:"), chromedp.Text("#sweeps .lead", &finding))
+	browser.Run(t, ctx, browser.Shows("Knee:"), browser.Text("#sweeps .lead", &finding))
 	if strings.Contains(finding, "cut short") {
 		t.Errorf("a search that goes on says %q", finding)
 	}

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// restTrace lets a log write to a database that takes a time for each batch and for each request in it, while requests
-// come one after the other, in simulated time. It gives the longest time that one of them waited until it was stored,
-// and how many batches there were.
+// restTrace runs a log in simulated time. Its database takes batch for each batch and each for each request in it, and
+// a request arrives every between. It returns the longest time that a request waited until it was stored, and the
+// number of batches.
 func restTrace(t *testing.T, o LogOptions, batch, each, between, lasts time.Duration) (waited time.Duration,
 	batches int) {
 	t.Helper()
@@ -29,7 +29,7 @@ func restTrace(t *testing.T, o LogOptions, batch, each, between, lasts time.Dura
 		}
 		o.Connect = func(context.Context) (*DB, error) { return &DB{sql: sql.OpenDB(nowhere{}), bulk: bulk}, nil }
 		l := NewLog(o)
-		time.Sleep(time.Second) // the writer waits for a request
+		time.Sleep(time.Second) // until the writer waits for a request
 		n := int64(0)
 		for began := time.Now(); time.Since(began) < lasts; n++ {
 			l.Add(Request{Received: time.Now()})
@@ -43,22 +43,22 @@ func restTrace(t *testing.T, o LogOptions, batch, each, between, lasts time.Dura
 	return waited, batches
 }
 
-// TestRequestsWaitABoundedTime: how long a request waits until it is stored, which is what a process that is killed
-// loses, grows as the time of a write does and not faster: also where the writer has to wait for a processor, so that
-// each write takes many times as long. Requests that come together are written together.
+// TestRequestsWaitABoundedTime: a process that is killed loses the requests that wait to be stored. So that wait may
+// grow only in proportion to the time of a write, even if the writer has to wait for a processor and each write takes
+// many times as long. Requests that arrive together are written together.
 func TestRequestsWaitABoundedTime(t *testing.T) {
 	const us, ms = time.Microsecond, time.Millisecond
 	for _, test := range []struct {
 		name                 string
 		batch, each, between time.Duration
-		most                 time.Duration // that a request waits
-		batches              int           // in ten seconds, at most
+		most                 time.Duration // the longest wait of a request
+		batches              int           // at most, in ten seconds
 	}{
-		// SQLite's times on one core: see rest
+		// SQLite's times on one core: see the comment on rest.
 		{"few", 100 * us, 10 * us, 300 * ms, 200 * us, 34},
 		{"many", 100 * us, 10 * us, 400 * us, 6 * ms, 2000},
 		{"many more", 100 * us, 10 * us, 50 * us, 15 * ms, 2000},
-		// with a thirtieth of it
+		// The same with a thirtieth of a core.
 		{"few, starved", 3 * ms, 300 * us, 300 * ms, 4 * ms, 34},
 		{"many, starved", 3 * ms, 300 * us, 1 * ms, 30 * ms, 1000},
 		{"nearly too many, starved", 3 * ms, 300 * us, 500 * us, 250 * ms, 200},
@@ -76,8 +76,8 @@ func TestRequestsWaitABoundedTime(t *testing.T) {
 	}
 }
 
-// TestOldRequestsGoUnderLoad: a service that always has something to write deletes old requests all the same. Here the
-// database refuses that, which shows as a failure.
+// TestOldRequestsGoUnderLoad: a service that always has something to write still deletes old requests. The database of
+// this test refuses to delete, so each attempt shows as a failure.
 func TestOldRequestsGoUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bulk := func(context.Context, string, string, []string, [][]any) error {

@@ -83,9 +83,10 @@ func NewTracer(c TracerConfig) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTracing, err)
 	}
-	p := sdktrace.NewTracerProvider(sdktrace.WithBatcher(e), sdktrace.WithResource(r), sdktrace.WithSampler(sampler),
-		sdktrace.WithIDGenerator(ids{}))
-	return &Tracer{provider: p, tracer: p.Tracer(scope), sampler: sampler, exporter: e}, nil
+	b := sdktrace.NewBatchSpanProcessor(e)
+	p := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(b), sdktrace.WithResource(r),
+		sdktrace.WithSampler(sampler), sdktrace.WithIDGenerator(ids{}))
+	return &Tracer{provider: p, tracer: p.Tracer(scope), sampler: sampler, batches: b, exporter: e}, nil
 }
 
 // resourceAttributes describes the sender of the spans. The environment takes precedence.
@@ -133,7 +134,8 @@ func (t *Tracer) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	err := t.provider.Shutdown(ctx)
-	t.exporter.abort() // what is still being sent fails at once, even if ctx has ended
+	t.exporter.abort()          // what is still being sent fails at once, even if ctx has ended
+	_ = t.batches.Shutdown(ctx) // the provider does not if ctx has ended before; if it did, this does nothing
 	<-t.exporter.closed
 	return err
 }

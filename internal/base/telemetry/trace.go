@@ -182,6 +182,7 @@ type Tracer struct {
 	provider *sdktrace.TracerProvider
 	tracer   trace.Tracer
 	sampler  sdktrace.Sampler
+	batches  sdktrace.SpanProcessor // of the provider: gives exporter many spans at a time
 	exporter *exporter
 }
 

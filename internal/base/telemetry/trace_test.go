@@ -328,6 +328,26 @@ func TestShutdownIsBounded(t *testing.T) {
 	}
 }
 
+// TestShutdownAfterItsTime: with a context that has ended, what waits is dropped, and Shutdown still returns.
+func TestShutdownAfterItsTime(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	tr := newTracer(t, "http://127.0.0.1:1")
+	_, s := tr.Serve(context.Background(), http.Header{}, "x")
+	s.End()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	ended := make(chan error)
+	go func() { ended <- tr.Shutdown(ctx) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("shut down: %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("Shutdown does not return")
+	}
+}
+
 func TestTracingURL(t *testing.T) {
 	for _, test := range []struct {
 		env  []string

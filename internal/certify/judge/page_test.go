@@ -60,17 +60,16 @@ func TestPageInChromium(t *testing.T) {
 		if err := os.WriteFile(path, page, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		dom := browse(t, chromium, dir, "--dump-dom", "file://"+path)
-		for _, want := range []string{"Simulated service", "Traceability", "Memory over the run",
-			"mixtral report verify", "Load against completions"} {
-			if !strings.Contains(dom, want) {
-				t.Errorf("%s: the page in Chromium lacks %q", name, want)
-			}
-		}
 		for theme, preferred := range map[string]string{"light": "1", "dark": "0"} { // Chromium's numbers
 			shot := filepath.Join(dir, name+"-"+theme+".png")
-			browse(t, chromium, dir, "--screenshot="+shot, "--window-size=1200,3000",
+			dom := browse(t, chromium, dir, "--dump-dom", "--screenshot="+shot, "--window-size=1200,3000",
 				"--blink-settings=preferredColorScheme="+preferred, "file://"+path)
+			for _, want := range []string{"Simulated service", "Traceability", "Memory over the run",
+				"mixtral report verify", "Load against completions"} {
+				if !strings.Contains(dom, want) {
+					t.Errorf("%s: the page in Chromium lacks %q", name, want)
+				}
+			}
 			if bright := brightness(t, shot); (bright > 0.5) != (theme == "light") {
 				t.Errorf("%s: the %s page has a mean brightness of %.2f", name, theme, bright)
 			}

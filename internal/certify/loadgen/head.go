@@ -28,11 +28,11 @@ const tokenLetters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFG
 // CheckHeader returns an error for a header that the load generator sets itself, or that could be read as the
 // beginning of another request.
 func CheckHeader(h http.Header) error {
-	for name, values := range h {
+	for _, name := range slices.Sorted(maps.Keys(h)) { // the same error each time
 		if name == "" || strings.Trim(name, tokenLetters) != "" {
 			return fmt.Errorf("header %q: a name has letters, digits and hyphens only", name)
 		}
-		for _, v := range values {
+		for _, v := range h[name] {
 			if strings.ContainsFunc(v, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
 				return fmt.Errorf("header %q: its value holds a line break or another control character", name)
 			}

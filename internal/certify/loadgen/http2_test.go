@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -71,19 +72,29 @@ func TestHTTP2(t *testing.T) {
 		for _, secure := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, " TLS ", secure), func(t *testing.T) {
 				url, trust := h2(t, secure, tt.answer)
-				c, err := NewClient(url, ClientOptions{HTTP2: true, TLS: trust, APIKey: "k", Timeout: time.Second})
+				timeout := time.Minute
+				if tt.fail == evidence.FailTimeout {
+					timeout = time.Second
+				}
+				c, err := NewClient(url, ClientOptions{HTTP2: true, TLS: trust, APIKey: "k", Timeout: timeout})
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer c.Close()
-				r := c.Do(t.Context(), time.Now(), Job{Body: []byte(`{"stream":true}`), KeepText: true})
-				if r.Fail != tt.fail || r.Chunks != tt.chunks || len(r.Gaps) != max(tt.chunks-1, 0) {
-					t.Errorf("%+v", r)
-				}
-				for _, g := range r.Gaps {
-					if g < 3000 || g > 500_000 {
-						t.Errorf("a gap of %d µs", g)
+				// On a busy machine two events may be read together, but not each time.
+				apart := false
+				for range 20 {
+					r := c.Do(t.Context(), time.Now(), Job{Body: []byte(`{"stream":true}`), KeepText: true})
+					if r.Fail != tt.fail || r.Chunks != tt.chunks || len(r.Gaps) != max(tt.chunks-1, 0) {
+						t.Fatalf("%+v", r)
 					}
+					apart = !slices.ContainsFunc(r.Gaps, func(g int32) bool { return g < 3000 || g > 500_000 })
+					if apart {
+						break
+					}
+				}
+				if !apart {
+					t.Error("events that came 5 ms apart were never seen so")
 				}
 			})
 		}

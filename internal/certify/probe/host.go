@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"net/url"
@@ -100,8 +101,8 @@ func (h *Host) Read() (*evidence.Host, error) {
 		h.threads(pid, alive, quarter)
 	}
 	h.queues = alive
-	for _, cpu := range h.cpu { // processes that have ended still count
-		out.Own += cpu
+	for _, pid := range slices.Sorted(maps.Keys(h.cpu)) { // processes that have ended still count
+		out.Own += h.cpu[pid]
 	}
 	out.Waited, out.Held, out.Turns = float64(h.waited)/1e9, float64(h.held)/1e9, int64(h.turns)
 	if psi, err := h.fs.PSIStatsForResource("cpu"); err == nil && psi.Some != nil {

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"github.com/prometheus/procfs"
 
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 // fakeProc writes the /proc of a machine with two cores, the certifier (process 10), its server (20) and the server's
@@ -93,7 +93,7 @@ func TestWhereTheServerIs(t *testing.T) {
 	remote := Remote(NewScraper("", "", "", ""))
 	for target, want := range map[string]evidence.HostServer{s.URL: evidence.HostServerCounted,
 		"http://192.0.2.1:8000": evidence.HostServerRemote, "https://no.such.host.invalid": evidence.HostServerRemote,
-		closed(t): evidence.HostServerUnknown} {
+		"http://127.0.0.1:" + llmtest.Port(t): evidence.HostServerUnknown} {
 		h, err := NewHost(t.Context(), remote, target)
 		if err != nil {
 			t.Fatal(err)
@@ -120,17 +120,6 @@ func TestWhereTheServerIs(t *testing.T) {
 	if err != nil || after.Own < before.Own || after.Busy <= before.Busy || after.Cores < 1 {
 		t.Errorf("%+v then %+v, %v", before, after, err)
 	}
-}
-
-// closed is an address of this machine on which nothing listens.
-func closed(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return "http://" + l.Addr().String()
 }
 
 func TestPortsOfTargets(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -67,8 +68,8 @@ func (s *processSource) Sample(context.Context) (evidence.Sample, error) {
 			return evidence.Sample{}, fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	for _, cpu := range s.cpu {
-		sum.CPUSeconds += cpu
+	for _, pid := range slices.Sorted(maps.Keys(s.cpu)) { // a sum depends on its order
+		sum.CPUSeconds += s.cpu[pid]
 	}
 	return sum, nil
 }

@@ -24,7 +24,7 @@ const MinKey = 16
 var ErrKey = errors.New("the key is not the generator's")
 
 // proofTime is the time limit for either end to prove that it has the key.
-const proofTime = 10 * time.Second
+func proofTime() time.Duration { return 2 * Silence }
 
 // The connection uses TLS 1.3. The generator may make its own certificate: each end proves that it has the shared key
 // with a MAC over a value that is unique to this connection (RFC 9266). So nobody can intercept the connection, and
@@ -49,13 +49,13 @@ func connect(ctx context.Context, raw net.Conn, host string, key []byte, roots *
 	config := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: host, RootCAs: roots,
 		InsecureSkipVerify: roots == nil} // the proof of the key authenticates this connection
 	c := tls.Client(raw, config)
-	ctx, cancel := context.WithTimeout(ctx, proofTime)
+	ctx, cancel := context.WithTimeout(ctx, proofTime())
 	defer cancel()
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
 	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
-	if err := c.SetDeadline(time.Now().Add(proofTime)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(proofTime())); err != nil {
 		return nil, err
 	}
 	mine, err := proof(key, "coordinator", c)
@@ -83,7 +83,7 @@ func connect(ctx context.Context, raw net.Conn, host string, key []byte, roots *
 func accept(raw net.Conn, certificate *tls.Certificate, key []byte) (*tls.Conn, error) {
 	c := tls.Server(raw, &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*certificate},
 		SessionTicketsDisabled: true})
-	if err := c.SetDeadline(time.Now().Add(proofTime)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(proofTime())); err != nil {
 		return nil, err
 	}
 	if err := c.Handshake(); err != nil {

@@ -9,11 +9,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/offset"
 )
 
-const (
-	// Silence is the time without any message after which the other end counts as lost. Pings are sent twice per
-	// second, and if a packet is lost three times in a row, TCP needs about a second and a half.
-	Silence = 5 * time.Second
+// Silence is the time without any message after which the other end counts as lost. Pings are sent twice per second,
+// and if a packet is lost three times in a row, TCP needs about a second and a half. Tests have more patience.
+var Silence = 5 * time.Second
 
+const (
 	// compareEvery is the time between two comparisons of clocks. Halfway between two comparisons, clocks can have
 	// drifted by a quarter of a millisecond, at offset.MaxRate.
 	compareEvery = 500 * time.Millisecond

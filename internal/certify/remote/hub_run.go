@@ -9,12 +9,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// Time limits for the generators.
+// Time limits for the generators. They have twice Silence to compare clocks.
 const (
 	planTime    = 2 * time.Minute // to read files of traffic
 	checkTime   = time.Minute     // three calibrations of a few seconds, and a request
 	prepareTime = time.Minute     // to open the connections
-	compareTime = 10 * time.Second
 )
 
 // Ended is what one generator did in a phase that is over.
@@ -90,12 +89,12 @@ func (h *Hub) Check(ctx context.Context) error {
 // converted.
 func (h *Hub) Compare(ctx context.Context) error {
 	h.locked(func(int64) []action { h.state.compare(); return nil })
-	limited, cancel := context.WithTimeout(ctx, compareTime)
+	limited, cancel := context.WithTimeout(ctx, 2*Silence)
 	defer cancel()
 	ok := h.until(limited, h.state.compared)
 	h.drain()
 	if !ok && ctx.Err() == nil {
-		return fmt.Errorf("%w: clocks could not be compared within %s", ErrLost, compareTime)
+		return fmt.Errorf("%w: clocks could not be compared within %s", ErrLost, 2*Silence)
 	}
 	return nil
 }

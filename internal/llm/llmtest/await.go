@@ -38,9 +38,11 @@ func Done(wait func()) <-chan struct{} {
 // waited for.
 func Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(Limit); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
+	for began := time.Now(); !ok(); {
+		waited := time.Since(began)
+		if waited > Limit {
 			t.Fatalf("waited %v for %s", Limit, what)
 		}
+		time.Sleep(min(max(waited/16, time.Millisecond), 32*time.Millisecond))
 	}
 }

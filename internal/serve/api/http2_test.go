@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
@@ -30,7 +29,7 @@ func TestSlowReaderHTTP2(t *testing.T) {
 	if major := takeNothing(t, f); major != 2 {
 		t.Fatal(major)
 	}
-	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
+	served(t, f)
 }
 
 // TestSlowBodyHTTP2 is TestSlowBody with HTTP/2.

@@ -420,7 +420,22 @@ func takeNothing(t *testing.T, f *fixture) int {
 func TestSlowReader(t *testing.T) {
 	f := start(t, endless)
 	takeNothing(t, f)
-	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
+	served(t, f)
+}
+
+// served waits until another client gets its answer: on a busy machine the short write timeout may end that one, too.
+func served(t *testing.T, f *fixture) {
+	t.Helper()
+	llmtest.Until(t, "another client's answer", func() bool {
+		resp, err := f.http.Client().Post(f.http.URL+"/v1/chat/completions", "application/json",
+			strings.NewReader(chatBody))
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		_, err = io.ReadAll(resp.Body)
+		return err == nil && resp.StatusCode == http.StatusOK
+	})
 }
 
 // deadlines is a client that records the deadlines of its writes.
@@ -476,7 +491,7 @@ func TestTricklingReader(t *testing.T) {
 	llmtest.Until(t, "the reader is given up", func() bool {
 		n, _ := conn.Read(piece)
 		taken += n
-		return f.metrics()[telemetry.Requests+",abort"] == 1 && taken >= len(piece) // and it had read something
+		return f.metrics()[telemetry.Requests+",abort"] == 1 && taken > 0 // and it had read something
 	})
-	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
+	served(t, f)
 }

@@ -3,6 +3,8 @@ package messages
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
@@ -22,9 +24,9 @@ var foreign = map[string]string{"prompt": "messages", "response_format": "output
 // Translate reads a request and replaces its fields in o with those of a chat. Errors, now and later, use the client's
 // names of the fields. counting says that nothing will be generated, so max_tokens may be missing.
 func Translate(o *body.Object, counting bool) {
-	for name, instead := range foreign {
+	for _, name := range slices.Sorted(maps.Keys(foreign)) { // of several, the first is named
 		if _, ok := o.Fields[name]; ok {
-			o.Foreign(name, instead)
+			o.Foreign(name, foreign[name])
 		}
 	}
 	if o.Raw("max_tokens") == nil && !counting {

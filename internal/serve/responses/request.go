@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -66,9 +67,9 @@ func Translate(o *body.Object, history func(id string) ([]json.RawMessage, error
 			q.given[f.name] = compact(v)
 		}
 	}
-	for name, instead := range foreign {
+	for _, name := range slices.Sorted(maps.Keys(foreign)) { // of several, the first is named
 		if _, ok := o.Fields[name]; ok {
-			o.Foreign(name, instead)
+			o.Foreign(name, foreign[name])
 		}
 	}
 	if o.Raw("store") != nil {

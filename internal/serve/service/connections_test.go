@@ -194,7 +194,8 @@ func TestConnectionsWithoutAKey(t *testing.T) {
 					}
 				}
 				open, most := metricOf(t, c.s, telemetry.Connections), metricOf(t, c.s, telemetry.ConnectionsLimit)
-				if out := metricOf(t, c.s, telemetry.Evicted); open > 8 || most != 8 || out < 34 {
+				if out := metricOf(t, c.s, telemetry.Evicted); open > 8 || most != 8 ||
+					out < 34-7 { // on a busy machine the seven that are open may end by their own time limit
 					t.Errorf("%v connections of %v are open, %v had to go", open, most, out)
 				}
 				if log := c.log.String(); strings.Count(log, "idle ones are closed for new ones") == 0 ||

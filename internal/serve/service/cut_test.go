@@ -82,3 +82,30 @@ func TestModelIsCutUnderService(t *testing.T) {
 	}
 	http.DefaultClient.CloseIdleConnections()
 }
+
+// TestModelChangesUnderAnIdleService: if the file changes before all of it is packed, the service ends, also where
+// nobody asks anything.
+func TestModelChangesUnderAnIdleService(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.gguf")
+	shape := synth.Nano()
+	shape.Layers *= 2
+	if err := catalog.WriteSynth(t.Context(), path, shape, nil); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() < 64<<20 {
+		t.Fatalf("a file of %d bytes is packed at once (%v)", info.Size(), err)
+	}
+	s := openTiny(t, func(o *Options) { o.ModelPath = path })
+	if err := os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	_, _, served := serving(t, func(ctx context.Context, l net.Listener) error { return s.Serve(ctx, l) })
+	select {
+	case err := <-served:
+		if !errors.Is(err, gguf.ErrChanged) {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(llmtest.Limit):
+		t.Error("it goes on")
+	}
+}

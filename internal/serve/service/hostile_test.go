@@ -91,7 +91,7 @@ func TestHostileInput(t *testing.T) {
 	s := openTiny(t)
 	server := httptest.NewServer(s.Handler())
 	defer server.Close()
-	h := hostile{t: t, url: server.URL, client: server.Client(), secrets: hostSecrets(t)}
+	h := hostile{t: t, url: server.URL, client: server.Client(), secrets: hostSecrets()}
 	for _, route := range hostileFields {
 		for _, field := range route.fields {
 			for name, value := range hostileValues() {
@@ -136,14 +136,15 @@ func TestHostileInput(t *testing.T) {
 }
 
 // hostSecrets are strings that are known only on this host, and parts of Go's own messages.
-func hostSecrets(t *testing.T) []string {
-	t.Helper()
+func hostSecrets() []string {
 	secrets := []string{runtime.Version(), "goroutine ", ".go:", "runtime error", "mixtral/internal", "json:",
 		"strconv.", "unmarshal"}
 	if dir, err := os.Getwd(); err == nil {
 		secrets = append(secrets, dir)
 	}
-	if name, err := os.Hostname(); err == nil && len(name) > 3 {
+	// A host may be called "model" or "error", which answers say in any case.
+	name, err := os.Hostname()
+	if err == nil && len(name) > 3 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz") != "" {
 		secrets = append(secrets, name)
 	}
 	return secrets

@@ -10,6 +10,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/api"
 )
 
+// logTimeout bounds each connection and write of the request log, and what its Close writes; 0: the log's default.
+// Tests have more patience.
+var logTimeout time.Duration
+
 // openLog starts the request log. The database need not be available yet, and may become unavailable: see store.Log.
 func (s *Service) openLog() {
 	if s.o.DatabaseURL == "" {
@@ -17,7 +21,7 @@ func (s *Service) openLog() {
 	}
 	s.requests = store.NewLog(store.LogOptions{
 		Connect: func(ctx context.Context) (*store.DB, error) { return open.DB(ctx, s.o.DatabaseURL) },
-		Keep:    s.o.RequestLogKeep, Logger: s.log,
+		Keep:    s.o.RequestLogKeep, Timeout: logTimeout, Logger: s.log,
 	})
 	s.metrics.SetRequestLog(func() telemetry.RequestLog {
 		return telemetry.RequestLog{Written: s.requests.Written(), Dropped: s.requests.Dropped(),

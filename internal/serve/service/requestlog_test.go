@@ -23,6 +23,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/store/storetest"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 // logFixture is a service with a request log, over HTTP.
@@ -44,7 +45,7 @@ func startLogged(t *testing.T, database string, change ...func(*Options)) *logFi
 	return f
 }
 
-// ask asks for three tokens and gives the status.
+// ask requests three tokens and returns the status.
 func (f *logFixture) ask(id string) int {
 	r, err := http.NewRequestWithContext(f.t.Context(), "POST", f.http.URL+"/v1/completions",
 		strings.NewReader(`{"prompt":"marker of the prompt","max_tokens":3,"temperature":0,"ignore_eos":true}`))
@@ -93,9 +94,11 @@ func (f *logFixture) until(what string, ok func() bool) {
 	}
 }
 
-// TestRequestLog: what was asked over HTTP and by this program stands in the database, without prompts unless they are
-// asked for, and all of it once the service is closed.
+// TestRequestLog: the database holds all requests, those over HTTP and those of this program, once the service is
+// closed. It holds prompts only if they were asked for.
 func TestRequestLog(t *testing.T) {
+	logTimeout = llmtest.Limit
+	defer func() { logTimeout = 0 }()
 	for _, prompts := range []bool{false, true} {
 		database := "sqlite:" + filepath.Join(t.TempDir(), "requests.db")
 		f := startLogged(t, database, func(c *Options) { c.LogPrompts, c.RequestLogKeep = prompts, 30*24*time.Hour })
@@ -140,8 +143,8 @@ func TestRequestLog(t *testing.T) {
 	}
 }
 
-// TestRequestLogOutlivesPostgreSQL: the service starts without its database, answers all the while, and logs
-// everything later, also when the database crashes in the middle of the load.
+// TestRequestLogOutlivesPostgreSQL: the service starts without its database, answers all the time, and logs everything
+// later, even if the database crashes in the middle of the load.
 func TestRequestLogOutlivesPostgreSQL(t *testing.T) {
 	cluster := pgtest.New(t)
 	url := cluster.URL("postgres")
@@ -167,6 +170,7 @@ func TestRequestLogOutlivesPostgreSQL(t *testing.T) {
 				if status := f.ask(fmt.Sprintf("load-%d", asked.Add(1))); status != 200 {
 					t.Errorf("status %d under load", status)
 				}
+				time.Sleep(5 * time.Millisecond) // so that the log's queue has room for what comes while it waits
 			}
 		})
 	}
@@ -202,8 +206,8 @@ func TestRequestLogOutlivesPostgreSQL(t *testing.T) {
 	f.service.Close()
 }
 
-// TestRequestLogOnADatabaseThatHangs: it takes connections and says nothing. Requests do not notice; neither does the
-// end.
+// TestRequestLogOnADatabaseThatHangs: the database accepts connections and never answers. Neither requests nor the
+// shutdown wait for it.
 func TestRequestLogOnADatabaseThatHangs(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -243,7 +247,7 @@ func TestRequestLogOnADatabaseThatHangs(t *testing.T) {
 	conns.Wait()
 }
 
-// TestNoRequestLog: nothing is opened unless it is asked for.
+// TestNoRequestLog: without a setting for it, no database is opened.
 func TestNoRequestLog(t *testing.T) {
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	f := startLogged(t, "")

@@ -22,7 +22,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// soakWorld is a service with everything that may change under it: keys, a certificate, a database.
+// soakWorld is a service and all that operators change while it runs: keys, a certificate, a database.
 type soakWorld struct {
 	t                  *testing.T
 	s                  *Service
@@ -32,8 +32,8 @@ type soakWorld struct {
 	database           *pgtest.Cluster
 	url                string // of the database
 
-	key                atomic.Pointer[string] // that counts
-	serial             atomic.Int64           // of the certificate
+	key                atomic.Pointer[string] // the newest
+	serial             atomic.Int64           // of the newest certificate
 	renewals, restarts int
 }
 
@@ -76,7 +76,7 @@ func (w *soakWorld) writeKey(n int) {
 	w.key.Store(&now)
 }
 
-// tls trusts the certificate that counts and the one before.
+// tls trusts the newest certificate, and those one before and one after it.
 func (w *soakWorld) tls() *tls.Config {
 	return &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(c tls.ConnectionState) error {
 		if n, want := c.PeerCertificates[0].SerialNumber.Int64(), w.serial.Load(); n < want-1 || n > want+1 {
@@ -86,7 +86,7 @@ func (w *soakWorld) tls() *tls.Config {
 	}}
 }
 
-// withKeyOf sends the key that counts with each request that has none.
+// withKeyOf adds the newest key to each request that has none.
 type withKeyOf struct {
 	w *soakWorld
 	*http.Transport
@@ -100,7 +100,8 @@ func (k withKeyOf) RoundTrip(r *http.Request) (*http.Response, error) {
 	return k.Transport.RoundTrip(r)
 }
 
-// renew changes at random moments of a round what operators change: a key, the certificate, the database.
+// renew does what operators do, at random moments of a round: it renews a key and the certificate, and restarts the
+// database.
 func (w *soakWorld) renew(rng *rand.Rand, until time.Time) {
 	pause := func(share float64) { time.Sleep(time.Duration(share * rng.Float64() * float64(time.Until(until)))) }
 	pause(0.3)
@@ -148,7 +149,7 @@ func (w *soakWorld) checkLog() {
 	}
 }
 
-// soakClient does what a chaosClient does, and more.
+// soakClient behaves as a chaosClient does, and in more ways.
 type soakClient struct {
 	chaosClient
 	w *soakWorld
@@ -175,7 +176,7 @@ func (c *soakClient) act() {
 	case 1:
 		c.tool()
 	case 2:
-		// What is kept is deleted again: the memory that is set aside for it would fill during the whole run.
+		// Kept responses are deleted again: otherwise the memory set aside for them would fill during the whole run.
 		answer := c.formed("/v1/responses", `{"input":"word %d","max_output_tokens":%d,"store":false,"stream":%v}`,
 			`"object":"response"`, "event: response.completed", "event: response.incomplete")
 		if answer != "" {
@@ -193,11 +194,11 @@ func (c *soakClient) act() {
 	}
 }
 
-// object is the schema of what structured answers and arguments of tools are.
+// object is the schema of structured answers and of the arguments of tools.
 const object = `{"type":"object","properties":{"n":{"type":"integer"},"b":{"enum":["x","y"]}},"required":["n","b"],` +
 	`"additionalProperties":false}`
 
-// choice reads the first choice of a chat, nil for what is not an answer.
+// choice returns the first choice of a chat, or empty strings if there is no answer if there is no answer.
 func (c *soakClient) choice(body string) (finish, content, arguments string) {
 	code, answer := c.read(body)
 	if code == 429 || c.chanced(answer) {
@@ -223,7 +224,7 @@ func (c *soakClient) choice(body string) (finish, content, arguments string) {
 	return r.Choices[0].Finish, r.Choices[0].Message.Content, arguments
 }
 
-// isObject tells what keeps to object.
+// isObject reports whether text satisfies the schema object.
 func isObject(text string) bool {
 	var v struct {
 		N *json.Number
@@ -232,7 +233,7 @@ func isObject(text string) bool {
 	return json.Unmarshal([]byte(text), &v) == nil && v.N != nil && (v.B == "x" || v.B == "y")
 }
 
-// structured asks for a form that differs from one request to the next, so that not all of them are compiled already.
+// structured requests answers in a form that differs from one request to the next, so that some have to be compiled.
 func (c *soakClient) structured() {
 	schema := strings.Replace(object, `"integer"`, fmt.Sprintf(`"integer","minimum":%d`, c.rng.IntN(50)), 1)
 	finish, content, _ := c.choice(fmt.Sprintf(`{"messages":[{"role":"user","content":"word %d"}],"max_tokens":%d,`+
@@ -252,7 +253,7 @@ func (c *soakClient) tool() {
 	}
 }
 
-// formed asks in another form of request, streamed or whole. It gives the answer, empty where there is none.
+// formed sends another form of request, streamed or whole. It returns the answer, empty if there is none.
 func (c *soakClient) formed(path, format, whole string, ends ...string) string {
 	stream := c.rng.IntN(2) == 0
 	body := fmt.Sprintf(format, c.rng.IntN(5), 1+c.rng.IntN(60), stream)
@@ -273,7 +274,7 @@ func (c *soakClient) formed(path, format, whole string, ends ...string) string {
 	return ""
 }
 
-// kept has a response kept, and deletes it.
+// kept requests a response that the service stores, and deletes it.
 func (c *soakClient) kept() {
 	before := c.w.key.Load()
 	code, answer := c.readFrom("/v1/responses", `{"input":"hi","max_output_tokens":2}`)
@@ -315,7 +316,7 @@ func (c *soakClient) delete(id, key string) (code int, answer string) {
 	return resp.StatusCode, string(answered)
 }
 
-// sip reads a large answer so slowly that the service has to wait, and leaves before its end.
+// sip reads a large answer so slowly that the service has to wait, and disconnects before its end.
 func (c *soakClient) sip() {
 	conn := c.dial(c.raw(`{"messages":[{"role":"user","content":"hi"}],"n":4,"max_tokens":200,"ignore_eos":true,` +
 		`"logprobs":true,"top_logprobs":20,"stream":true}`))
@@ -335,7 +336,7 @@ func (c *soakClient) sip() {
 	}
 }
 
-// strange comes with a key that is not good.
+// strange sends a request with a key that is not valid.
 func (c *soakClient) strange() {
 	r, err := http.NewRequestWithContext(context.Background(), "POST", c.url+"/v1/chat/completions",
 		strings.NewReader(`{"messages":[{"role":"user","content":"hi"}]}`))

@@ -23,16 +23,16 @@ type soakSample struct {
 	files      float64 // open file descriptors
 	blocks     float64 // KV blocks held
 	latency    float64 // seconds, the median of a few requests one after the other
-	fastest    float64 // of these, which what else the machine does changes least
+	fastest    float64 // of these requests: other work on the machine changes this least
 
 	memory soakMemory
 }
 
-// soakMemory says where resident memory is, in bytes, for whoever has to find out why it grows.
+// soakMemory says what resident memory is used for, in bytes, to find out why it grows.
 type soakMemory struct {
-	inUse, kept                               uint64 // heap: pages with something in them; pages not given back
-	stacks, spans, collector, profiles, other uint64 // what else the Go runtime has taken from the system
-	anonymous, mapped                         uint64 // of the resident memory: of no file, of files; 0 where unknown
+	inUse, kept                               uint64 // heap: pages in use; free pages not given back
+	stacks, spans, collector, profiles, other uint64 // other memory of the Go runtime
+	anonymous, mapped                         uint64 // parts of resident memory: of no file, of files; 0 if unknown
 }
 
 // readSoakMemory asks the runtime and the kernel.
@@ -44,7 +44,7 @@ func readSoakMemory() (heap float64, _ soakMemory) {
 		anonymous: residentPart("RssAnon:"), mapped: residentPart("RssFile:")}
 }
 
-// residentPart reads a part of the resident memory from /proc/self/status, in bytes; 0 where there is none.
+// residentPart reads a part of the resident memory from /proc/self/status, in bytes; 0 if it is not there.
 func residentPart(name string) (bytes uint64) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -58,14 +58,14 @@ func residentPart(name string) (bytes uint64) {
 	return bytes << 10
 }
 
-// String says it in KiB.
+// String lists the parts in KiB.
 func (m *soakMemory) String() string {
 	return fmt.Sprintf("heap %d in use, %d idle and not given back; stacks %d, spans %d, collector %d, profiles %d, "+
 		"other %d; resident %d anonymous, %d of files KiB", m.inUse>>10, m.kept>>10, m.stacks>>10, m.spans>>10,
 		m.collector>>10, m.profiles>>10, m.other>>10, m.anonymous>>10, m.mapped>>10)
 }
 
-// soakUnit is what the table shows a value in.
+// soakUnit is the unit in which the table shows a value.
 type soakUnit struct {
 	name  string
 	scale float64
@@ -77,7 +77,7 @@ var (
 	pieces       = soakUnit{"", 1}
 )
 
-// soakLimits are how much of each may be gained over a whole run and still count as no growth.
+// soakLimits are the gains over a whole run that still count as no growth.
 var soakLimits = []struct {
 	name  string
 	of    func(soakSample) float64
@@ -87,7 +87,7 @@ var soakLimits = []struct {
 }{
 	{"live heap", func(s soakSample) float64 { return s.heap }, 1 << 20, 0.05, mebibytes},
 	{"resident memory", func(s soakSample) float64 { return s.rss }, 8 << 20, 0.05, mebibytes},
-	// Go's memory profile, at /debug/pprof/, keeps a record of each way by which the program came to allocate.
+	// Go's memory profile, at /debug/pprof/, keeps a record of each call stack that allocated.
 	{"resident memory without Go's memory profile",
 		func(s soakSample) float64 { return s.rss - float64(s.memory.profiles) }, 8 << 20, 0.05, mebibytes},
 	{"goroutines", func(s soakSample) float64 { return s.goroutines }, 1, 0, pieces},
@@ -97,8 +97,8 @@ var soakLimits = []struct {
 	{"latency, fastest of 15", func(s soakSample) float64 { return s.fastest }, 0.0005, 0.2, milliseconds},
 }
 
-// soakWarm is the share of rounds in which caches may fill: the prefix cache touches all its pages, pools find their
-// size.
+// soakWarm is the share of rounds in which caches may fill: the prefix cache touches all its pages, and pools reach
+// their size.
 const soakWarm = 0.2
 
 // trend is how one of soakLimits developed over a run after its warm-up, in the value's own unit.
@@ -107,15 +107,15 @@ type trend struct {
 	unit         soakUnit
 	median       float64
 	gain, lo, hi float64 // over the run: the Theil-Sen slope and its bounds at 99 %
-	allowed      float64 // what counts as no growth
+	allowed      float64 // a gain up to this counts as no growth
 	first, last  float64
 	lasted       time.Duration
 }
 
-// visible is the smallest gain over the run that would have been found: what is allowed, and beyond it the noise.
+// visible is the smallest gain over the run that would have been found: the allowed gain and the noise.
 func (r trend) visible() float64 { return r.allowed + r.gain - r.lo }
 
-// trends gives the slopes of what a run of so long has measured.
+// trends returns the slopes of the samples of a run of this length.
 func trends(samples []soakSample, lasted time.Duration) (list []trend) {
 	warm := int(float64(len(samples)) * soakWarm)
 	lasted = lasted * time.Duration(len(samples)-warm) / time.Duration(len(samples))
@@ -138,9 +138,9 @@ func trends(samples []soakSample, lasted time.Duration) (list []trend) {
 	return list
 }
 
-// growth says what grows: where the lower bound of the slope makes more over the run than its limit. A noisy series
-// has a low bound, so what is found is growth beyond doubt, and what is not found is below the figures that TestGrowth
-// plants.
+// growth lists the values that grow: the lower bound of the slope makes more over the run than the limit. A noisy
+// series has a low bound, so growth that is found is beyond doubt, and growth that is not found is smaller than the
+// growth that TestGrowth adds.
 func growth(list []trend) (found []string) {
 	for _, r := range list {
 		if r.lo > r.allowed {
@@ -168,7 +168,7 @@ func soakTable(list []trend) string {
 	return b.String()
 }
 
-// TestSamplesAreSmall: what a soak keeps of each round does not itself grow beyond what it looks for.
+// TestSamplesAreSmall: the samples that a soak keeps are far smaller than the growth that it looks for.
 func TestSamplesAreSmall(t *testing.T) {
 	const most = 64 << 10 // 1 MiB counts as no growth
 	if bytes := reflect.TypeFor[soakSample]().Size() * 480; bytes > most {
@@ -176,7 +176,7 @@ func TestSamplesAreSmall(t *testing.T) {
 	}
 }
 
-// TestGrowth: of series like those of a run, with their noise, those that grow are found and the others are not.
+// TestGrowth: among series like those of a run, with noise, growth finds those that grow and no others.
 func TestGrowth(t *testing.T) {
 	series := func(seed uint64, plant func(i int, s *soakSample)) []soakSample {
 		rng := rand.New(rand.NewPCG(seed, 0))
@@ -211,7 +211,7 @@ func TestGrowth(t *testing.T) {
 				t.Errorf("seed %d: %s grows, found %v", seed, name, found)
 			}
 		}
-		// the profile's records are not counted twice, nor missed
+		// The records of the profile are counted exactly once.
 		found := growth(trends(series(seed, func(i int, s *soakSample) {
 			s.rss, s.memory.profiles = s.rss+400e3*float64(i), 400e3*uint64(i)
 		}), time.Hour))

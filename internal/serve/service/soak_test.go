@@ -20,8 +20,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// soakRounds are points enough for the slope's bounds, and of a long run one for every minute. MIXTRAL_SOAK_ROUNDS
-// says another number: many short rounds show in minutes what grows with each renewal of keys.
+// soakRounds is the number of rounds: enough for the slope's bounds, and one for every minute of a long run.
+// MIXTRAL_SOAK_ROUNDS sets another number: many short rounds show within minutes what grows with each renewal of keys.
 func soakRounds(t *testing.T, lasts time.Duration) int {
 	t.Helper()
 	rounds := int(min(max(lasts/(15*time.Second), 40), 480))
@@ -34,8 +34,8 @@ func soakRounds(t *testing.T, lasts time.Duration) int {
 	return rounds
 }
 
-// soakProfile writes into the directory MIXTRAL_SOAK_PROFILES, where there is one, what the heap holds after a round.
-// Two of them show where growth comes from: go tool pprof -base heap-0100.pb.gz -sample_index=inuse_space TEST
+// soakProfile writes a profile of the heap after a round into the directory MIXTRAL_SOAK_PROFILES, if that is set. Two
+// of them show where growth comes from: go tool pprof -base heap-0100.pb.gz -sample_index=inuse_space TEST
 // heap-0400.pb.gz.
 func soakProfile(t *testing.T, round int) {
 	t.Helper()
@@ -48,7 +48,7 @@ func soakProfile(t *testing.T, round int) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	runtime.GC() // twice: what pools hold goes at the second, and a profile is as old as the last
+	runtime.GC() // twice: pools are emptied by the second, and a profile shows the heap of the collection before
 	runtime.GC()
 	if err := pprof.Lookup("heap").WriteTo(f, 0); err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func TestSoak(t *testing.T) {
 	began := time.Now()
 	samples := make([]soakSample, 0, rounds)
 	for round := range rounds {
-		const pauses = 500 * time.Millisecond // what measuring takes
+		const pauses = 500 * time.Millisecond // the time that measuring takes
 		until := began.Add(lasts*time.Duration(round+1)/time.Duration(rounds) - pauses)
 		if soonest := time.Now().Add(500 * time.Millisecond); until.Before(soonest) {
 			until = soonest
@@ -144,7 +144,7 @@ func pause(t *testing.T, w *soakWorld) soakSample {
 	}
 	awaitIdle(t, s)
 	settled := func() (goroutines, files int) { return runtime.NumGoroutine(), openFiles() }
-	for range 50 { // connections that were closed take their goroutines and descriptors down a little later
+	for range 50 { // closed connections end their goroutines and descriptors a little later
 		g, f := settled()
 		time.Sleep(10 * time.Millisecond)
 		if g2, f2 := settled(); g == g2 && f == f2 {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -186,10 +187,12 @@ func echoed(echo *openai.TextLogprobs, i int) float64 {
 	return math.NaN()
 }
 
-// listed finds a token in vLLM's list for one position by its id or, if that is not known, by the echo.
+// listed finds a token in vLLM's list for one position by its id or, if that is not known, by the echo. Of several
+// that fit the echo, it is the same one each time.
 func listed(t *llm.Token, list map[string]openai.PromptLogprob, logprob float64, top int) bool {
 	found := false
-	for key, p := range list {
+	for _, key := range slices.Sorted(maps.Keys(list)) {
+		p := list[key]
 		id, err := strconv.ParseInt(key, 10, 32)
 		if err != nil {
 			return false

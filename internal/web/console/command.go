@@ -3,6 +3,7 @@ package console
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -102,7 +103,9 @@ func (f Form) check(keys []string) error {
 	one := map[string]string{"case": f.Case, "profile": f.Profile, "target": f.Target, "target model": f.TargetModel,
 		"model": f.Model, "API key": f.KeyEnv, "sweep": f.Sweep, "step": f.SweepStep, "against": f.Against,
 		"seed": f.Seed}
-	for name, list := range map[string][]string{"objectives": f.SLO, "overrides": f.Set} {
+	lists := map[string][]string{"objectives": f.SLO, "overrides": f.Set}
+	for _, name := range slices.Sorted(maps.Keys(lists)) { // the same error each time
+		list := lists[name]
 		if len(list) > mostLines {
 			return fmt.Errorf("%w: %s: at most %d lines, got %d", errForm, name, mostLines, len(list))
 		}
@@ -110,8 +113,8 @@ func (f Form) check(keys []string) error {
 			one[name+", line "+strconv.Itoa(i+1)] = s
 		}
 	}
-	for name, value := range one {
-		switch {
+	for _, name := range slices.Sorted(maps.Keys(one)) {
+		switch value := one[name]; {
 		case len(value) > mostField:
 			return fmt.Errorf("%w: %s: at most %d bytes, got %d", errForm, name, mostField, len(value))
 		case strings.ContainsFunc(value, unicode.IsControl):

@@ -126,7 +126,7 @@ func TestKilledDatabase(t *testing.T) {
 	}
 	l := store.NewLog(store.LogOptions{Connect: func(ctx context.Context) (*store.DB, error) {
 		return Open(ctx, c.URL("postgres"))
-	}, Every: 2 * time.Millisecond, Timeout: time.Minute})
+	}, Every: 2 * time.Millisecond, Timeout: time.Minute, Buffer: 1 << 20})
 	stop, stopped, added := make(chan struct{}), make(chan struct{}), 0
 	go func() {
 		defer close(stopped)
@@ -194,7 +194,7 @@ func TestARefusedRequestHoldsUpNoOther(t *testing.T) {
 	l := store.NewLog(store.LogOptions{Connect: func(ctx context.Context) (*store.DB,
 		error) {
 		return Open(ctx, url)
-	}, Every: time.Hour, Batch: 200})
+	}, Every: time.Hour, Timeout: time.Minute, Batch: 200})
 	for _, r := range list {
 		l.Add(r)
 	}

@@ -21,7 +21,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) func(context.Context) (*store.DB, error) {
 		path := filepath.Join(t.TempDir(), "new dir", "what? #1.db") // with characters that have a meaning in URLs
-		return func(ctx context.Context) (*store.DB, error) { return Open(ctx, path) }
+		// A writer may have to wait longer for others than Open allows: under race, beside other programs.
+		return func(ctx context.Context) (*store.DB, error) { return open(ctx, path, "busy_timeout(60000)") }
 	})
 }
 
@@ -81,12 +82,12 @@ func TestFull(t *testing.T) {
 	for _, r := range batch(100) {
 		l.Add(r)
 	}
-	for deadline := time.Now().Add(time.Minute); l.Failures() < 2; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); l.Failures() < 2 || l.Pending() == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the log did not notice")
 		}
 	}
-	if l.Pending() == 0 || l.Dropped() > 0 {
+	if l.Dropped() > 0 {
 		t.Errorf("%d pending, %d dropped, %d written", l.Pending(), l.Dropped(), l.Written())
 	}
 	if n, err := db.Forget(t.Context(), time.Now()); err != nil || n < int64(stored) { // this needs no room

@@ -3,6 +3,7 @@ package tools
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -140,12 +141,13 @@ func (q *Question) right(calls []Call, values []map[string]any) (ok bool, why st
 
 // differs says how arguments differ from the expected ones, or returns "".
 func (q *Question) differs(e Expected, got map[string]any) string {
-	for name, v := range got {
-		if _, ok := e.Arguments[name]; !ok && !q.isDefault(e.Name, name, v) {
+	for _, name := range slices.Sorted(maps.Keys(got)) { // the same reason each time
+		if _, ok := e.Arguments[name]; !ok && !q.isDefault(e.Name, name, got[name]) {
 			return fmt.Sprintf("argument %s is not expected", name)
 		}
 	}
-	for name, allowed := range e.Arguments {
+	for _, name := range slices.Sorted(maps.Keys(e.Arguments)) {
+		allowed := e.Arguments[name]
 		v, ok := got[name]
 		switch {
 		case ok && slices.ContainsFunc(allowed, func(want any) bool { return q.same(want, v) }):
