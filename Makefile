@@ -83,10 +83,14 @@ TEST  := $(GO) test -vet=off
 TIMED := ./certify/... ./internal/certify/faults
 TIERS := ./internal/infer/kernel ./internal/infer/moe
 
+# The engine checks its books after every step.
+MODULE  = $(shell $(GO) list -m)
+CHECKED = -ldflags=-X=$(MODULE)/internal/infer/engine.invariants=on
+
 .PHONY: unit
 unit: ## all tests but timed, with invariants checked at every step; kernel and moe on every tier of this machine
 	packages=$$(sh scripts/packages.sh without $(TIMED) $(TIERS) ./internal/house ./deploy) && \
-		$(TEST) -p 3 -parallel 4 -tags invariants $$packages
+		$(TEST) -p 3 -parallel 4 $(CHECKED) $$packages
 	$(TEST) -count 1 $(TIERS)
 
 .PHONY: timed
@@ -94,7 +98,6 @@ timed: ## tests that measure time: one package after the other, beside nothing o
 	$(TEST) -p 1 -parallel 4 $(TIMED) # runs that wait nine tenths of their time
 
 # Other people's modules are compiled without the optimiser, in half the time, and watched all the same.
-MODULE = $(shell $(GO) list -m)
 RACE   = CGO_ENABLED=1 $(TEST) -race -short '-gcflags=all=-N -l -dwarf=false' -gcflags=std=-dwarf=false \
 	-gcflags=$(MODULE)/...=-dwarf=false
 
@@ -109,7 +112,7 @@ race: ## the packages where goroutines meet, under the race detector (needs a C 
 # What is released for arm64 has right types there; compiling all of it would take ten times as long and find no more.
 .PHONY: arm64
 arm64: ## types are right on arm64; kernel and moe pass on emulated processors with and without its extensions
-	cd tools && $(GO) run ./typecheck -C .. -tags invariants linux/arm64 darwin/arm64
+	cd tools && $(GO) run ./typecheck -C .. linux/arm64 darwin/arm64
 	@GO="$(GO)" sh scripts/arm64.sh vet
 	@GO="$(GO)" sh scripts/arm64.sh test
 
@@ -123,8 +126,8 @@ fuzz-long: ## an hour (FUZZTIME) shared by all fuzz targets; says what each reac
 
 .PHONY: soak
 soak: ## mixed load for SOAK: nothing may grow; the page of a run and a streaming chat for SOAK each; then a minute of chaos from new seeds, and make fuzz
-	MIXTRAL_SEARCH=1s MIXTRAL_SOAK=$(SOAK) $(GO) test -tags invariants -run 'TestSoak$$' -timeout 0 -count 1 -v ./internal/serve/service
-	MIXTRAL_SEARCH=1s MIXTRAL_CHAOS=1m $(GO) test -tags invariants -run 'TestChaos$$' -count 1 -v ./internal/serve/service
+	MIXTRAL_SEARCH=1s MIXTRAL_SOAK=$(SOAK) $(GO) test $(CHECKED) -run 'TestSoak$$' -timeout 0 -count 1 -v ./internal/serve/service
+	MIXTRAL_SEARCH=1s MIXTRAL_CHAOS=1m $(GO) test $(CHECKED) -run 'TestChaos$$' -count 1 -v ./internal/serve/service
 	cd test && MIXTRAL_SOAK=$(SOAK) $(GO) test -run 'TestSoak$$|TestStreamingIsSmooth$$' -p 1 -timeout 0 -count 1 -v ./runs ./console
 	cd test && MIXTRAL_SEARCH=1s MIXTRAL_CHAOS=1m $(GO) test -run 'Chaos$$' -count 1 -v ./faults
 	@GO="$(GO)" sh scripts/arm64.sh certify

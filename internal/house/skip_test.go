@@ -5,6 +5,10 @@ import (
 	"go/ast"
 	"go/printer"
 	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -71,4 +75,31 @@ func skips(x ast.Expr) bool {
 	}
 	recv, ok := sel.X.(*ast.Ident)
 	return ok && (recv.Name == "t" || recv.Name == "b" || recv.Name == "tb" || recv.Name == "f")
+}
+
+// TestWhatTheLinkerSetsExists: the linker sets a variable that is not there, or no string, without a word, and the
+// tests would go on without what it turns on.
+func TestWhatTheLinkerSetsExists(t *testing.T) {
+	root := filepath.Join("..", "..")
+	text, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := regexp.MustCompile(`-X=\$\(MODULE\)/(\S+)\.(\w+)=`).FindAllSubmatch(text, -1)
+	if len(set) == 0 {
+		t.Fatal("the Makefile has the linker set nothing: this test reads it wrongly, or is no longer needed")
+	}
+	for _, m := range set {
+		declared := regexp.MustCompile(`(?m)^var ` + string(m[2]) + ` string$`)
+		files, err := filepath.Glob(filepath.Join(root, string(m[1]), "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(files, func(file string) bool {
+			code, err := os.ReadFile(file)
+			return err == nil && declared.Match(code)
+		}) {
+			t.Errorf("the Makefile has the linker set %s.%s: no such string is declared there", m[1], m[2])
+		}
+	}
 }

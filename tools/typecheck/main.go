@@ -1,6 +1,6 @@
 // Command typecheck checks the types of all packages and tests of a module for other platforms than this one.
 //
-//	typecheck [-C DIR] [-tags TAGS] GOOS/GOARCH…
+//	typecheck [-C DIR] GOOS/GOARCH…
 //
 // It checks everything from source, other modules and the standard library as well, and compiles nothing. That takes a
 // fifth of the processor time of go vet, which first compiles all of them for the platform. Compiling finds nothing
@@ -20,14 +20,13 @@ import (
 
 func main() {
 	dir := flag.String("C", ".", "the module's directory")
-	tags := flag.String("tags", "", "build tags, separated by commas")
 	flag.Parse()
 	if flag.NArg() == 0 {
 		fmt.Fprintln(os.Stderr, "typecheck: no platform was given: name one or more, such as linux/arm64")
 		os.Exit(2)
 	}
 	for _, platform := range flag.Args() {
-		if err := check(os.Stdout, *dir, *tags, platform); err != nil {
+		if err := check(os.Stdout, *dir, platform); err != nil {
 			fmt.Fprintf(os.Stderr, "typecheck: %s: %v\n", platform, err)
 			os.Exit(1)
 		}
@@ -36,17 +35,16 @@ func main() {
 
 // check loads the packages and tests of the module in dir for a platform. It writes each error, or how many packages
 // are right.
-func check(w io.Writer, dir, tags, platform string) error {
+func check(w io.Writer, dir, platform string) error {
 	system, arch, ok := strings.Cut(platform, "/")
 	if !ok || system == "" || arch == "" {
 		return errors.New("a platform is GOOS/GOARCH, such as linux/arm64")
 	}
 	loaded, err := packages.Load(&packages.Config{
-		Mode:       packages.LoadAllSyntax,
-		Dir:        dir,
-		Tests:      true,
-		BuildFlags: []string{"-tags=" + tags},
-		Env:        append(os.Environ(), "GOOS="+system, "GOARCH="+arch, "CGO_ENABLED=0"),
+		Mode:  packages.LoadAllSyntax,
+		Dir:   dir,
+		Tests: true,
+		Env:   append(os.Environ(), "GOOS="+system, "GOARCH="+arch, "CGO_ENABLED=0"),
 	}, "./...")
 	if err != nil {
 		return err

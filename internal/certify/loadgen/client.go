@@ -402,7 +402,7 @@ func (c *Client) put(cn *conn) {
 		return
 	}
 	c.idle.push(cn)
-	c.open.Add(1) // who reads the count finds the connection
+	c.open.Add(1)        // who reads the count finds the connection
 	if c.closed.Load() { // Close was called meanwhile
 		c.Close()
 	}

@@ -107,7 +107,7 @@ func (e *Engine) step() (err error) {
 	if guesses == 0 {
 		e.pace.Record(decoding, prompt, took)
 	}
-	if invariants {
+	if invariants != "" {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		return e.sched.Check()

@@ -190,7 +190,8 @@ func (p *Pool) unlink(b int32) {
 }
 
 // Check verifies the pool's own books against each other and against its holders: every sequence's block list. It
-// returns the first contradiction. It costs O(blocks) and is meant for tests and builds with the invariants tag.
+// returns the first contradiction. It costs O(blocks) and is meant for tests and programs linked to check the
+// invariants.
 func (p *Pool) Check(holders ...[]int32) error {
 	want := make([]int32, len(p.blocks))
 	for _, h := range holders {
