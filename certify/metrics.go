@@ -103,6 +103,16 @@ func own(s *server, address string) bool {
 
 func (m *metrics) remote() bool { return m.scraper.PrometheusURL != "" }
 
+// offered reads the metrics when nothing was sent yet. If they could be read, a scrape around a phase that cannot is
+// tried again: a scrape of Prometheus' own that takes too long leaves its server without any until the next.
+func (m *metrics) offered(ctx context.Context) evidence.Scrape {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.scrape(ctx, evidence.ScrapeStart)
+	m.worked = m.worked || s.Err == ""
+	return s
+}
+
 // before records the counters that a phase starts from.
 func (m *metrics) before(ctx context.Context, phase string) {
 	m.mu.Lock()

@@ -107,7 +107,7 @@ func (r *runner) condition(ctx context.Context, id evidence.ConditionID, res res
 }
 
 func (r *runner) metricsOffered(ctx context.Context) result {
-	s := r.metrics.scraper.Scrape(ctx, evidence.ScrapeStart)
+	s := r.metrics.offered(ctx)
 	if ctx.Err() == nil {
 		r.record.add(evidence.Event{Scrape: &s})
 	}

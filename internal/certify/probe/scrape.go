@@ -229,7 +229,7 @@ func (s *Scraper) query(ctx context.Context) (all []series, age int64, err error
 	}
 	if len(stamps) != 1 {
 		s.own.Store("") // another server may be there by and by
-		return nil, 0, fmt.Errorf("the Prometheus server knows no %s any more", one)
+		return nil, 0, fmt.Errorf("%w: the Prometheus server knows no %s any more", ErrUnavailable, one)
 	}
 	if all, err = s.instant(ctx, interesting(), now); err != nil {
 		return nil, 0, err

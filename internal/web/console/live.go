@@ -42,6 +42,9 @@ type liveView struct {
 	Left        time.Duration
 }
 
+// firstPicture is how long a page waits for its run's first picture. A page without one moves when it comes.
+const firstPicture = 5 * time.Second
+
 // live shows a run. The page waits until the run has its first events.
 func (k *Console) live(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
@@ -65,7 +68,7 @@ func (k *Console) live(w http.ResponseWriter, r *http.Request) {
 			select {
 			case <-next:
 				pic, _, _ = watched.look()
-			case <-time.After(drawEvery):
+			case <-time.After(firstPicture):
 			case <-r.Context().Done():
 				return
 			}
