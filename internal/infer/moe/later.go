@@ -27,16 +27,15 @@ type later struct {
 	lastPass time.Time // when the last pass ended; under Model.run
 	failed   error     // packing failed: nothing can be computed any more; under Model.run
 
-	started    bool
-	stop, done chan struct{}
-	once       sync.Once // closes stop
+	started         bool
+	leave           time.Duration // before work begins
+	now, stop, done chan struct{} // now: work begins at once
+	hurry, once     sync.Once     // close now, stop
 }
 
 const (
 	// laterBatch is packed at a time between passes: a request that comes just then waits for it, a few milliseconds.
 	laterBatch = 4 << 20
-	// laterStart leaves the first request alone.
-	laterStart = 200 * time.Millisecond
 	// laterDear is what a pass keeps where memory is slow to get: each of about five passes then takes some 0.2 s
 	// longer.
 	laterDear = 256 << 20
@@ -48,13 +47,17 @@ const (
 	laterTurn     = 50 * time.Millisecond
 )
 
+// laterStart leaves the first request alone. Tests change it.
+var laterStart = 200 * time.Millisecond
+
 // laterFrom is the size from which a file is packed later: smaller ones are packed in some 20 ms. Tests change it.
 var laterFrom int64 = 64 << 20
 
 // packLater has the matrices be packed when they are used.
 func (l *loader) packLater(m *Model) error {
 	m.arena.Patient()
-	t := &later{m: m, jobs: l.todo, hold: l.file.Hold(), stop: make(chan struct{}), done: make(chan struct{})}
+	t := &later{m: m, jobs: l.todo, hold: l.file.Hold(), leave: laterStart,
+		now: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{})}
 	t.shared.Arena = m.arena
 	// At once, so that memory never holds much more than the weights once: passes may pack far more than work does.
 	t.shared.Whole = t.hold.Release
@@ -119,8 +122,15 @@ func (t *later) end() {
 // work packs between passes until all is packed, the file fails or close is called.
 func (t *later) work() {
 	defer close(t.done)
-	timer := time.NewTimer(laterStart)
+	timer := time.NewTimer(t.leave)
 	defer timer.Stop()
+	select {
+	case <-t.now:
+		timer.Reset(0)
+	case <-t.stop:
+	case <-timer.C:
+		timer.Reset(0)
+	}
 	waited := time.Now()
 	for {
 		select {
@@ -226,9 +236,10 @@ func (m *Model) Failed() error {
 	return m.later.failed
 }
 
-// settle waits until all is packed, or never will be.
+// settle waits until all is packed, or never will be. Who waits has no first request.
 func (t *later) settle() {
 	if t != nil && t.started {
+		t.hurry.Do(func() { close(t.now) })
 		<-t.done
 	}
 }
@@ -239,6 +250,8 @@ func (t *later) close() error {
 		return nil
 	}
 	t.once.Do(func() { close(t.stop) })
-	t.settle()
+	if t.started {
+		<-t.done
+	}
 	return t.hold.Close()
 }

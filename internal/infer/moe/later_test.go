@@ -77,6 +77,9 @@ func TestLater(t *testing.T) {
 // TestLaterCut: where the file is cut or touched before all of it is packed, no pass gives a result any more, and the
 // error says why.
 func TestLaterCut(t *testing.T) {
+	old := laterStart
+	laterStart = time.Hour // only Settle begins to pack
+	defer func() { laterStart = old }()
 	data := small(t)
 	span := []Span{{Tokens: []int32{1, 2, 3}, Blocks: []int32{0}, Logits: 1}}
 	refused := func(m *Model) {
