@@ -50,8 +50,9 @@ func launch() {
 		return
 	}
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(slices.Clone(
-		chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.NoSandbox)...)
-	ctx, cancel := chromedp.NewContext(allocator)
+		chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.NoSandbox,
+		chromedp.WSURLReadTimeout(patience))...)
+	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithBrowserOption(chromedp.WithDialTimeout(patience)))
 	chromium.ctx, chromium.stop = ctx, func() { cancel(); stop() }
 	chromium.err = chromedp.Run(ctx)
 }

@@ -2,6 +2,7 @@
 package console_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -94,8 +95,8 @@ func TestChat(t *testing.T) {
 	}
 }
 
-// slow is a server that streams without end until its client leaves.
-func slow(t *testing.T, left chan<- struct{}) string {
+// slow is a server that streams without end until its client leaves. If goOn is given, it waits for it behind word20.
+func slow(t *testing.T, left chan<- struct{}, goOn <-chan struct{}) string {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/v1/models", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"object":"list","data":[{"id":"slow","object":"model"}]}`)
@@ -106,6 +107,13 @@ func slow(t *testing.T, left chan<- struct{}) string {
 			fmt.Fprintf(w, `data: {"id":"1","object":"chat.completion.chunk","model":"slow","choices":[{"index":0,`+
 				`"delta":{"content":"word%d "}}]}`+"\n\n", i)
 			w.(http.Flusher).Flush()
+			if i == 20 && goOn != nil {
+				select {
+				case <-goOn:
+					time.Sleep(50 * time.Millisecond) // the page gives no rate for what came within 20 ms
+				case <-r.Context().Done():
+				}
+			}
 			time.Sleep(10 * time.Millisecond)
 		}
 		left <- struct{}{}
@@ -117,12 +125,19 @@ func slow(t *testing.T, left chan<- struct{}) string {
 
 // TestStop: an answer is stopped with the button and with the Escape key, what came stays, and the server stops.
 func TestStop(t *testing.T) {
-	left := make(chan struct{}, 2)
-	upstream := slow(t, left)
+	left, goOn := make(chan struct{}, 2), make(chan struct{}, 2)
+	upstream := slow(t, left, goOn)
 	url := service(t, func(c *mixtral.Config) { c.Backend, c.Upstream = mixtral.BackendVLLM, upstream })
 	ctx := browser.Tab(t)
 	streaming := func(n int) chromedp.Action {
-		return browser.Until(fmt.Sprintf(`%s.length === %d && %s[%d].innerText.includes("word20")`, answers, n, answers, n-1))
+		shown := func(word string) chromedp.Action {
+			return browser.Until(fmt.Sprintf(`%s.length === %d && %s[%d].innerText.includes(%q)`, answers, n, answers, n-1,
+				word))
+		}
+		return chromedp.Tasks{shown("word20"), chromedp.ActionFunc(func(context.Context) error {
+			goOn <- struct{}{}
+			return nil
+		}), shown("word21")}
 	}
 	var text string
 	browser.Run(t, ctx, chromedp.Navigate(url), browser.Until(modelsIn), send("one"), streaming(1),

@@ -67,7 +67,7 @@ func TestKeyboard(t *testing.T) {
 // the next message is written.
 func TestFocusIsNotStolen(t *testing.T) {
 	left := make(chan struct{}, 2)
-	upstream := slow(t, left)
+	upstream := slow(t, left, nil)
 	url := service(t, func(c *mixtral.Config) { c.Backend, c.Upstream = mixtral.BackendVLLM, upstream })
 	ctx := browser.Tab(t)
 	running := browser.Until(`!document.getElementById("stop").hidden && document.querySelector(".message.assistant .body").innerText.includes("word9")`)

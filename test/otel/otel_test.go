@@ -29,6 +29,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -71,6 +72,23 @@ func newCollector(t *testing.T) *collector {
 	}))
 	t.Cleanup(c.Close)
 	return c
+}
+
+// served waits for the spans of n requests to services. A service that ends gives its last spans two seconds, which a
+// busy machine may need for other things.
+func (c *collector) served(t *testing.T, n int) {
+	t.Helper()
+	llmtest.Until(t, "the spans of the requests", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		got := 0
+		for _, s := range c.spans {
+			if s.Kind == tracepb.Span_SPAN_KIND_SERVER {
+				got++
+			}
+		}
+		return got >= n
+	})
 }
 
 func unknownFields(d *tracepb.TracesData) []byte {
@@ -217,6 +235,7 @@ func TestEmbedded(t *testing.T) {
 	})
 	r := ask(t, address, c.URL)
 	exemplars := metrics(t, address)
+	c.served(t, 1)
 	stop()
 	http.DefaultClient.CloseIdleConnections()
 	trace := c.theTrace(t)
@@ -327,6 +346,7 @@ func TestUpstream(t *testing.T) {
 		config.Backend, config.UpstreamFile, config.TracingURL = "vllm", file, c.URL
 	})
 	r := ask(t, front, c.URL)
+	c.served(t, 2)
 	stopFront()
 	stopReplica()
 	busy.Close()
@@ -415,6 +435,7 @@ func TestPassedRoutes(t *testing.T) {
 			t.Errorf("%s: %s", ask[0], resp.Status)
 		}
 	}
+	c.served(t, 6)
 	stop()
 	far.Close()
 	http.DefaultClient.CloseIdleConnections()
