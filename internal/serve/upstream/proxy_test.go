@@ -20,7 +20,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	checkLimit = llmtest.Limit
+	goleak.VerifyTestMain(m)
+}
 
 // fake is a replica whose answers a function writes, and which keeps its requests.
 type fake struct {
