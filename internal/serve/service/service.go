@@ -54,6 +54,9 @@ type Service struct {
 	unfollow func()            // ends the checks of the file of upstream servers; nil: there are none
 }
 
+// readTimeout is api.Config.ReadTimeout, for tests.
+var readTimeout time.Duration
+
 // New returns a service that is still starting: until Load has returned, Handler answers health checks and metrics,
 // and everything else with 503. Errors match ErrConfig.
 func New(o Options) (*Service, error) {
@@ -84,7 +87,7 @@ func New(o Options) (*Service, error) {
 		Aliases: o.ModelAliases, IgnoreUnknown: o.IgnoreUnknown, ScopePerKey: o.ScopePerKey, Origins: o.AllowedOrigins,
 		Responses: s.openResponses(),
 		Slots:     o.slots(), Queue: o.MaxQueuedRequests, Hosts: o.hosts(), MetricsApart: o.MetricsListen != "",
-		Hold: s.budget.hold, Pages: o.Pages,
+		Hold: s.budget.hold, Pages: o.Pages, ReadTimeout: readTimeout,
 	})
 	if s.certificate != nil {
 		s.metrics.SetExpiry(func() time.Time { return s.certificate.Leaf().NotAfter })
