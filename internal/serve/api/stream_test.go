@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+	"github.com/hxp-enterprise/mixtral/internal/serve/messages"
 )
 
 // stream is a streamed chat, read to its end.
@@ -294,6 +296,43 @@ func TestKeepAlive(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 1})
+}
+
+// TestSilenceBehindTheEnd: however long the handler needs to return, no comment or ping follows a stream's end or its
+// error, nor takes the place of an error that has a status of its own.
+func TestSilenceBehindTheEnd(t *testing.T) {
+	f := start(t)
+	broken := toHTTP(llm.ErrNumeric, 0)
+	message := func() format { return &messagesFormat{s: f.server, a: messages.NewAnswer("msg_1", "fake", 1)} }
+	for _, form := range []func() format{func() format { return chatFormat{} }, message} {
+		for name, ends := range map[string]func(o *streamWriter){
+			"its regular end": func(o *streamWriter) {
+				if err := o.event(0, llm.Event{Text: "a", Finish: llm.FinishStop, Usage: &llm.Usage{}}); err != nil {
+					t.Error(err)
+				}
+			},
+			"an error": func(o *streamWriter) {
+				if err := o.event(0, llm.Event{Text: "a"}); err != nil {
+					t.Error(err)
+				}
+				o.fail(llm.ErrNumeric, broken)
+			},
+			"an error before all else": func(o *streamWriter) { o.fail(llm.ErrNumeric, broken) },
+		} {
+			client := httptest.NewRecorder()
+			o := &streamWriter{s: f.server, w: &answer{ResponseWriter: client}, f: form(),
+				control: http.NewResponseController(client), j: &job{requests: []*llm.Request{{}}, perText: 1},
+				choices: make([]choice, 1), open: make([]bool, 1), called: make([]bool, 1)}
+			o.begin()
+			ends(o)
+			before := client.Body.String()
+			o.keepAlive()
+			o.end()
+			if got := client.Body.String(); got != before || o.w.status == 0 && got != "" {
+				t.Errorf("%T, behind %s: %q", o.f, name, strings.TrimPrefix(got, before))
+			}
+		}
+	}
 }
 
 // TestClientLeaves: at any point of a request, a client that leaves ends its generation, is counted once, and does not

@@ -29,7 +29,7 @@ type waiter struct {
 	begun  bool        // a comment was sent before the upstream's answer
 	tail   []byte      // the last bytes written
 	alive  *time.Timer
-	over   bool // the handler is about to return: no other goroutine may write
+	over   bool // the stream has ended or the handler is about to return: keepAlive may not write
 }
 
 func newWaiter(w http.ResponseWriter, a *answer, every time.Duration) *waiter {
