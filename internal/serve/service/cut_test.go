@@ -25,6 +25,8 @@ import (
 // TestModelIsCutUnderService: the file of a packed model, which is mapped, is truncated while the service runs. The
 // request under way gets an error, the log says what happened, and the service ends with an error.
 func TestModelIsCutUnderService(t *testing.T) {
+	defer func(d time.Duration) { lastAnswersTime = d }(lastAnswersTime)
+	lastAnswersTime = llmtest.Limit
 	dir := t.TempDir()
 	plain, packed := filepath.Join(dir, "m.gguf"), filepath.Join(dir, "m.packed")
 	shape, _ := synth.Preset("nano")
