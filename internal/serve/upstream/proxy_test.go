@@ -14,15 +14,14 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/hxp-enterprise/mixtral/internal/base/leak"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 func TestMain(m *testing.M) {
 	checkLimit = llmtest.Limit
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 // fake is a replica whose answers a function writes, and which keeps its requests.
