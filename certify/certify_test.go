@@ -16,11 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hxp-enterprise/mixtral/certify"
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/base/leak"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
@@ -38,7 +37,7 @@ func TestMain(m *testing.M) {
 			Set: []string{"profiles.quick.idle.duration_s=60"}})
 		panic(err) // cannot happen: the process is killed long before
 	}
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 // server starts a fast server of the fault bank, so that runs are short.

@@ -14,8 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/hxp-enterprise/mixtral/internal/base/leak"
 	"github.com/hxp-enterprise/mixtral/internal/certify/client"
 )
 
@@ -26,7 +25,7 @@ func TestMain(m *testing.M) {
 	if mode := os.Getenv(childMode); mode != "" {
 		os.Exit(child(mode, os.Args[len(os.Args)-1]))
 	}
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 // child is a server that behaves as mode says.

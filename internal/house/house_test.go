@@ -35,6 +35,7 @@ var ranks = map[string]int{
 	"internal/base/walltest":  0, // a wall clock that is set, for tests
 	"internal/base/cost":      1, // what work takes of memory and time, for tests
 	"internal/base/need":      0, // what tests need and a machine may lack
+	"internal/base/leak":      0, // goroutines that tests leave behind
 	"internal/base/property":  0, // property tests from fixed seeds, or in search of new cases
 	"internal/base/telemetry": 1, // logs and metrics
 

@@ -17,10 +17,10 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
-	"go.uber.org/goleak"
+	"github.com/hxp-enterprise/mixtral/internal/base/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 func start(t *testing.T, c Config) *httptest.Server {
 	t.Helper()

@@ -20,15 +20,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
+	"github.com/hxp-enterprise/mixtral/internal/base/leak"
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
-	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 )
 
 func TestMain(m *testing.M) {
 	raceWait = time.Minute
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 const (

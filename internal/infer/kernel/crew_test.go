@@ -7,13 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/hxp-enterprise/mixtral/internal/base/leak"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel/tiertest"
 )
 
 // TestMain runs all tests on each tier.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(tiertest.Every(m, Tiers(), ForceTier)) }
+func TestMain(m *testing.M) { leak.Main(tiertest.Every(m, Tiers(), ForceTier)) }
 
 func TestTier(t *testing.T) { tiertest.Ran(t, Tier()) }
 

@@ -11,8 +11,7 @@ import (
 	"slices"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"github.com/hxp-enterprise/mixtral/internal/base/leak"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel/tiertest"
@@ -28,7 +27,7 @@ func TestMain(m *testing.M) {
 	if testing.Short() {
 		tiers = tiers[len(tiers)-1:]
 	}
-	goleak.VerifyTestMain(tiertest.Every(m, tiers, kernel.ForceTier))
+	leak.Main(tiertest.Every(m, tiers, kernel.ForceTier))
 }
 
 func TestTier(t *testing.T) { tiertest.Ran(t, kernel.Tier()) }

@@ -188,7 +188,7 @@ type streamWriter struct {
 	ended   int
 	buf     []byte
 	alive   *time.Timer
-	over    bool // the handler is about to return: no other goroutine may write
+	over    bool // the stream has ended or the handler is about to return: keepAlive may not write
 }
 
 // keepAlive writes a comment, or something else that clients ignore, if nothing was written for a while: to a proxy, a
@@ -252,6 +252,7 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 		o.buf = o.f.close(o.buf, o.j, i, c)
 		if o.ended++; o.ended == len(o.choices) {
 			o.buf = o.f.end(o.buf, o.j, o.choices)
+			o.over = true
 		}
 	}
 	return o.send()
@@ -307,6 +308,7 @@ func (o *streamWriter) send() error {
 func (o *streamWriter) fail(err error, e *httpError) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.over = true
 	if o.w.status == 0 || errors.Is(err, errClient) {
 		return err
 	}

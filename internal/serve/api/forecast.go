@@ -109,7 +109,8 @@ func (s *Server) within(ctx context.Context, arrived time.Time, limit time.Durat
 }
 
 // inTime refuses a request that would wait so long that it could not end in its time: its client would wait for
-// nothing, and others for what is computed for it. maxTokens is 0 as long as it is not known.
+// nothing, and others for what is computed for it. A request that would start at once is not refused, even where its
+// time has passed: the limit ends it. maxTokens is 0 as long as it is not known.
 func (s *Server) inTime(arrived time.Time, limit time.Duration, maxTokens int) error {
 	b := s.backend.Load()
 	if limit == 0 || b == nil {
@@ -118,7 +119,7 @@ func (s *Server) inTime(arrived time.Time, limit time.Duration, maxTokens int) e
 	st := b.Status()
 	need := s.forecast.need(st.Running, st.Waiting, s.c.Slots, maxTokens)
 	left := limit - s.now().Sub(arrived)
-	if need <= left {
+	if need == 0 || need <= left {
 		return nil
 	}
 	const most = time.Minute

@@ -103,10 +103,10 @@ func (f *fixture) fill(n int) *sync.WaitGroup {
 // no other is.
 func TestNotInTime(t *testing.T) {
 	f, release := stuck(t)
-	f.server.forecast.add(10*time.Second, 13)
+	f.server.forecast.add(1000*time.Second, 13) // so long that no pause of this test is a part of it
 	group := f.fill(6)
-	for _, test := range []struct{ body, header string }{{"", "2.5"}, {"", "7s"}, {with(`"timeout":17`), ""},
-		{with(`"timeout":17`), "30"}, {with(`"max_tokens":13`), "17"}} {
+	for _, test := range []struct{ body, header string }{{"", "250"}, {"", "700s"}, {with(`"timeout":1700`), ""},
+		{with(`"timeout":1700`), "3000"}, {with(`"max_tokens":13`), "1700"}} {
 		resp, e := f.wantError("POST", "/v1/chat/completions", test.body, 503, "", headerTimeout, test.header)
 		if *e.Code != "not_in_time" || resp.Header.Get("Retry-After") == "" ||
 			!strings.Contains(e.Message, "would end in about") {
@@ -121,7 +121,7 @@ func TestNotInTime(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	more := make(chan int, 2)
-	for _, timeout := range []string{"17.6", "60"} {
+	for _, timeout := range []string{"1760", "6000"} {
 		go func() {
 			resp, _ := f.do("POST", "/v1/chat/completions", with(`"max_tokens":13`), headerTimeout, timeout)
 			more <- resp.StatusCode
@@ -131,9 +131,9 @@ func TestNotInTime(t *testing.T) {
 			return s.Running+s.Waiting == 7 ||
 				s.Running+s.Waiting == 8
 		})
-		if timeout == "17.6" {
-			// The next would wait for one more: 7.5 s and 10 s.
-			f.wantError("POST", "/v1/chat/completions", with(`"max_tokens":13`), 503, "", headerTimeout, "17.6")
+		if timeout == "1760" {
+			// The next would wait for one more: 1000 s, and 1000 s for itself.
+			f.wantError("POST", "/v1/chat/completions", with(`"max_tokens":13`), 503, "", headerTimeout, "1760")
 		}
 	}
 	close(release)
@@ -143,6 +143,8 @@ func TestNotInTime(t *testing.T) {
 			t.Error(code)
 		}
 	}
+	// A client has its answer before the backend has left its request.
+	llmtest.Until(t, "nothing runs", func() bool { s := f.fake.Status(); return s.Running+s.Waiting == 0 })
 	f.fake.Step = nil
 	f.server.forecast.add(time.Hour, 1) // an idle service refuses nothing, whatever happened before
 	if resp, data := f.do("POST", "/v1/chat/completions", chatBody, headerTimeout, "60"); resp.StatusCode != 200 {
@@ -154,6 +156,10 @@ func TestNotInTime(t *testing.T) {
 // not.
 func TestTimeLimit(t *testing.T) {
 	f, _ := stuck(t)
+	// Where nothing has to end first, a time that has passed is the request's own end and no reason to try later.
+	if err := f.server.inTime(f.server.now().Add(-time.Second), time.Millisecond, 0); err != nil {
+		t.Errorf("an idle service has no time: %v", err)
+	}
 	_, e := f.wantError("POST", "/v1/chat/completions", chatBody, 504, "", headerTimeout, "30ms")
 	if *e.Code != "timeout" {
 		t.Errorf("%+v", e)

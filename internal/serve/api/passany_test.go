@@ -171,6 +171,31 @@ func TestWaitingForTheUpstream(t *testing.T) {
 	}
 }
 
+// TestNoCommentBehindTheEnd: however long the handler needs to return, nothing follows the event that ends a stream.
+func TestNoCommentBehindTheEnd(t *testing.T) {
+	const chunk, comment = "data: {}\n\n", ": waiting\n\n"
+	for _, test := range []struct{ sent, want string }{
+		{chunk, chunk + comment},
+		{"data: {\"a\":\"data: [DONE]", "data: {\"a\":\"data: [DONE]"}, // within an event
+		{"data: {\"a\":\"data: [DONE]\"}\n\n", "data: {\"a\":\"data: [DONE]\"}\n\n" + comment},
+		{"data: [DONE]\n\n", "data: [DONE]\n\n"},
+		{chunk + "data: [DONE]\n\n", chunk + "data: [DONE]\n\n"},
+		{"data: {}\r\n\r\ndata: [DONE]\r\n\r\n", "data: {}\r\n\r\ndata: [DONE]\r\n\r\n"},
+	} {
+		client := httptest.NewRecorder()
+		a := &answer{ResponseWriter: client}
+		w := newWaiter(a, a, time.Hour)
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.WriteHeader(http.StatusOK)
+		io.WriteString(w, test.sent)
+		w.keepAlive()
+		w.end(nil)
+		if got := client.Body.String(); got != test.want {
+			t.Errorf("%q became %q", test.sent, got)
+		}
+	}
+}
+
 // TestRefusalBehindAComment: an error that comes too late for a status is an event, in the form that the route's
 // clients know.
 func TestRefusalBehindAComment(t *testing.T) {

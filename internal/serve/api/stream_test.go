@@ -7,11 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+	"github.com/hxp-enterprise/mixtral/internal/serve/messages"
 )
 
 // stream is a streamed chat, read to its end.
@@ -298,6 +298,43 @@ func TestKeepAlive(t *testing.T) {
 	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 1})
 }
 
+// TestSilenceBehindTheEnd: however long the handler needs to return, no comment or ping follows a stream's end or its
+// error, nor takes the place of an error that has a status of its own.
+func TestSilenceBehindTheEnd(t *testing.T) {
+	f := start(t)
+	broken := toHTTP(llm.ErrNumeric, 0)
+	message := func() format { return &messagesFormat{s: f.server, a: messages.NewAnswer("msg_1", "fake", 1)} }
+	for _, form := range []func() format{func() format { return chatFormat{} }, message} {
+		for name, ends := range map[string]func(o *streamWriter){
+			"its regular end": func(o *streamWriter) {
+				if err := o.event(0, llm.Event{Text: "a", Finish: llm.FinishStop, Usage: &llm.Usage{}}); err != nil {
+					t.Error(err)
+				}
+			},
+			"an error": func(o *streamWriter) {
+				if err := o.event(0, llm.Event{Text: "a"}); err != nil {
+					t.Error(err)
+				}
+				o.fail(llm.ErrNumeric, broken)
+			},
+			"an error before all else": func(o *streamWriter) { o.fail(llm.ErrNumeric, broken) },
+		} {
+			client := httptest.NewRecorder()
+			o := &streamWriter{s: f.server, w: &answer{ResponseWriter: client}, f: form(),
+				control: http.NewResponseController(client), j: &job{requests: []*llm.Request{{}}, perText: 1},
+				choices: make([]choice, 1), open: make([]bool, 1), called: make([]bool, 1)}
+			o.begin()
+			ends(o)
+			before := client.Body.String()
+			o.keepAlive()
+			o.end()
+			if got := client.Body.String(); got != before || o.w.status == 0 && got != "" {
+				t.Errorf("%T, behind %s: %q", o.f, name, strings.TrimPrefix(got, before))
+			}
+		}
+	}
+}
+
 // TestClientLeaves: at any point of a request, a client that leaves ends its generation, is counted once, and does not
 // affect others.
 func TestClientLeaves(t *testing.T) {
@@ -387,111 +424,4 @@ func TestClientLeavesTheQueue(t *testing.T) {
 		return m[telemetry.Requests+",abort"] == 1 && m[telemetry.Requests+",stop"] == 4 &&
 			m[telemetry.HTTPRequests+",499,/v1/chat/completions"] == 1
 	})
-}
-
-// endless configures a stream that is longer than all socket buffers, and a write timeout of half a second.
-func endless(c *Config, fake *llmtest.Fake) {
-	c.WriteTimeout = 500 * time.Millisecond // much longer than an undisturbed write, even on a busy machine
-	c.MaxTokens = 1 << 30
-	*fake = *llmtest.NewFake("fake", 1<<24, 4, 4)
-}
-
-// takeNothing requests a stream from an endless service and reads nothing of it until it is given up. It returns the
-// protocol's major version.
-func takeNothing(t *testing.T, f *fixture) int {
-	t.Helper()
-	var ended atomic.Bool
-	f.fake.Step = func(_ context.Context, _ *llm.Request, i int) error {
-		if i > 1<<20 {
-			ended.Store(true)
-		}
-		return nil
-	}
-	resp := f.request(t.Context(), "POST", "/v1/chat/completions", with(`"stream":true,"ignore_eos":true`))
-	t.Cleanup(func() { resp.Body.Close() }) // open until the test ends
-	llmtest.Until(t, "the reader is given up", func() bool { return f.metrics()[telemetry.Requests+",abort"] == 1 })
-	if ended.Load() {
-		t.Error("its generation went on")
-	}
-	return resp.ProtoMajor
-}
-
-// TestSlowReader: a client that reads nothing within the write timeout loses its stream, and no other client does.
-func TestSlowReader(t *testing.T) {
-	f := start(t, endless)
-	takeNothing(t, f)
-	served(t, f)
-}
-
-// served waits until another client gets its answer: on a busy machine the short write timeout may end that one, too.
-func served(t *testing.T, f *fixture) {
-	t.Helper()
-	llmtest.Until(t, "another client's answer", func() bool {
-		resp, err := f.http.Client().Post(f.http.URL+"/v1/chat/completions", "application/json",
-			strings.NewReader(chatBody))
-		if err != nil {
-			return false
-		}
-		defer resp.Body.Close()
-		_, err = io.ReadAll(resp.Body)
-		return err == nil && resp.StatusCode == http.StatusOK
-	})
-}
-
-// deadlines is a client that records the deadlines of its writes.
-type deadlines struct {
-	nowhere
-	at time.Time
-}
-
-func (d *deadlines) SetWriteDeadline(at time.Time) error {
-	d.at = at
-	return nil
-}
-
-// TestPatience: each write has the write timeout, and all writes together have a multiple of it.
-func TestPatience(t *testing.T) {
-	const limit = time.Minute
-	client := &deadlines{}
-	r := &answer{ResponseWriter: client}
-	for _, test := range []struct{ blocked, left time.Duration }{{0, limit}, {3 * limit, limit},
-		{3*limit + 20*time.Second, 40 * time.Second}, {4 * limit, 0}, {5 * limit, -limit}} {
-		r.blocked = test.blocked
-		before := time.Now()
-		done := r.writing(http.NewResponseController(r), limit)
-		if got := client.at.Sub(before); got < test.left || got > test.left+time.Since(before) {
-			t.Errorf("after %v: %v are left", test.blocked, got)
-		}
-		done()
-		if r.blocked < test.blocked || r.blocked > test.blocked+time.Since(before) {
-			t.Errorf("%v became %v", test.blocked, r.blocked)
-		}
-	}
-}
-
-// TestTricklingReader: a client that reads a little just before each timeout is given up too, once it has made its
-// answer wait long enough in all.
-func TestTricklingReader(t *testing.T) {
-	f := start(t, func(c *Config, fake *llmtest.Fake) {
-		c.WriteTimeout = 200 * time.Millisecond
-		c.MaxTokens = 1 << 30
-		*fake = *llmtest.NewFake("fake", 1<<24, 4, 4)
-	})
-	conn, err := net.Dial("tcp", f.http.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.(*net.TCPConn).SetReadBuffer(4096); err != nil {
-		t.Fatal(err)
-	}
-	body := with(`"stream":true,"ignore_eos":true`)
-	fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	piece, taken := make([]byte, 2048), 0
-	llmtest.Until(t, "the reader is given up", func() bool {
-		n, _ := conn.Read(piece)
-		taken += n
-		return f.metrics()[telemetry.Requests+",abort"] == 1 && taken > 0 // and it had read something
-	})
-	served(t, f)
 }

@@ -29,7 +29,7 @@ type waiter struct {
 	begun  bool        // a comment was sent before the upstream's answer
 	tail   []byte      // the last bytes written
 	alive  *time.Timer
-	over   bool // the handler is about to return: no other goroutine may write
+	over   bool // the stream has ended or the handler is about to return: keepAlive may not write
 }
 
 func newWaiter(w http.ResponseWriter, a *answer, every time.Duration) *waiter {
@@ -101,6 +101,7 @@ func (o *waiter) Write(p []byte) (int, error) {
 		}
 		return len(p), nil
 	}
+	o.over = o.over || endsStream(p) // the handler may need a while to return
 	o.tail = append(o.tail, p[max(0, len(p)-4):]...)
 	o.tail = append(o.tail[:0], o.tail[max(0, len(o.tail)-4):]...)
 	return o.w.Write(p)
@@ -138,4 +139,10 @@ func isStream(h http.Header) bool {
 
 func betweenEvents(tail []byte) bool {
 	return bytes.HasSuffix(tail, []byte("\n\n")) || bytes.HasSuffix(tail, []byte("\r\n\r\n"))
+}
+
+// endsStream says whether bytes of a stream end with the event that clients take for its end.
+func endsStream(p []byte) bool {
+	lines := bytes.TrimRight(p, "\r\n")
+	return betweenEvents(p) && string(lines[bytes.LastIndexByte(lines, '\n')+1:]) == "data: "+openai.Done
 }

@@ -69,6 +69,7 @@ func TestTranslatedBehindUpstream(t *testing.T) {
 	const tool = `"name":"light","parameters":{"type":"object","properties":{"on":{"type":"boolean"}},"required":["on"],"additionalProperties":false}`
 	const anthropicTool = `"name":"light","input_schema":{"type":"object","properties":{"on":{"type":"boolean"}},"required":["on"],"additionalProperties":false}`
 	const schema = `{"type":"object","properties":{"n":{"enum":[7]}},"required":["n"],"additionalProperties":false}`
+	began := time.Now()
 	for _, test := range []struct{ name, path, body, want string }{
 		{"text", "/v1/responses", `"input":"hi","max_output_tokens":4`, `"type":"output_text".*"status":"incomplete"|"status":"incomplete".*"type":"output_text"`},
 		{"form", "/v1/responses", `"input":"hi","max_output_tokens":300,"text":{"format":{"type":"json_schema","name":"x","schema":` + schema + `}}`, `\\"n\\":\s?\\?n?\s*7`},
@@ -117,8 +118,9 @@ func TestTranslatedBehindUpstream(t *testing.T) {
 			}
 		}
 	}
-	if n := missed.Load(); n != 2 {
-		t.Errorf("the server was asked %d times for routes that it does not have, want once for each", n)
+	// Each of the two is asked for again after a minute, in which the server may have been replaced.
+	if n, most := missed.Load(), 2*(1+int64(time.Since(began)/time.Minute)); n < 2 || n > most {
+		t.Errorf("the server was asked %d times for routes that it does not have, want 2 to %d", n, most)
 	}
 }
 

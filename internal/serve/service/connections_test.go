@@ -54,6 +54,8 @@ func newCrowded(t *testing.T, encrypted bool, most int) *crowded {
 		t.Fatal(err)
 	}
 	c := &crowded{t: t}
+	readTimeout = time.Hour // a request that has begun waits for whatever the test does meanwhile
+	t.Cleanup(func() { readTimeout = 0 })
 	c.s = openTiny(t, func(o *Options) {
 		o.MaxConnections, o.APIKeyFile = most, keys
 		o.Logger = slog.New(slog.NewTextHandler(&c.log, nil))

@@ -25,6 +25,8 @@ import (
 // TestModelIsCutUnderService: the file of a packed model, which is mapped, is truncated while the service runs. The
 // request under way gets an error, the log says what happened, and the service ends with an error.
 func TestModelIsCutUnderService(t *testing.T) {
+	defer func(d time.Duration) { lastAnswersTime = d }(lastAnswersTime)
+	lastAnswersTime = llmtest.Limit
 	dir := t.TempDir()
 	plain, packed := filepath.Join(dir, "m.gguf"), filepath.Join(dir, "m.packed")
 	shape, _ := synth.Preset("nano")
@@ -95,10 +97,25 @@ func TestModelChangesUnderAnIdleService(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Size() < 64<<20 {
 		t.Fatalf("a file of %d bytes is packed at once (%v)", info.Size(), err)
 	}
-	s := openTiny(t, func(o *Options) { o.ModelPath = path })
+	s, err := New(tinyOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if s.model, err = catalog.OpenWith(t.Context(), path, s.opening()); err != nil {
+		t.Fatal(err)
+	}
+	// It changes before the packing can have begun. Load would find that; after a change during the packing it is the
+	// same.
 	if err := os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
+	e, _, err := s.startEngine(s.model)
+	if err != nil {
+		t.Fatal(errors.Join(err, s.model.Close()))
+	}
+	s.backend = e
+	s.api.SetBackend(e)
 	_, _, served := serving(t, func(ctx context.Context, l net.Listener) error { return s.Serve(ctx, l) })
 	select {
 	case err := <-served:

@@ -47,8 +47,8 @@ type databaseResponses struct {
 	db *store.DB // nil: not connected
 }
 
-// databaseTimeout bounds an attempt, since a client waits for it.
-const databaseTimeout = 5 * time.Second
+// databaseTimeout bounds an attempt, since a client waits for it. Tests raise it.
+var databaseTimeout = 5 * time.Second
 
 // use does some work with the database. Errors match llm.ErrNotReady, except those that match store.ErrNotFound; after
 // one, the next attempt opens a new connection.

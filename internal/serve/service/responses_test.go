@@ -5,16 +5,20 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/store"
 	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 	"github.com/hxp-enterprise/mixtral/internal/serve/responses"
 )
 
 // TestResponsesInDatabase: one process finds what another one stored. While the database is unavailable, requests get
 // an error; afterwards they are served again.
 func TestResponsesInDatabase(t *testing.T) {
+	defer func(d time.Duration) { databaseTimeout = d }(databaseTimeout)
+	databaseTimeout = llmtest.Limit
 	url := "sqlite:" + filepath.Join(t.TempDir(), "db")
 	away := true
 	opened := func() *databaseResponses {

@@ -103,9 +103,12 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 	return err
 }
 
+// lastAnswersTime is how long the last answers may take. Tests raise it.
+var lastAnswersTime = time.Second
+
 // flush closes a server whose last answers may still be on their way, and says whether they were.
 func (s *Service) flush(server *http.Server) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), lastAnswersTime)
 	defer cancel()
 	if server.Shutdown(ctx) == nil {
 		return true

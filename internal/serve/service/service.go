@@ -54,6 +54,9 @@ type Service struct {
 	unfollow func()            // ends the checks of the file of upstream servers; nil: there are none
 }
 
+// readTimeout is api.Config.ReadTimeout, for tests.
+var readTimeout time.Duration
+
 // New returns a service that is still starting: until Load has returned, Handler answers health checks and metrics,
 // and everything else with 503. Errors match ErrConfig.
 func New(o Options) (*Service, error) {
@@ -84,7 +87,7 @@ func New(o Options) (*Service, error) {
 		Aliases: o.ModelAliases, IgnoreUnknown: o.IgnoreUnknown, ScopePerKey: o.ScopePerKey, Origins: o.AllowedOrigins,
 		Responses: s.openResponses(),
 		Slots:     o.slots(), Queue: o.MaxQueuedRequests, Hosts: o.hosts(), MetricsApart: o.MetricsListen != "",
-		Hold: s.budget.hold, Pages: o.Pages,
+		Hold: s.budget.hold, Pages: o.Pages, ReadTimeout: readTimeout,
 	})
 	if s.certificate != nil {
 		s.metrics.SetExpiry(func() time.Time { return s.certificate.Leaf().NotAfter })
@@ -200,8 +203,23 @@ func (s *Service) opening() catalog.Options {
 	}
 }
 
-// start plans the memory and starts the engine.
+// start starts the engine with a model that has not changed since it was opened.
 func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) {
+	e, plan, err := s.startEngine(model)
+	if err != nil {
+		return nil, plan, err
+	}
+	// If the file was rewritten meanwhile, the weights are a mixture of two models. A file must be replaced by
+	// renaming a new one over it.
+	if changed := model.File.CheckUnchanged(); changed != nil {
+		return nil, plan, errors.Join(changed, e.Close())
+	}
+	s.metrics.SetKVCache(plan.KVType.String(), plan.KV, e.KVResident)
+	return e, plan, nil
+}
+
+// startEngine plans the memory and starts the engine.
+func (s *Service) startEngine(model *catalog.Opened) (*engine.Engine, MemoryPlan, error) {
 	info, err := moe.Describe(model.File)
 	if err != nil {
 		return nil, MemoryPlan{}, err
@@ -228,18 +246,7 @@ func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) 
 		ContextLength: length, KVBytes: plan.KV, KVType: s.o.KVType, Logger: s.log, Throttle: s.budget.pause,
 		ChatTemplate: s.o.ChatTemplate, Lost: func(err error) { s.lost <- err },
 	})
-	if err == nil {
-		// If the file was rewritten meanwhile, the weights are a mixture of two models. A file must be replaced by
-		// renaming a new one over it.
-		if changed := model.File.CheckUnchanged(); changed != nil {
-			err = errors.Join(changed, e.Close())
-		}
-	}
-	if err != nil {
-		return nil, plan, err
-	}
-	s.metrics.SetKVCache(plan.KVType.String(), plan.KV, e.KVResident)
-	return e, plan, nil
+	return e, plan, err
 }
 
 // Cores is the number of cores that the service computes with: CPUCores, or fewer if the machine has fewer.

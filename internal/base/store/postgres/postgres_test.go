@@ -10,9 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hxp-enterprise/mixtral/internal/base/hostile"
+	"github.com/hxp-enterprise/mixtral/internal/base/leak"
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/base/store"
 	"github.com/hxp-enterprise/mixtral/internal/base/store/postgres/pgtest"
@@ -21,19 +20,18 @@ import (
 
 var shared *pgtest.Cluster
 
-func TestMain(m *testing.M) {
-	code, err := run(m)
+func TestMain(m *testing.M) { leak.Main(withCluster{m}) }
+
+// withCluster runs tests beside a database of their own.
+type withCluster struct{ m *testing.M }
+
+func (w withCluster) Run() int {
+	code, err := run(w.m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		code = 1
+		return 1
 	}
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	return code
 }
 
 func run(m *testing.M) (code int, err error) {
