@@ -42,12 +42,13 @@ func answers(t *testing.T, m *moe.Model, all []conversation) [][]float64 {
 	kv := m.NewStorage(len(blocks))
 	var out [][]float64
 	for _, c := range all {
-		rows, err := m.Forward(kv, []moe.Span{{Tokens: c.tokens, Blocks: blocks, Logits: len(c.tokens)}})
+		// the last token of the question predicts the answer's first one, and what EOS predicts is not asked for
+		rows, err := m.Forward(kv, []moe.Span{{Tokens: c.tokens, Blocks: blocks, Logits: len(c.tokens) - c.from + 1}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := c.from; i < len(c.tokens); i++ {
-			out = append(out, logSoftmax(rows[i-1]))
+		for _, row := range rows[:len(rows)-1] {
+			out = append(out, logSoftmax(row))
 		}
 	}
 	return out

@@ -38,9 +38,10 @@ func logSoftmax(row []float32) []float64 {
 	for _, v := range row {
 		sum += math.Exp(float64(v) - top)
 	}
+	log := math.Log(sum)
 	p := make([]float64, len(row))
 	for i, v := range row {
-		p[i] = float64(v) - top - math.Log(sum)
+		p[i] = float64(v) - top - log
 	}
 	return p
 }
