@@ -85,7 +85,17 @@ func TestTogetherAsksForMore(t *testing.T) {
 			var mu sync.Mutex
 			var most int
 			alone := make(chan struct{}, 1) // held until the client has read the answer that is alone
-			both := make(chan struct{}, 2)
+			came := map[[2]int]int{}        // how many answers of a length have come to a token
+			moved := sync.NewCond(&mu)
+			inStep := func(length, token int) { // waits until two answers of a length have come to a token
+				mu.Lock()
+				defer mu.Unlock()
+				came[[2]int{length, token}]++
+				moved.Broadcast()
+				for came[[2]int{length, token}] < 2 {
+					moved.Wait()
+				}
+			}
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				var asked struct {
 					Tokens int `json:"max_tokens"`
@@ -98,12 +108,11 @@ func TestTogetherAsksForMore(t *testing.T) {
 				mu.Unlock()
 				if asked.Tokens < tt.enough {
 					alone <- struct{}{}
-				} else if both <- struct{}{}; true {
-					for len(both) < 2 { // neither answers before the other has come
-						time.Sleep(time.Millisecond)
-					}
 				}
 				for i := range asked.Tokens {
+					if i%8 == 0 && asked.Tokens >= tt.enough {
+						inStep(asked.Tokens, i)
+					}
 					fmt.Fprintf(w, "data: {\"n\":%d}\n\n", i)
 					if i%8 == 0 {
 						w.(http.Flusher).Flush()

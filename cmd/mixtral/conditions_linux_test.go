@@ -233,6 +233,7 @@ func TestFewFiles(t *testing.T) {
 		}
 		resp.Body.Close()
 	}
+	llmtest.Until(t, "all lines", func() bool { return s.written() == 5 })
 	if code := s.stop(os.Interrupt); code != exitOK {
 		t.Errorf("exit code %d: %s", code, s.stderr)
 	}

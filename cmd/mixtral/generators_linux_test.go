@@ -21,6 +21,7 @@ import (
 	certreport "github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
+	"github.com/hxp-enterprise/mixtral/internal/certify/remote"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
@@ -104,14 +105,16 @@ type manyLoad struct {
 	generators []*exec.Cmd
 	logs       []*lockedBuffer
 	dir, key   string
+	env        []string
 }
 
 // startLoad starts n generators, on nodes 2 and following of a network. Node 0 is this machine, with the server; the
-// coordinator is on node 1.
-func startLoad(t *testing.T, n, seconds int, delay time.Duration, loss float64) *manyLoad {
+// coordinator is on node 1. Both ends give each other up after so much silence.
+func startLoad(t *testing.T, n, seconds int, delay time.Duration, loss float64, silence time.Duration) *manyLoad {
 	t.Helper()
 	t.Parallel()
-	l := &manyLoad{t: t, program: binary(t), net: newNetwork(t, n+2, delay, loss), dir: t.TempDir()}
+	l := &manyLoad{t: t, program: binary(t), net: newNetwork(t, n+2, delay, loss), dir: t.TempDir(),
+		env: append(os.Environ(), "MIXTRAL_DATABASE_URL=none", silenceEnv+"="+silence.String())}
 	l.server = serveOn(t, l.net.address(0))
 	l.key = filepath.Join(l.dir, "key")
 	for name, text := range map[string]string{"key": "0123456789abcdef0123", "case.yaml": fmt.Sprintf(generatorsCase,
@@ -126,7 +129,7 @@ func startLoad(t *testing.T, n, seconds int, delay time.Duration, loss float64) 
 		// clocks that differ by days
 		cmd := exec.Command("ip", "netns", "exec", l.net.name(i+2), "unshare", "--time", "--monotonic",
 			fmt.Sprint(i*100_000), l.program, "generate", "--listen", address, "--key-file", l.key)
-		cmd.Stderr = log
+		cmd.Env, cmd.Stderr = l.env, log
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -149,12 +152,12 @@ func (l *manyLoad) coordinator(ctx context.Context) *exec.Cmd {
 		filepath.Join(l.dir, "case.yaml"), "--target", l.server.URL, "--generators", strings.Join(l.addresses, ","),
 		"--generators-key-file", l.key, "--generators-wait", "60s", "--report-dir", filepath.Join(l.dir, "reports"),
 		"--seed", fmt.Sprint(runSeed))
-	cmd.Env = append(os.Environ(), "MIXTRAL_DATABASE_URL=none")
+	cmd.Env = l.env
 	return cmd
 }
 
 // stoodStill says that one end of the run got no processor time for so long that the other one had to give it up. A
-// busy machine can cause that, and the run is then not checked further.
+// busy machine can cause that where a run has the product's own patience; it is then not checked further.
 func (l *manyLoad) stoodStill(rep certreport.Report) bool {
 	l.t.Helper()
 	said := fmt.Sprint(rep.Notices)
@@ -223,11 +226,8 @@ func (l *manyLoad) run(during func()) (certreport.Report, result) {
 // its answer. So each generator's times say how far at least and at most the record's clock is from the server's,
 // however busy the machine is, and what they say must agree within what the report says of the clocks.
 func TestGeneratorsInNamespaces(t *testing.T) {
-	l := startLoad(t, 3, 3, 3*time.Millisecond, 0.01)
+	l := startLoad(t, 3, 3, 3*time.Millisecond, 0.01, llmtest.Limit)
 	rep, res := l.run(nil)
-	if rep.Status != "PASS" && l.stoodStill(rep) {
-		return
-	}
 	if rep.Status != "PASS" || len(rep.Generators) != 3 {
 		t.Fatalf("%s, %d generators\n%v", rep.Status, len(rep.Generators), res)
 	}
@@ -272,11 +272,11 @@ func TestGeneratorsInNamespaces(t *testing.T) {
 
 // TestOneOfEightGeneratorsIsKilled: the run ends within seconds, is INVALID and names the generator.
 func TestOneOfEightGeneratorsIsKilled(t *testing.T) {
-	l := startLoad(t, 8, long, time.Millisecond, 0)
+	l := startLoad(t, 8, long, time.Millisecond, 0, llmtest.Limit)
 	rep, res := l.run(func() { _ = l.generators[4].Process.Kill() })
 	want := "generator 5 (" + l.addresses[4] + ") was lost"
 	named := rep.Generators[4].Lost != "" && strings.Contains(fmt.Sprint(rep.Notices), want)
-	if res.code != exitInvalid || !named && !l.stoodStill(rep) {
+	if res.code != exitInvalid || !named {
 		t.Errorf("%v\n%v", rep.Notices, res)
 	}
 	for _, c := range rep.Checks {
@@ -290,12 +290,14 @@ func TestOneOfEightGeneratorsIsKilled(t *testing.T) {
 // TestAGeneratorIsCutOff: no packet of a generator arrives any more. It stops its load by itself, and the run is
 // INVALID and names it.
 func TestAGeneratorIsCutOff(t *testing.T) {
-	l := startLoad(t, 2, long, time.Millisecond, 0)
+	l := startLoad(t, 2, long, time.Millisecond, 0, remote.Silence)
 	rep, res := l.run(func() { l.net.cut(3) })
-	if strings.Contains(fmt.Sprint(rep.Notices), "generator 1 (") && l.stoodStill(rep) {
+	said := fmt.Sprint(rep.Notices)
+	// A generator that is cut off cannot say that it was stopped.
+	if (strings.Contains(said, "generator 1 (") || strings.Contains(said, "it was stopped: ")) && l.stoodStill(rep) {
 		return
 	}
-	if res.code != exitInvalid || !strings.Contains(fmt.Sprint(rep.Notices), "generator 2 ("+l.addresses[1]+
+	if res.code != exitInvalid || !strings.Contains(said, "generator 2 ("+l.addresses[1]+
 		") was lost: nothing was heard of it for 5s") {
 		t.Errorf("%v\n%v", rep.Notices, res)
 	}
@@ -304,7 +306,7 @@ func TestAGeneratorIsCutOff(t *testing.T) {
 
 // TestACoordinatorIsKilled: its generators stop within a second, and take part in the next run.
 func TestACoordinatorIsKilled(t *testing.T) {
-	l := startLoad(t, 2, long, time.Millisecond, 0)
+	l := startLoad(t, 2, long, time.Millisecond, 0, llmtest.Limit)
 	cmd := l.coordinator(t.Context())
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -324,14 +326,14 @@ func TestACoordinatorIsKilled(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(l.dir, "reports")); err != nil {
 		t.Fatal(err)
 	}
-	if rep, res := l.run(nil); rep.Status != "PASS" && !l.stoodStill(rep) {
+	if rep, res := l.run(nil); rep.Status != "PASS" {
 		t.Errorf("the next run: %v", res)
 	}
 }
 
 // TestACoordinatorIsToldToStop: SIGTERM ends the load within a second and leaves a report.
 func TestACoordinatorIsToldToStop(t *testing.T) {
-	l := startLoad(t, 2, long, time.Millisecond, 0)
+	l := startLoad(t, 2, long, time.Millisecond, 0, llmtest.Limit)
 	var told time.Time
 	rep, res := l.run(func() {
 		told = time.Now()

@@ -27,17 +27,22 @@ func TestKillQuantize(t *testing.T) {
 			t.Fatalf("%v: %v", args, r)
 		}
 	}
+	want, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
 	args := []string{"model", "quantize", in, "--type", "q2_k", "--out", out, "--threads", "1", "--json"}
 	for tries := 1; !killHalfway(t, out, exec.CommandContext(t.Context(), program, args...)); tries++ {
 		if tries == 10 { // the other process always finishes before this test gets a turn
 			t.Fatalf("it was done %d times before it could be killed", tries)
 		}
+		if got, err := os.ReadFile(out); err != nil || !bytes.Equal(want, got) {
+			t.Fatalf("the file is there under its name before it is whole: %v", err)
+		}
 		if err := os.Remove(out); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if _, err := os.Stat(out); err == nil {
-		t.Error("the file is there under its name before it is whole")
+		_ = os.Remove(out + ".part.journal") // there if the kill came just before the end
 	}
 	r := command(t, program, args...)
 	m := regexp.MustCompile(`"resumed_params": (\d+)`).FindStringSubmatch(r.stdout)
@@ -47,17 +52,13 @@ func TestKillQuantize(t *testing.T) {
 	if n, _ := strconv.Atoi(m[1]); n == 0 {
 		t.Error("it began anew")
 	}
-	a, err := os.ReadFile(whole)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, err := os.ReadFile(out); err != nil || !bytes.Equal(a, b) {
+	if got, err := os.ReadFile(out); err != nil || !bytes.Equal(want, got) {
 		t.Errorf("the file differs: %v", err)
 	}
 }
 
 // killHalfway starts a command that writes out, and kills it when a third of its work is recorded. It says whether the
-// command was killed before its end.
+// command was killed before the file got its name.
 func killHalfway(t *testing.T, out string, c *exec.Cmd) bool {
 	t.Helper()
 	if err := c.Start(); err != nil {
@@ -69,8 +70,10 @@ func killHalfway(t *testing.T, out string, c *exec.Cmd) bool {
 	for {
 		data, _ := os.ReadFile(out + ".part.journal")
 		if bytes.Count(data, []byte("\n")) > 40 {
-			_ = c.Process.Kill() // it may have ended already: Wait tells
-			return <-done != nil
+			_ = c.Process.Kill() // it may have ended already, or be about to: the file tells
+			<-done
+			_, err := os.Stat(out)
+			return err != nil
 		}
 		select {
 		case err := <-done:

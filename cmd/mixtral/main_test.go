@@ -12,10 +12,26 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/hxp-enterprise/mixtral/internal/certify/remote"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"mixtral": main})
+	testscript.Main(m, map[string]func(){"mixtral": patientMain})
+}
+
+// silenceEnv says after how long a silence the two ends of a run with generators give each other up.
+const silenceEnv = "TEST_SILENCE"
+
+// patientMain is main with more patience, so that a run does not end as one that lost a generator only because a
+// process got no processor time for some seconds.
+func patientMain() {
+	remote.Silence = llmtest.Limit
+	if d, err := time.ParseDuration(os.Getenv(silenceEnv)); err == nil {
+		remote.Silence = d
+	}
+	main()
 }
 
 // TestScripts runs testdata/script/*.txtar against the command.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -71,6 +72,32 @@ func (b *burst) note(o outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.out = append(b.out, o)
+}
+
+// atOnce has n requests under way at the same moment, each over its own connection, and waits for all answers. A
+// server needs memory for so many clients alone, whatever it does for them.
+func (b *burst) atOnce(n int) {
+	b.s.t.Helper()
+	address := strings.TrimPrefix(b.s.url, "http://")
+	text := fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"+
+		"Content-Length: %d\r\nConnection: close\r\n\r\n%s", address, len(b.body), b.body)
+	conns := make([]net.Conn, n)
+	for i := range conns {
+		var err error
+		if conns[i], err = net.Dial("tcp", address); err != nil {
+			b.s.t.Fatal(err)
+		}
+		defer conns[i].Close()
+	}
+	half := len(text) - len(b.body)/2
+	for _, part := range []string{text[:half], text[half:]} {
+		for _, c := range conns {
+			_, _ = io.WriteString(c, part) // one that is refused before its end may be closed already
+		}
+	}
+	for _, c := range conns {
+		_, _ = io.Copy(io.Discard, c)
+	}
 }
 
 // closed has n clients that send one request after another.
@@ -200,7 +227,8 @@ func TestOverload(t *testing.T) {
 	}
 	full := func(d time.Duration) []outcome { return b.closed(slots, d) }
 	_, first := measure(full)
-	before := s.heap()
+	b.atOnce(int(rate * min(warm+phase, time.Second).Seconds()))
+	before := s.heap() // with room for as many clients as the load below may have at once
 	var alone []time.Duration
 	for range 5 {
 		alone = append(alone, b.ask().took)

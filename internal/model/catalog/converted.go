@@ -245,11 +245,14 @@ func (c *conversion) forget(file string) {
 // ensure makes the file if it is not there. Another process that makes it is waited for.
 func (c *conversion) ensure(ctx context.Context, path, key string) error {
 	for waited := false; ; waited = true {
-		if info, err := os.Stat(path); err == nil && info.Size() == c.size {
+		if c.made(path) {
 			convert.Clear(path)
 			return nil
 		}
 		err := c.convert(ctx, path, key)
+		if errors.Is(err, errMade) {
+			continue
+		}
 		if !errors.Is(err, filelock.ErrBusy) {
 			return err
 		}
@@ -262,29 +265,49 @@ func (c *conversion) ensure(ctx context.Context, path, key string) error {
 	}
 }
 
+// made says whether the converted model is there, whole.
+func (c *conversion) made(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Size() == c.size
+}
+
+// errMade ends a conversion of what another process has converted meanwhile.
+var errMade = errors.New("another process has converted the model")
+
+// convert makes the file. Its error matches errMade where the file is there by the time that nobody else can write it,
+// and filelock.ErrBusy while another process writes it.
 func (c *conversion) convert(ctx context.Context, path, key string) error {
-	if free, err := host.DiskFree(filepath.Dir(path)); err == nil {
-		if _, err := os.Stat(path + ".part"); errors.Is(err, fs.ErrNotExist) && free < c.size {
-			return fmt.Errorf("%w: %.2f GB are needed in %s, %.2f GB are free", syscall.ENOSPC, float64(c.size)/1e9,
-				filepath.Dir(path), float64(free)/1e9)
-		}
-	}
 	o := convert.Options{Mix: c.mix, Workers: c.Workers, Identity: key,
+		Begin:  func() error { return c.begin(path) },
 		Before: func() error { return c.unchanged(c.source.Files) },
 		Progress: func(p convert.Progress) {
 			share := float64(c.size) / float64(max(p.Total, 1)) // elements as bytes of the new file
 			c.report(Progress{Stage: "convert " + c.name, Done: int64(float64(p.Done) * share), Total: c.size,
 				Resumed: int64(float64(p.Resumed) * share)})
 		}}
-	if !c.begun {
-		c.begun = true
-		c.say("converting the model in %s to %s%s", c.dir, c.mix.Name, c.why)
-	}
 	_, err := convert.Run(ctx, c.source, path, o)
 	if errors.Is(err, errChanging) {
 		c.forget(filepath.Base(path))
 	}
 	return err
+}
+
+// begin looks whether the file is still to be made and has room, now that no other process can write it.
+func (c *conversion) begin(path string) error {
+	if c.made(path) {
+		return errMade
+	}
+	if free, err := host.DiskFree(filepath.Dir(path)); err == nil {
+		if _, err := os.Stat(path + ".part"); errors.Is(err, fs.ErrNotExist) && free < c.size {
+			return fmt.Errorf("%w: %.2f GB are needed in %s, %.2f GB are free", syscall.ENOSPC, float64(c.size)/1e9,
+				filepath.Dir(path), float64(free)/1e9)
+		}
+	}
+	if !c.begun {
+		c.begun = true
+		c.say("converting the model in %s to %s%s", c.dir, c.mix.Name, c.why)
+	}
+	return nil
 }
 
 func (c *conversion) report(p Progress) {

@@ -257,6 +257,32 @@ func TestConvertedTogether(t *testing.T) {
 	}
 }
 
+// TestConvertedMeanwhile: a process that finds no model, and then has to wait for its turn, does not make again what
+// another has made by then.
+func TestConvertedMeanwhile(t *testing.T) {
+	dir, cache := weightsDir(t), t.TempDir()
+	c, err := newConversion(dir, "mixtral-8x7b", Options{CacheDir: cache, Progress: func(p Progress) {
+		if strings.HasPrefix(p.Stage, "convert ") {
+			t.Errorf("it converts: %+v", p)
+		}
+	}, Say: func(text string) { t.Errorf("it says %q", text) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.source.Close()
+	other := open(t.Context(), dir, Options{CacheDir: cache})
+	if other.err != nil || other.whole == 0 {
+		t.Fatalf("the other: %+v", other)
+	}
+	path, err := c.make(t.Context()) // knows the content now
+	if err != nil || path != other.path {
+		t.Fatalf("%s, %v, want %s", path, err, other.path)
+	}
+	if err := c.convert(t.Context(), path, c.key(c.mix.Name)); !errors.Is(err, errMade) {
+		t.Error(err)
+	}
+}
+
 // TestSourceChangesMeanwhile: a conversion of files that are being written is not believed.
 func TestSourceChangesMeanwhile(t *testing.T) {
 	dir, cache := weightsDir(t), t.TempDir()

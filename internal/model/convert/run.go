@@ -26,6 +26,7 @@ type Options struct {
 	Workers    int            // < 1: one for each CPU
 	Progress   func(Progress) // one call at a time
 	Identity   string         // of the source's content; empty: names, sizes and times of its files
+	Begin      func() error   // called before anything is written, when no other process can write; may refuse
 	Before     func() error   // called when all is written, before the file gets its name; may refuse it
 }
 
@@ -200,6 +201,11 @@ func Run(ctx context.Context, s *Source, path string, o Options) (result Result,
 			err = fmt.Errorf("%w: %w", ErrOutput, e)
 		}
 	}()
+	if o.Begin != nil {
+		if err := o.Begin(); err != nil {
+			return Result{}, err
+		}
+	}
 	j, finished, err := openJournal(part+".journal", p.hash)
 	if err != nil {
 		return Result{}, err

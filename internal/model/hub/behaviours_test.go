@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -330,50 +329,6 @@ func TestHostileListings(t *testing.T) {
 		ErrAnswer) || pages > maxPages {
 		t.Errorf("a listing without end: %v after %d pages", err, pages)
 	}
-}
-
-// TestTogether: two who download one file do not disturb each other; the second waits, and finds it there.
-func TestTogether(t *testing.T) {
-	for _, bare := range []bool{false, true} {
-		h := newHub(t, 50_000)
-		h.files["model.gguf"] = append([]byte("GGUF"), h.files["model.gguf"][4:]...)
-		h.bare, h.tag = bare, func() string { return `"1"` }
-		dest := filepath.Join(t.TempDir(), "m.gguf")
-		var all sync.WaitGroup
-		var mu sync.Mutex
-		reused := 0
-		for range 4 {
-			all.Go(func() {
-				res := fetchQuietly(t, h, dest)
-				mu.Lock()
-				defer mu.Unlock()
-				if res.Reused {
-					reused++
-				}
-			})
-		}
-		all.Wait()
-		if h.downloads > 50 || reused != 3 {
-			t.Errorf("bare %v: %d pieces downloaded, 50 in the file; %d of 4 found it there", bare, h.downloads,
-				reused)
-		}
-		if left, _ := filepath.Glob(dest + ".*"); len(left) > 0 {
-			t.Errorf("left behind: %v", left)
-		}
-	}
-}
-
-func fetchQuietly(t *testing.T, h *fakeHub, dest string) Result {
-	res, err := h.client().Fetch(t.Context(), Ref{Owner: "o", Repo: "r", Revision: "main"}, File{Path: "model.gguf"},
-		dest)
-	if err != nil {
-		t.Error(err)
-	}
-	got, err := os.ReadFile(dest)
-	if err != nil || !bytes.Equal(got, h.files["model.gguf"]) {
-		t.Errorf("what arrived is not the file: %v", err)
-	}
-	return res
 }
 
 // TestJoined: pieces of a file that was cut for its size become one file, and only what is missing of them is fetched

@@ -78,15 +78,16 @@ func (c *Client) fetch(ctx context.Context, r Ref, want File, dest string) (res 
 			int64(maxFile))
 	}
 	if res, ok := t.have(ctx, time.Time{}); ok {
+		filelock.Clear(t.part() + ".lock")
 		return res, nil
 	}
 	if err := dirOf(dest); err != nil {
 		return Result{}, err
 	}
 	began := time.Now()
-	waited := false
+	var since time.Time
 	lock, err := filelock.Acquire(ctx, t.part()+".lock", func() {
-		waited = true
+		since = began
 		c.log().Info("another process is downloading the file: waiting for it", "file", dest)
 	})
 	if err != nil {
@@ -100,10 +101,8 @@ func (c *Client) fetch(ctx context.Context, r Ref, want File, dest string) (res 
 			err = writeError(e)
 		}
 	}()
-	if waited {
-		if res, ok := t.have(ctx, began); ok {
-			return res, nil
-		}
+	if res, ok := t.have(ctx, since); ok { // another process was faster, even if this one did not see it at work
+		return res, nil
 	}
 	sum, err := t.transfer(ctx)
 	if err != nil {
@@ -143,9 +142,6 @@ func (t *target) have(ctx context.Context, since time.Time) (Result, bool) {
 		return Result{}, false
 	}
 	t.remove() // of an attempt that was killed between its last steps
-	if since.IsZero() {
-		filelock.Clear(t.part() + ".lock")
-	}
 	return Result{Path: t.path, Size: t.size, SHA256: sum, Reused: true}, true
 }
 

@@ -143,6 +143,9 @@ func (s *Service) ReloadCertificate() error {
 // Load loads the model, or connects to the upstream servers; the service is ready when it returns. It is called once.
 // If ctx ends first, it returns at once, and what was loaded is released as soon as the loading can be stopped.
 func (s *Service) Load(ctx context.Context) error {
+	if err := ctx.Err(); err != nil { // a small model could be loaded before its end is seen below
+		return err
+	}
 	done := make(chan error, 1)
 	go func() { done <- s.load(ctx) }()
 	select {

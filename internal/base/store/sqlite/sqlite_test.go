@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -21,7 +22,7 @@ func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) func(context.Context) (*store.DB, error) {
 		path := filepath.Join(t.TempDir(), "new dir", "what? #1.db") // with characters that have a meaning in URLs
 		// A writer may have to wait longer for others than Open allows: under race, beside other programs.
-		return func(ctx context.Context) (*store.DB, error) { return open(ctx, path, "busy_timeout(60000)") }
+		return func(ctx context.Context) (*store.DB, error) { return open(ctx, path, time.Minute) }
 	})
 }
 
@@ -39,11 +40,64 @@ func TestGarbageIsNotADatabase(t *testing.T) {
 	}
 }
 
+// TestNewFileIsBusy: who opens a new file while another program writes it waits, and not for ever.
+func TestNewFileIsBusy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	other, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		s, err := open(t.Context(), path, time.Minute)
+		if err == nil {
+			err = s.Close()
+		}
+		opened <- err
+	}()
+	const patience = 200 * time.Millisecond
+	began := time.Now()
+	_, err = open(t.Context(), path, patience)
+	if took := time.Since(began); !errors.Is(err, store.ErrUnavailable) || took < patience {
+		t.Errorf("busy all the time: %v after %v, allowed are %v", err, took, patience)
+	}
+	if err := other.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-opened; err != nil {
+		t.Errorf("busy for a while: %v", err)
+	}
+}
+
+// TestPatience: a writer waits for another as long as it was told to.
+func TestPatience(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	for _, patience := range []time.Duration{time.Second, time.Minute} {
+		db, err := sql.Open("sqlite", address(path, patience, []string{"max_page_count(60)"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		var ms int64
+		if err := db.QueryRowContext(t.Context(), "PRAGMA busy_timeout").Scan(&ms); err != nil ||
+			ms != patience.Milliseconds() {
+			t.Errorf("%d ms, %v, want %v", ms, err, patience)
+		}
+	}
+}
+
 // TestFull: on a full disk, writes fail with an error, stored rows stay complete and readable, and the request log
 // waits. Once there is room again, everything continues.
 func TestFull(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
-	full := func(ctx context.Context) (*store.DB, error) { return open(ctx, path, "max_page_count(60)") } // of 4 KiB
+	full := func(ctx context.Context) (*store.DB, error) {
+		return open(ctx, path, time.Minute, "max_page_count(60)") // of 4 KiB
+	}
 	db, err := full(t.Context())
 	if err != nil {
 		t.Fatal(err)
