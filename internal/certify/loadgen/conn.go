@@ -75,14 +75,15 @@ func (cn *conn) write(wire []byte, deadline time.Time) error {
 	return err
 }
 
-// quiet says whether nothing arrives on the connection for d, and it is not closed.
+// quiet says whether nothing arrives on the connection for d, and it is not closed. A goroutine that gets a core only
+// after the deadline has read nothing, so the socket is looked at once more, without a deadline.
 func (cn *conn) quiet(d time.Duration) bool {
 	if cn.SetReadDeadline(cn.clock.Now().Add(d)) != nil {
 		return false
 	}
 	cn.budget = 1
 	_, err := cn.br.Peek(1)
-	return errors.Is(err, os.ErrDeadlineExceeded) && cn.SetReadDeadline(time.Time{}) == nil
+	return errors.Is(err, os.ErrDeadlineExceeded) && cn.SetReadDeadline(time.Time{}) == nil && cn.alive()
 }
 
 // receive reads the response into r. begun says whether a response had begun, and reusable whether the connection can
