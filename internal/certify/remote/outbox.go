@@ -21,12 +21,13 @@ var errSlow = errors.New("the connection is too slow for the evidence")
 // outbox has what waits to be sent over a connection. Messages are sent before evidence, except those that must come
 // after it. One goroutine writes, so that no other one waits for the network.
 type outbox struct {
-	mu     sync.Mutex
-	more   sync.Cond
-	urgent [][]byte
-	bulk   [][]byte
-	waits  int // bytes in bulk
-	closed bool
+	mu      sync.Mutex
+	more    sync.Cond
+	urgent  [][]byte
+	bulk    [][]byte
+	waits   int  // bytes in bulk
+	writing bool // a frame was taken and is being sent
+	closed  bool
 }
 
 func newOutbox() *outbox {
@@ -74,16 +75,19 @@ func (o *outbox) close() {
 	o.more.Broadcast()
 }
 
-// next takes the next frame, and waits for one if there is none. ok is false when the outbox is closed and empty.
+// next takes the next frame, and waits for one if there is none. ok is false when the outbox is closed and empty. The
+// frame before it has been sent.
 func (o *outbox) next() (b []byte, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.writing = false
 	for len(o.urgent) == 0 && len(o.bulk) == 0 {
 		if o.closed {
 			return nil, false
 		}
 		o.more.Wait()
 	}
+	o.writing = true
 	if len(o.urgent) > 0 {
 		b, o.urgent = o.urgent[0], o.urgent[1:]
 		return b, true
@@ -96,6 +100,7 @@ func (o *outbox) next() (b []byte, ok bool) {
 // write sends what is queued, until the outbox is closed and empty or the connection fails. It fails if sending
 // flushBytes takes longer than silence.
 func (o *outbox) write(c net.Conn, silence time.Duration) error {
+	defer o.idle()
 	for {
 		b, ok := o.next()
 		if !ok {
@@ -114,9 +119,16 @@ func (o *outbox) write(c net.Conn, silence time.Duration) error {
 	}
 }
 
-// drained says whether nothing waits to be sent.
+// idle notes that nothing is being sent.
+func (o *outbox) idle() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.writing = false
+}
+
+// drained says whether nothing waits to be sent or is being sent.
 func (o *outbox) drained() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.urgent) == 0 && len(o.bulk) == 0
+	return len(o.urgent) == 0 && len(o.bulk) == 0 && !o.writing
 }

@@ -187,6 +187,27 @@ func TestEvidenceWaitsBehindMessages(t *testing.T) {
 	t.Error("evidence waits without bound")
 }
 
+// TestWhatIsBeingSentIsNotSentYet: an outbox is not drained while its last frame is on its way, because whoever waits
+// for that closes the connection then. It is when the frame was sent, or when the connection has failed.
+func TestWhatIsBeingSentIsNotSentYet(t *testing.T) {
+	o := newOutbox()
+	o.send(&Message{Kind: KindBye})
+	o.close()
+	if _, ok := o.next(); !ok || o.drained() {
+		t.Error("a frame that was only taken counts as sent")
+	}
+	if _, ok := o.next(); ok || !o.drained() {
+		t.Error("a frame that was sent does not count as sent")
+	}
+	failed := newOutbox()
+	failed.send(&Message{Kind: KindBye})
+	near, far := net.Pipe()
+	far.Close()
+	if err := failed.write(near, time.Minute); err == nil || !failed.drained() {
+		t.Errorf("a connection that has failed is still in use: %v", err)
+	}
+}
+
 // TestDurationsStayAsTheyWere: all times of a request are moved by the same offset, times that did not happen stay 0,
 // and an event waits for a later comparison.
 func TestDurationsStayAsTheyWere(t *testing.T) {
