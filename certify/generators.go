@@ -13,7 +13,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/target"
@@ -79,7 +78,7 @@ func (r *runner) join(ctx context.Context) (*generators, error) {
 		return nil, nil
 	}
 	g := &generators{r: r, run: drawRun()}
-	defer r.noteSlow("generators have not answered yet")()
+	defer r.progress.noteSlow(slowStart, "generators have not answered yet")()
 	var err error
 	g.hub, err = remote.Join(ctx, remote.HubOptions{Addresses: o.Generators, Key: o.GeneratorsKey,
 		Roots: o.GeneratorsRoots, Version: release(o.Version), Wait: o.GeneratorsWait, Lost: g.lost})
@@ -95,21 +94,6 @@ func (r *runner) join(ctx context.Context) (*generators, error) {
 		return nil, fmt.Errorf("%w: %w", target.ErrSetup, err)
 	}
 	return g, nil
-}
-
-// noteSlow reports the text if joining takes longer than slowStart. stop ends this; the clock of the record must not
-// be set before.
-func (r *runner) noteSlow(text string) (stop func()) {
-	done := make(chan struct{})
-	var told sync.WaitGroup
-	told.Go(func() {
-		select {
-		case <-done:
-		case <-time.After(slowStart):
-			r.progress.note(text)
-		}
-	})
-	return func() { close(done); told.Wait() }
 }
 
 // release is the part of a program's version that must be the same on all generators. The compiler and the platform

@@ -71,6 +71,21 @@ func (p *progress) tell(e Event) {
 // note reports something that the user should know.
 func (p *progress) note(text string) { p.tell(Event{Kind: EventNote, Text: text}) }
 
+// noteSlow reports the text if something takes longer than a time. stop ends this, and the note does not come after
+// it. The clock of the record must not be set meanwhile.
+func (p *progress) noteSlow(after time.Duration, text string) (stop func()) {
+	done := make(chan struct{})
+	var told sync.WaitGroup
+	told.Go(func() {
+		select {
+		case <-done:
+		case <-time.After(after):
+			p.note(text)
+		}
+	})
+	return func() { close(done); told.Wait() }
+}
+
 // during names the current phase, for the end of a sentence.
 func (p *progress) during() string {
 	if ph := p.current.Load(); ph != nil {

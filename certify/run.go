@@ -155,10 +155,10 @@ func (r *runner) finish(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	slow := time.AfterFunc(slowJudge, func() { r.progress.note("the record is judged") })
-	defer slow.Stop()
+	judged := r.progress.noteSlow(slowJudge, "the record is judged")
 	// there is a report on what was measured even if ctx has ended
 	d, err := judge.DeriveFile(context.WithoutCancel(ctx), r.record.events.Path())
+	judged()
 	if err != nil {
 		return nil, err
 	}

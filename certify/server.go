@@ -53,8 +53,7 @@ func connect(ctx context.Context, o Options, c *testcases.Case, p *progress) (*s
 	if o.Target != "" {
 		waits = client.Redact(o.Target) + " has not answered yet"
 	}
-	slow := time.AfterFunc(slowStart, func() { p.note(waits) })
-	defer slow.Stop()
+	defer p.noteSlow(slowStart, waits)()
 	s := &server{key: o.APIKey, extra: extraOf(c), dial: o.dial}
 	if o.Target != "" {
 		var query url.Values
