@@ -58,8 +58,13 @@ func TestNoServerPreventsItsVerdict(t *testing.T) {
 func withstand(t *testing.T, h faults.Hostile) {
 	dir := t.TempDir()
 	rep, err := hostileRun(t.Context(), t, h, dir, nil)
-	switch h {
-	case faults.FatModels, faults.FatModel, faults.Redirects:
+	refused := h == faults.FatModels || h == faults.FatModel || h == faults.Redirects
+	// on a busy machine an answer before the load may take longer than the second that it is given
+	for try := 1; try < 5 && errors.Is(err, target.ErrSetup) && !refused; try++ {
+		dir = t.TempDir()
+		rep, err = hostileRun(t.Context(), t, h, dir, nil)
+	}
+	if refused {
 		if rep != nil || !errors.Is(err, target.ErrSetup) || len(err.Error()) > 1000 {
 			t.Fatalf("report %v, %.2000v", rep != nil, err)
 		}

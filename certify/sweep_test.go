@@ -29,7 +29,7 @@ func TestASweepFindsWhereAServerSaturates(t *testing.T) {
 		Seed:  5,
 		Sweep: "rate=10..160", SweepStep: time.Second, SLO: []string{"latency:mean<400ms"},
 		Set: []string{"targets.throughput_rps=10", "profiles.sweep.knee.sweep.steps=8",
-			"profiles.sweep.knee.sweep.rest_s=0.1"},
+			"profiles.sweep.knee.sweep.rest_s=0.1", "profiles.sweep.knee.sweep.drain_s=60"},
 		Progress: func(e certify.Event) {
 			if e.Kind == certify.EventEnd && strings.HasPrefix(e.Phase.ID, "knee-") {
 				ended++

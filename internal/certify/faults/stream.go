@@ -29,8 +29,14 @@ func (a *answer) usageJSON() string {
 		a.prompt+a.usage)
 }
 
-// chunk writes one event of a stream.
+// chunk sends one event of a stream, together with those that were only written.
 func (a *answer) chunk(w http.ResponseWriter, delta, finish, usage string) {
+	a.event(w, delta, finish, usage)
+	w.(http.Flusher).Flush()
+}
+
+// event writes one event of a stream.
+func (a *answer) event(w http.ResponseWriter, delta, finish, usage string) {
 	choices := "[]"
 	if usage == "" {
 		fin := "null"
@@ -43,7 +49,6 @@ func (a *answer) chunk(w http.ResponseWriter, delta, finish, usage string) {
 	}
 	fmt.Fprintf(w, "data: {\"id\":%q,\"object\":\"chat.completion.chunk\",\"created\":0,\"model\":%q,"+
 		"\"choices\":%s%s}\n\n", a.id, ModelID, choices, usage)
-	w.(http.Flusher).Flush()
 }
 
 func (s *Server) stream(ctx context.Context, w http.ResponseWriter, a *answer, withUsage bool) {
@@ -58,8 +63,8 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, a *answer, w
 		return
 	}
 	first = time.Now()
-	if !early {
-		a.chunk(w, `{"role":"assistant","content":""}`, "", "")
+	if !early { // with the first word: sent by itself, it would be an early chunk wherever the word is held up
+		a.event(w, `{"role":"assistant","content":""}`, "", "")
 	}
 	counted := first
 	if s.cfg.Fault == EmptyFirst {
@@ -71,6 +76,7 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, a *answer, w
 		}
 		if a.cut && i >= len(a.words)/2 {
 			a.count(counted, time.Now())
+			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler) // closes the connection without ending the response
 		}
 		key := "content"

@@ -41,12 +41,12 @@ func WireOnes() []Strange {
 		Zstd, Buffered, Blocks, Redirected, Starting, StartingChat, LimitedFirst, BareList, EarlyHeader}
 }
 
-// startsIn is how long Starting, StartingChat and LimitedFirst refuse requests.
-const startsIn = 1500 * time.Millisecond
+// StartsIn is how long Starting, StartingChat and LimitedFirst refuse requests.
+const StartsIn = 1500 * time.Millisecond
 
 // wire does what a server does instead of answering. done says that the response is complete.
 func (s Strange) wire(w http.ResponseWriter, r *http.Request, began time.Time, chat bool) (done bool) {
-	young := time.Since(began) < startsIn
+	young := time.Since(began) < StartsIn
 	switch {
 	case s == Redirected && chat:
 		http.Redirect(w, r, "https://elsewhere.example"+r.URL.Path, http.StatusPermanentRedirect)
