@@ -106,7 +106,8 @@ type Options struct {
 	Progress func(Event) // is called with each event, by one goroutine at a time; it must return quickly
 	Monitor  *Monitor    // receives the measurements during the run; nil: the run makes one
 
-	dial dialer // opens the load's connections, for tests; nil: the usual dialer
+	dial       dialer        // opens the load's connections, for tests; nil: the usual dialer
+	scrapeTime time.Duration // time limit of a scrape, for tests; 0: probe.Patience
 }
 
 // Earlier is an earlier run, to compare a later one with.

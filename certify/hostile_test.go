@@ -23,8 +23,9 @@ func hostileRun(ctx context.Context, t *testing.T, h faults.Hostile, dir string,
 	t.Cleanup(inner.Close)
 	s := httptest.NewServer(h.Handler(inner, 30)) // enough for the proof and the warm-up
 	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
-	return certify.Run(ctx, certify.Options{Case: "testdata/hostile.yaml", Target: s.URL, TargetModel: faults.ModelID,
-		ReportDir: dir, Seed: 3, Progress: progress})
+	o := certify.Options{Case: "testdata/hostile.yaml", Target: s.URL, TargetModel: faults.ModelID, ReportDir: dir,
+		Seed: 3, Progress: progress}
+	return certify.Run(ctx, certify.ScrapesIn(o, 5*time.Second))
 }
 
 // TestNoServerPreventsItsVerdict checks that the run ends within its planned time and with little memory, whatever the

@@ -18,6 +18,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
 	"github.com/hxp-enterprise/mixtral/internal/certify/remote"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
@@ -26,6 +28,13 @@ import (
 // generator may then be silent for seconds.
 func init() {
 	flushTime, fitPatience, saidPatience, remote.Silence = time.Minute, time.Minute, time.Minute, time.Minute
+	loadgen.RaceWait, probe.Patience = time.Minute, time.Minute
+}
+
+// ScrapesIn bounds each scrape of a run, for servers whose metrics never end.
+func ScrapesIn(o Options, limit time.Duration) Options {
+	o.scrapeTime = limit
+	return o
 }
 
 func TestNoSaltComesTwice(t *testing.T) {

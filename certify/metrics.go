@@ -85,6 +85,9 @@ func newMetrics(o Options, taught map[string]string, s *server, r *record) *metr
 	}
 	m := &metrics{scraper: probe.NewScraper(address, o.PrometheusURL, "", s.model), record: r, others: others}
 	m.scraper.Taught = taught
+	if o.scrapeTime > 0 {
+		m.scraper.Client.Timeout = o.scrapeTime
+	}
 	if s.http2 {
 		m.scraper.Client.Transport.(*http.Transport).Protocols = client.PriorKnowledge()
 	}

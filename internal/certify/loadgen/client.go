@@ -288,16 +288,16 @@ func (c *Client) receive(ctx context.Context, epoch time.Time, q *request, r *ev
 	return begun, stop() && reusable, err
 }
 
-// raceWait bounds the race between a request and the server's closing of a kept connection. The close is noticed
+// RaceWait bounds the race between a request and the server's closing of a kept connection. The close is noticed
 // within a round trip, which takes less than a second to the farthest server. A connection that is lost later was lost
 // by a server that had received the request. Tests have more patience.
-var raceWait = time.Second
+var RaceWait = time.Second
 
 // raced says whether a request was lost because the server closed a kept connection while the request was on its way.
 // The server never received it, so it may be sent again.
 func (c *Client) raced(ctx context.Context, epoch time.Time, r *evidence.Request, cn *conn, begun bool,
 	err error) bool {
-	if err == nil || cn == nil || ctx.Err() != nil || c.since(epoch)-r.Issued >= int64(raceWait) {
+	if err == nil || cn == nil || ctx.Err() != nil || c.since(epoch)-r.Issued >= int64(RaceWait) {
 		return false
 	}
 	// HAProxy sends it before closing an idle connection, as RFC 9110 allows

@@ -27,7 +27,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	raceWait = time.Minute
+	RaceWait = time.Minute
 	leak.Main(m)
 }
 

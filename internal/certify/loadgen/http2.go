@@ -38,7 +38,7 @@ func newHTTP2(url string, secure bool, header http.Header, o ClientOptions) *htt
 
 // warm opens a connection with a HEAD request.
 func (h *http2) warm(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, raceWait)
+	ctx, cancel := context.WithTimeout(ctx, RaceWait)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, h.url, http.NoBody)
 	if err != nil {

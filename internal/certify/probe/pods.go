@@ -27,11 +27,13 @@ const podsPrefix = "pods+"
 
 const (
 	podsEvery    = 5 * time.Second // time between two requests to the API server
-	podsTimeout  = 5 * time.Second
 	podsPage     = 250
 	mostPods     = 1000     // pods of a fleet
 	mostPodsText = 16 << 20 // bytes of a page; a pod has about 10 kB
 )
+
+// podsTimeout is the time limit of one request to the API server. Tests have more patience.
+var podsTimeout = 5 * time.Second
 
 // ErrKubernetes matches errors that say that pods cannot be listed.
 var ErrKubernetes = errors.New("pods cannot be listed")

@@ -21,7 +21,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-func TestMain(m *testing.M) { leak.Main(m) }
+func TestMain(m *testing.M) {
+	Patience, replicaTimeout, podsTimeout = time.Minute, time.Minute, time.Minute
+	leak.Main(m)
+}
 
 func linux(t *testing.T) {
 	t.Helper()

@@ -21,9 +21,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// patience is the time limit of a scrape. Servers answer within milliseconds, or within a second if all cores are
-// busy.
-const patience = 5 * time.Second
+// Patience is the time limit of a scrape. Servers answer within milliseconds, or within a second if all cores are
+// busy. Tests have more patience.
+var Patience = 5 * time.Second
 
 // Scraper reads a server's metrics, from the server itself or from a Prometheus server that scrapes it. It is safe for
 // concurrent use.
@@ -47,7 +47,7 @@ func NewScraper(metricsURL, prometheusURL, apiKey, model string) *Scraper {
 	list, _ := ParseMetricsURLs(metricsURL)
 	return &Scraper{MetricsURL: metricsURL, PrometheusURL: prometheusURL, APIKey: apiKey, Model: model,
 		fleet: newFleetScraper(list),
-		Client: &http.Client{Timeout: patience, CheckRedirect: sameHost, Transport: &http.Transport{
+		Client: &http.Client{Timeout: Patience, CheckRedirect: sameHost, Transport: &http.Transport{
 			MaxIdleConnsPerHost: 4, MaxResponseHeaderBytes: 64 << 10, Proxy: http.ProxyFromEnvironment}}}
 }
 
