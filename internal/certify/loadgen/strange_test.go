@@ -78,14 +78,14 @@ func TestTheClientsOwnLimitsAreItsOwn(t *testing.T) {
 }
 
 // inStep serves an answer whose parts the client reads one by one: step waits until the client has read what was
-// written. Otherwise a client that gets no processor for a while would read several parts at once.
+// written, and asks for more. Otherwise a client that gets no processor for a while would read several parts at once.
 func inStep(t *testing.T, answer func(w http.ResponseWriter, step func())) *Client {
 	t.Helper()
 	var written, read atomic.Int64
-	h := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		answer(w, func() {
-			for w.(http.Flusher).Flush(); read.Load() != written.Load(); {
+			for w.(http.Flusher).Flush(); read.Load() != written.Load() && r.Context().Err() == nil; {
 				time.Sleep(time.Millisecond)
 			}
 		})
@@ -96,8 +96,21 @@ func inStep(t *testing.T, answer func(w http.ResponseWriter, step func())) *Clie
 	return newClient(t, h.URL, ClientOptions{Dial: func(ctx context.Context, network, address string) (net.Conn,
 		error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
-		return &readTeller{conn, func(n int) { read.Add(int64(n)) }}, err
+		return &handledConn{Conn: conn, read: &read}, err
 	}})
+}
+
+// handledConn counts what was read from it when the next read begins. The time of its arrival has been taken by then.
+type handledConn struct {
+	net.Conn
+	read *atomic.Int64
+	last int
+}
+
+func (c *handledConn) Read(p []byte) (n int, err error) {
+	c.read.Add(int64(c.last))
+	c.last, err = c.Conn.Read(p)
+	return c.last, err
 }
 
 // countingListener counts what is written to its connections.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -236,7 +237,11 @@ func TestAScrapeBetweenTheQueriesIsNoYounger(t *testing.T) {
 	s := NewScraper("", serve(t, func(w http.ResponseWriter, r *http.Request) {
 		value, name := float64(samples), "vllm:request_success_total"
 		if strings.HasPrefix(r.URL.Query().Get("query"), "max(timestamp(") {
-			value, name = unixSeconds(time.Now())-100+float64(samples), ""
+			at, err := strconv.ParseFloat(r.URL.Query().Get("time"), 64)
+			if err != nil {
+				t.Error(err)
+			}
+			value, name = at-100+float64(samples), ""
 		}
 		samples++
 		fmt.Fprintf(w, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":%q},"value":[1,"%f"]}]}}`, name, value)
