@@ -60,7 +60,10 @@ type Hub struct {
 type link struct {
 	conn net.Conn
 	out  *outbox
+	read chan struct{} // closed when nothing is read from it any more
 }
+
+func newLink(c net.Conn) *link { return &link{c, newOutbox(), make(chan struct{})} }
 
 // Join connects to all generators and waits for their greetings. The error names each generator that failed; it
 // matches ErrKey, ErrRefused, ErrLost or the error of the connection.
@@ -97,6 +100,8 @@ func Join(ctx context.Context, o HubOptions) (*Hub, error) {
 		h.Close("")
 		return nil, err
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.joined = true
 	return h, nil
 }
@@ -116,7 +121,7 @@ func (h *Hub) dial(ctx context.Context, address string) (*link, error) {
 				raw.Close()
 				return nil, fmt.Errorf("generator %s: %w", address, err)
 			}
-			return &link{c, newOutbox()}, nil
+			return newLink(c), nil
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
 			return nil, fmt.Errorf("generator %s: %w", address, err)
@@ -156,8 +161,9 @@ func (h *Hub) apply(out []action) {
 			h.inbox.put(item{from: a.to, compared: a.compared})
 		case a.lost != "":
 			h.links[a.to].out.close()
+			_ = h.links[a.to].conn.SetReadDeadline(time.Unix(1, 0)) // Close may take seconds to say goodbye
 			h.links[a.to].conn.Close()
-			if h.joined && h.o.Lost != nil {
+			if h.o.Lost != nil && h.is(func() bool { return h.joined }) {
 				h.o.Lost(h.name(a.to), a.lost)
 			}
 		}
@@ -168,6 +174,7 @@ func (h *Hub) name(i int) string { return fmt.Sprintf("generator %d (%s)", i+1, 
 
 // read handles the messages of a generator until its connection ends.
 func (h *Hub) read(i int, l *link) {
+	defer close(l.read)
 	for {
 		f, err := readFrame(l.conn, maxEvidence)
 		now := h.now()
@@ -242,6 +249,15 @@ func (h *Hub) within(do func()) {
 
 // drain waits until everything that was read has been passed to the folds.
 func (h *Hub) drain() { h.within(func() {}) }
+
+// drainLost waits until nothing is read from the generators that are lost.
+func (h *Hub) drainLost() {
+	for i, l := range h.links {
+		if h.is(func() bool { return h.state.peers[i].stage == lost }) {
+			<-l.read
+		}
+	}
+}
 
 // until waits until a condition on the coordinator's state holds. It returns false if ctx ends first.
 func (h *Hub) until(ctx context.Context, holds func() bool) bool {

@@ -134,6 +134,7 @@ func (h *Hub) Wait(ctx context.Context) []Ended {
 			h.apply(h.locked(func(int64) []action { return h.state.loseAllBut(idle, errStopped) }))
 		}
 	}
+	h.drainLost() // evidence that is read later would belong to no phase
 	h.drain()
 	if ctx.Err() == nil && h.is(func() bool { return !h.state.anyLost() }) {
 		_ = h.Compare(ctx)
