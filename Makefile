@@ -74,12 +74,14 @@ lint: ## format, vet, staticcheck, import ranks
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt: $$out"; exit 1; }
 	$(GO) vet ./...
 	$(LAZY) $(TOOL) staticcheck ./...
-	$(GO) test -count 1 ./internal/house ./deploy
+	$(GO) test -count 1 $(LONG) ./internal/house ./deploy
 
 # Not from the cache are tests of what the go command does not see: the machine's processor (TIERS), what other programs
 # read (house, deploy). lint has vetted everything, so the tests need not vet again. Many tests wait more than they
-# compute: three packages at once, and four tests of each, keep two cores busy.
-TEST  := $(GO) test -vet=off
+# compute: three packages at once, and four tests of each, keep two cores busy. What a test waits for has a limit of its
+# own; that of a package (10 minutes without LONG) is for machines that do much else.
+LONG  := -timeout 30m
+TEST  := $(GO) test -vet=off $(LONG)
 TIMED := ./certify/... ./internal/certify/faults
 TIERS := ./internal/infer/kernel ./internal/infer/moe
 
@@ -143,7 +145,7 @@ LIGHT := $(foreach module,github.com/openai/... k8s.io/... sigs.k8s.io/... githu
 .PHONY: client
 client: ## other people's software against the service: clients (with Node those in JavaScript), Kubernetes' types; our tools
 	cd test && GOWORK=off $(GO) list -deps -test ./... >/dev/null # test/go.mod names everything without the workspace
-	cd test && $(GO) test -vet=all -count 1 -p 3 $(LIGHT) ./...
+	cd test && $(GO) test -vet=all -count 1 -p 3 $(LONG) $(LIGHT) ./...
 	cd tools && $(GO) test -count 1 ./...
 	cd tools/release && $(GO) vet ./... && $(GO) test -count 1 ./...
 
