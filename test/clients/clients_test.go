@@ -144,7 +144,7 @@ func scripts(t *testing.T, dir, file, base, model string) (all []result) {
 		need.Missing(t, "node is not installed")
 	}
 	install(t, dir)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, node, file, base, model)
 	cmd.Dir = dir

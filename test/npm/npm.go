@@ -14,9 +14,10 @@ import (
 
 const (
 	// A download that stands still is never given up by npm itself. What has come is in its cache, and the next try
-	// goes on from there. The largest set takes 70 s on two cores that do other work too.
+	// goes on from there. The largest set takes 70 s on two cores that do other work too. Where they do much of it,
+	// each try ends too early, so each has twice the time of the one before.
 	tries   = 4
-	longest = 2 * time.Minute
+	longest = 2 * time.Minute // the first
 )
 
 // Install brings what dir/package-lock.json names into dir/node_modules, unless that was done for this very file.
@@ -35,8 +36,8 @@ func Install(ctx context.Context, dir string, flags ...string) error {
 	if have, err := os.ReadFile(stamp); err == nil && string(have) == string(lock) {
 		return nil
 	}
-	for range tries {
-		if err = try(ctx, dir, flags); err == nil {
+	for n := range tries {
+		if err = try(ctx, dir, longest<<n, flags); err == nil {
 			return os.WriteFile(stamp, lock, 0o644)
 		}
 		if ctx.Err() != nil {
@@ -46,8 +47,8 @@ func Install(ctx context.Context, dir string, flags ...string) error {
 	return err
 }
 
-func try(ctx context.Context, dir string, flags []string) error {
-	ctx, cancel := context.WithTimeout(ctx, longest)
+func try(ctx context.Context, dir string, within time.Duration, flags []string) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "npm", append([]string{"ci", "--no-audit", "--no-fund", "--ignore-scripts"},
 		flags...)...)

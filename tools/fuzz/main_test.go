@@ -68,7 +68,7 @@ func TestRun(t *testing.T) {
 		t.Skip("compiles and searches")
 	}
 	root := module(t)
-	t.Setenv("GOFLAGS", "-mod=mod")
+	t.Setenv("GOFLAGS", os.Getenv("GOFLAGS")+" -mod=mod")
 	kept := func() (n int) {
 		list, err := inputs(filepath.Join(root, "in", "testdata", "fuzz", "FuzzIs"))
 		if err != nil {
