@@ -59,10 +59,10 @@ test: ## everything a change must pass; says how long each part took
 deps: ## what the tests need from Debian's packages (root or CI); says what is missing elsewhere
 	@sh scripts/deps.sh
 
-# Nobody debugs what is compiled here. Without the tables for that it takes a tenth less time. (GOFLAGS may have -gcflags
-# of its own.)
-test compile lint arm64 unit timed client e2e: \
-	export GOFLAGS += $(if $(findstring -gcflags,$(FLAGS)),,'-gcflags=all=-dwarf=false')
+# Nobody debugs what is compiled here. Without the tables for that it takes a tenth less time, and linking a fifth. (GOFLAGS
+# may have such flags of its own.)
+BARE := $(if $(findstring -gcflags,$(FLAGS)),,'-gcflags=all=-dwarf=false') $(if $(findstring -ldflags,$(FLAGS)),,-ldflags=-w)
+test compile lint arm64 unit timed client e2e: export GOFLAGS += $(BARE)
 
 # The go command compiles a package as often as it is asked at the same time, so this comes before what runs side by side.
 .PHONY: compile
@@ -87,7 +87,7 @@ TIERS := ./internal/infer/kernel ./internal/infer/moe
 
 # The engine checks its books after every step.
 MODULE  = $(shell $(GO) list -m)
-CHECKED = -ldflags=-X=$(MODULE)/internal/infer/engine.invariants=on
+CHECKED = '-ldflags=-w -X=$(MODULE)/internal/infer/engine.invariants=on'
 
 .PHONY: unit
 unit: ## all tests but timed, with invariants checked at every step; kernel and moe on every tier of this machine
@@ -101,7 +101,7 @@ timed: ## tests that measure time: one package after the other, beside nothing o
 
 # Other people's modules are compiled without the optimiser, in half the time, and watched all the same.
 RACE   = CGO_ENABLED=1 $(TEST) -race -short '-gcflags=all=-N -l -dwarf=false' -gcflags=std=-dwarf=false \
-	-gcflags=$(MODULE)/...=-dwarf=false
+	-gcflags=$(MODULE)/...=-dwarf=false -ldflags=-w
 
 .PHONY: race
 race: ## the packages where goroutines meet, under the race detector (needs a C compiler)
@@ -138,14 +138,15 @@ soak: ## mixed load for SOAK: nothing may grow; the page of a run and a streamin
 
 # Not from the cache: these tests build the programs, and read files of other modules, which the go command does not see.
 # The largest packages of other people's, which only these tests use, are compiled without the optimiser: half the time.
-# All of vet, not go test's part of it: lint has then looked at most of what they import.
+# vet comes last: by then lint's has looked at most of what they import.
 LIGHT := $(foreach module,github.com/openai/... k8s.io/... sigs.k8s.io/... github.com/google/gnostic-models/... \
 	github.com/chromedp/...,-gcflags='$(module)=-N -l -dwarf=false')
 
 .PHONY: client
 client: ## other people's software against the service: clients (with Node those in JavaScript), Kubernetes' types; our tools
 	cd test && GOWORK=off $(GO) list -deps -test ./... >/dev/null # test/go.mod names everything without the workspace
-	cd test && $(GO) test -vet=all -count 1 -p 3 $(LONG) $(LIGHT) ./...
+	cd test && $(TEST) -count 1 -p 3 $(LIGHT) ./...
+	cd test && $(GO) vet $(LIGHT) ./...
 	cd tools && $(GO) test -count 1 ./...
 	cd tools/release && $(GO) vet ./... && $(GO) test -count 1 ./...
 
