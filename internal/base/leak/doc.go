@@ -1,5 +1,3 @@
 // Package leak fails tests whose goroutines stay behind, and gives those that are about to end the time that a busy
-// machine needs. leak.go is all of it; a package uses it so:
-//
-//	func TestMain(m *testing.M) { leak.Main(m) }
+// machine needs. Start reading at Main in leak.go, which a package's TestMain calls.
 package leak
