@@ -211,7 +211,8 @@ func TestAuditsCatchDishonestServers(t *testing.T) {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()
 			const tries = 3 // what rests on times is not held against a server while others take the machine
-			timed := f == faults.CachedReplies || f == faults.EmptyFirst
+			// Twice in a row no answer is held up just so that a lie about times looks true.
+			mayMiss := f == faults.CachedReplies || f == faults.EmptyFirst
 			for try := 1; ; try++ {
 				s := faults.New(faults.Config{Fault: f, Seed: 3, Gap: time.Millisecond})
 				rep, err := certify.Run(t.Context(), certify.Options{Case: "testdata/audits.yaml",
@@ -226,9 +227,11 @@ func TestAuditsCatchDishonestServers(t *testing.T) {
 				if strings.Contains(c.Reason, audit+":") && (c.Verdict == certify.Fail || hindered) {
 					return
 				}
-				if try == tries || c.Verdict != certify.Invalid && !timed {
+				missed := c.Verdict != certify.Invalid
+				if try == tries || missed && !mayMiss {
 					t.Fatalf("audits is %s: %s", c.Verdict, c.Reason)
 				}
+				mayMiss = mayMiss && !missed
 			}
 		})
 	}

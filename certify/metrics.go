@@ -107,7 +107,7 @@ func own(s *server, address string) bool {
 func (m *metrics) remote() bool { return m.scraper.PrometheusURL != "" }
 
 // offered reads the metrics when nothing was sent yet. If they could be read, a scrape around a phase that cannot is
-// tried again: a scrape of Prometheus' own that takes too long leaves its server without any until the next.
+// tried again: after a scrape of its own that takes too long, a Prometheus server has no figures until the next one.
 func (m *metrics) offered(ctx context.Context) evidence.Scrape {
 	m.mu.Lock()
 	defer m.mu.Unlock()

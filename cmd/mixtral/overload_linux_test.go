@@ -227,8 +227,13 @@ func TestOverload(t *testing.T) {
 	}
 	full := func(d time.Duration) []outcome { return b.closed(slots, d) }
 	_, first := measure(full)
-	b.atOnce(int(rate * min(warm+phase, time.Second).Seconds()))
-	before := s.heap() // with room for as many clients as the load below may have at once
+	// as many as the load below may have at once: what they take is no growth, but it has a limit of its own
+	small, clients := s.heap(), int(rate*min(warm+phase, time.Second).Seconds())
+	b.atOnce(clients)
+	before := s.heap()
+	if each := float64(before-small) / float64(clients); each > 128<<10 {
+		t.Errorf("each of %d clients takes %.0f bytes", clients, each)
+	}
 	var alone []time.Duration
 	for range 5 {
 		alone = append(alone, b.ask().took)

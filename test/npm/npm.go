@@ -16,7 +16,7 @@ const (
 	// A download that stands still is never given up by npm itself. What has come is in its cache, and the next try
 	// goes on from there. The largest set takes 70 s on two cores that do other work too. Where they do much of it,
 	// each try ends too early, so each has twice the time of the one before.
-	tries   = 4
+	tries   = 3
 	longest = 2 * time.Minute // the first
 )
 

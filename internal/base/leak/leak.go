@@ -22,10 +22,11 @@ func Main(m Runner, options ...goleak.Option) {
 	os.Exit(run(m, os.Stderr, func() error { return find(limit, options) }))
 }
 
-// Check fails a test if goroutines stay behind.
-func Check(t testing.TB, options ...goleak.Option) {
+// Check fails a test if goroutines stay behind for longer than a time. That must be less than the limits that end
+// them in any case.
+func Check(t testing.TB, within time.Duration, options ...goleak.Option) {
 	t.Helper()
-	if err := find(limit, options); err != nil {
+	if err := find(within, options); err != nil {
 		t.Error(err)
 	}
 }

@@ -41,7 +41,7 @@ func TestRun(t *testing.T) {
 	}
 	close(end)
 	<-ended
-	Check(t, here...)
+	Check(t, time.Minute, here...)
 }
 
 // TestLateEnd: what ends later than goleak alone would wait is not left behind.
@@ -53,5 +53,5 @@ func TestLateEnd(t *testing.T) {
 		t.Fatal("goleak saw nothing")
 	}
 	time.AfterFunc(time.Second, func() { close(end) })
-	Check(t, here...)
+	Check(t, time.Minute, here...)
 }

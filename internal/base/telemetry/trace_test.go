@@ -97,7 +97,7 @@ func parent(value string) http.Header {
 
 // TestTraceGoesOn: a span is in the caller's trace, its child is below it, and a called server gets the ids.
 func TestTraceGoesOn(t *testing.T) {
-	defer leak.Check(t, goleak.IgnoreCurrent())
+	defer leak.Check(t, 5*time.Second, goleak.IgnoreCurrent())
 	c := newCollector(t, 200)
 	tr := newTracer(t, c.URL)
 	ctx, server := tr.Serve(context.Background(), parent(remoteParent), "POST /x")
@@ -313,7 +313,7 @@ func TestLost(t *testing.T) {
 // TestShutdownIsBounded: a collector that accepts the connection and never answers delays neither requests nor the
 // end.
 func TestShutdownIsBounded(t *testing.T) {
-	defer leak.Check(t, goleak.IgnoreCurrent())
+	defer leak.Check(t, 5*time.Second, goleak.IgnoreCurrent())
 	release := make(chan struct{})
 	hung := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-release }))
 	defer hung.Close()
@@ -332,7 +332,7 @@ func TestShutdownIsBounded(t *testing.T) {
 
 // TestShutdownAfterItsTime: with a context that has ended, what waits is dropped, and Shutdown still returns.
 func TestShutdownAfterItsTime(t *testing.T) {
-	defer leak.Check(t, goleak.IgnoreCurrent())
+	defer leak.Check(t, 5*time.Second, goleak.IgnoreCurrent())
 	tr := newTracer(t, "http://127.0.0.1:1")
 	_, s := tr.Serve(context.Background(), http.Header{}, "x")
 	s.End()

@@ -63,7 +63,7 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, a *answer, w
 		return
 	}
 	first = time.Now()
-	if !early { // with the first word: sent by itself, it would be an early chunk wherever the word is held up
+	if !early { // sent with the first word: alone it would come early wherever the machine delays the word
 		a.event(w, `{"role":"assistant","content":""}`, "", "")
 	}
 	counted := first

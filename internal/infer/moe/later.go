@@ -236,7 +236,7 @@ func (m *Model) Failed() error {
 	return m.later.failed
 }
 
-// settle waits until all is packed, or never will be. Who waits has no first request.
+// settle waits until all is packed, or never will be. A caller that waits has no first request to protect.
 func (t *later) settle() {
 	if t != nil && t.started {
 		t.hurry.Do(func() { close(t.now) })

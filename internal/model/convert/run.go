@@ -26,7 +26,7 @@ type Options struct {
 	Workers    int            // < 1: one for each CPU
 	Progress   func(Progress) // one call at a time
 	Identity   string         // of the source's content; empty: names, sizes and times of its files
-	Begin      func() error   // called before anything is written, when no other process can write; may refuse
+	Begin      func() error   // called before anything is written, when no other process can write; its error ends Run
 	Before     func() error   // called when all is written, before the file gets its name; may refuse it
 }
 

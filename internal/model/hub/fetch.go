@@ -77,6 +77,7 @@ func (c *Client) fetch(ctx context.Context, r Ref, want File, dest string) (res 
 		return Result{}, fmt.Errorf("%w: %s: %d bytes in all, at most %d are allowed", ErrAnswer, t.what, t.size,
 			int64(maxFile))
 	}
+	found, _ := os.Stat(dest)
 	if res, ok := t.have(ctx, time.Time{}); ok {
 		filelock.Clear(t.part() + ".lock")
 		return res, nil
@@ -101,8 +102,12 @@ func (c *Client) fetch(ctx context.Context, r Ref, want File, dest string) (res 
 			err = writeError(e)
 		}
 	}()
-	if res, ok := t.have(ctx, since); ok { // another process was faster, even if this one did not see it at work
-		return res, nil
+	// Another process may have been faster, even if this one did not see it at work. A file that was wrong a moment
+	// ago is not read again: it may have 90 GB.
+	if !since.IsZero() || !t.asBefore(found) {
+		if res, ok := t.have(ctx, since); ok {
+			return res, nil
+		}
 	}
 	sum, err := t.transfer(ctx)
 	if err != nil {
@@ -143,6 +148,15 @@ func (t *target) have(ctx context.Context, since time.Time) (Result, bool) {
 	}
 	t.remove() // of an attempt that was killed between its last steps
 	return Result{Path: t.path, Size: t.size, SHA256: sum, Reused: true}, true
+}
+
+// asBefore says whether the file is the one that was found before, or still missing.
+func (t *target) asBefore(found os.FileInfo) bool {
+	now, err := os.Stat(t.path)
+	if err != nil || found == nil {
+		return err != nil && found == nil
+	}
+	return os.SameFile(now, found) && now.Size() == found.Size() && now.ModTime().Equal(found.ModTime())
 }
 
 // remove deletes what an attempt has left.

@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestTogether: two who download one file do not disturb each other; the second waits, and finds it there. Without a
@@ -19,12 +21,12 @@ func TestTogether(t *testing.T) {
 		h.files["model.gguf"] = append([]byte("GGUF"), h.files["model.gguf"][4:]...)
 		h.bare, h.tag = bare, func() string { return `"1"` }
 		dest := filepath.Join(t.TempDir(), "m.gguf")
-		var all, waiting sync.WaitGroup
-		waiting.Add(3)
+		var all sync.WaitGroup
+		var waiting atomic.Int64
 		if bare {
 			h.status = func(n int) int {
-				if n == 1 {
-					waiting.Wait()
+				for end := time.Now().Add(time.Minute); n == 1 && waiting.Load() < 3 && time.Now().Before(end); {
+					time.Sleep(time.Millisecond)
 				}
 				return 0
 			}
@@ -35,7 +37,7 @@ func TestTogether(t *testing.T) {
 			all.Go(func() {
 				res := fetchQuietly(t, h, dest, func(said string) {
 					if bare && strings.Contains(said, "waiting for it") {
-						waiting.Done()
+						waiting.Add(1)
 					}
 				})
 				mu.Lock()

@@ -101,9 +101,9 @@ func (o *waiter) Write(p []byte) (int, error) {
 		}
 		return len(p), nil
 	}
-	o.over = o.over || endsStream(p) // the handler may need a while to return
-	o.tail = append(o.tail, p[max(0, len(p)-4):]...)
-	o.tail = append(o.tail[:0], o.tail[max(0, len(o.tail)-4):]...)
+	o.tail = append(o.tail, p[max(0, len(p)-longestTail):]...)
+	o.tail = append(o.tail[:0], o.tail[max(0, len(o.tail)-longestTail):]...)
+	o.over = o.over || endsStream(o.tail) // the handler may need a while to return
 	return o.w.Write(p)
 }
 
@@ -141,8 +141,12 @@ func betweenEvents(tail []byte) bool {
 	return bytes.HasSuffix(tail, []byte("\n\n")) || bytes.HasSuffix(tail, []byte("\r\n\r\n"))
 }
 
-// endsStream says whether bytes of a stream end with the event that clients take for its end.
-func endsStream(p []byte) bool {
-	lines := bytes.TrimRight(p, "\r\n")
-	return betweenEvents(p) && string(lines[bytes.LastIndexByte(lines, '\n')+1:]) == "data: "+openai.Done
+// longestTail is how much of a stream's end must be known, however it came in pieces: a chat's last event with the end
+// of the line before it.
+const longestTail = len("\ndata: "+openai.Done) + len("\r\n\r\n")
+
+// endsStream says whether a stream ends with the event that clients of chats take for its end.
+func endsStream(tail []byte) bool {
+	lines := bytes.TrimRight(tail, "\r\n")
+	return betweenEvents(tail) && string(lines[bytes.LastIndexByte(lines, '\n')+1:]) == "data: "+openai.Done
 }

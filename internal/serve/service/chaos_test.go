@@ -205,8 +205,8 @@ func (c *chaosClient) broken() {
 // saysBroken says whether an answer is the error of weights that are not numbers. A stream that has waited long has
 // begun with a comment, and its error is an event.
 func saysBroken(code int, answer string, stream bool) bool {
-	return (code == http.StatusInternalServerError || stream && code == http.StatusOK) &&
-		strings.Contains(answer, `"code":"non_finite_logits"`)
+	waited := stream && code == http.StatusOK && strings.HasPrefix(answer, ":")
+	return (code == http.StatusInternalServerError || waited) && strings.Contains(answer, `"code":"non_finite_logits"`)
 }
 
 // dial sends part of a request, or all of it.

@@ -54,7 +54,7 @@ type Service struct {
 	unfollow func()            // ends the checks of the file of upstream servers; nil: there are none
 }
 
-// readTimeout is api.Config.ReadTimeout, for tests.
+// readTimeout is api.Config.ReadTimeout, for tests; 0 is the default.
 var readTimeout time.Duration
 
 // New returns a service that is still starting: until Load has returned, Handler answers health checks and metrics,

@@ -60,7 +60,7 @@ func soakProfile(t *testing.T, round int) {
 // request log is killed and started again. It measures in the pauses between the rounds what the process holds:
 // nothing may grow.
 //
-//	MIXTRAL_SOAK=5m go test -run TestSoak$ -timeout 0 -v ./internal/serve/service
+//	make soak SOAK=5m
 func TestSoak(t *testing.T) {
 	if os.Getenv("MIXTRAL_SOAK") == "" {
 		t.Skip("MIXTRAL_SOAK=5m runs it for five minutes")

@@ -42,7 +42,8 @@ type liveView struct {
 	Left        time.Duration
 }
 
-// firstPicture is how long a page waits for its run's first picture. A page without one moves when it comes.
+// firstPicture is how long a page waits for its run's first picture. What a page shows without one jumps when it
+// comes.
 const firstPicture = 5 * time.Second
 
 // live shows a run. The page waits until the run has its first events.
@@ -69,6 +70,7 @@ func (k *Console) live(w http.ResponseWriter, r *http.Request) {
 			case <-next:
 				pic, _, _ = watched.look()
 			case <-time.After(firstPicture):
+			case <-k.hub.ctx.Done(): // the console closes: nothing more comes
 			case <-r.Context().Done():
 				return
 			}

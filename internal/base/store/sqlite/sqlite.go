@@ -62,10 +62,10 @@ func address(path string, patience time.Duration, pragmas []string) string {
 // there, whatever busy_timeout says: it holds a lock by then that the other may need.
 func ready(ctx context.Context, db *sql.DB, patience time.Duration) error {
 	const busy = 5 // SQLITE_BUSY, in the lowest byte of its kinds too
-	for deadline := time.Now().Add(patience); ; {
+	for began := time.Now(); ; {
 		err := db.PingContext(ctx)
 		var why *sqlite.Error
-		if !errors.As(err, &why) || why.Code()&0xff != busy || time.Now().After(deadline) {
+		if !errors.As(err, &why) || why.Code()&0xff != busy || time.Since(began) >= patience {
 			return err
 		}
 		if err := wait.For(ctx, 10*time.Millisecond); err != nil {
