@@ -10,4 +10,4 @@ cd test/compare
 # not `npm ci`: it wants builds for other platforms in the lock file, which --omit=optional never installs
 npm install --no-save --no-audit --no-fund --omit=optional --ignore-scripts
 cd ..
-MIXTRAL_COMPARE=1 go test ./compare/... -count=1 -v
+MIXTRAL_COMPARE=1 go test ./compare/... -count=1 -v -timeout 1h # beside much else it takes long
