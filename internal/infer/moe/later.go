@@ -124,18 +124,13 @@ func (t *later) work() {
 	defer close(t.done)
 	timer := time.NewTimer(t.leave)
 	defer timer.Stop()
-	select {
-	case <-t.now:
-		timer.Reset(0)
-	case <-t.stop:
-	case <-timer.C:
-		timer.Reset(0)
-	}
 	waited := time.Now()
-	for {
+	for now := t.now; ; {
 		select {
 		case <-t.stop:
 			return
+		case <-now:
+			now = nil // once
 		case <-timer.C:
 		}
 		idle, over := t.turn(time.Since(waited) > laterPatience)

@@ -104,7 +104,7 @@ func (c *Client) fetch(ctx context.Context, r Ref, want File, dest string) (res 
 	}()
 	// Another process may have been faster, even if this one did not see it at work. A file that was wrong a moment
 	// ago is not read again: it may have 90 GB.
-	if !since.IsZero() || !t.asBefore(found) {
+	if !since.IsZero() || !t.isStill(found) {
 		if res, ok := t.have(ctx, since); ok {
 			return res, nil
 		}
@@ -150,13 +150,11 @@ func (t *target) have(ctx context.Context, since time.Time) (Result, bool) {
 	return Result{Path: t.path, Size: t.size, SHA256: sum, Reused: true}, true
 }
 
-// asBefore says whether the file is the one that was found before, or still missing.
-func (t *target) asBefore(found os.FileInfo) bool {
+// isStill says whether the file is the one that was found before; nil: there was none.
+func (t *target) isStill(found os.FileInfo) bool {
 	now, err := os.Stat(t.path)
-	if err != nil || found == nil {
-		return err != nil && found == nil
-	}
-	return os.SameFile(now, found) && now.Size() == found.Size() && now.ModTime().Equal(found.ModTime())
+	return err == nil && found != nil && os.SameFile(now, found) && now.Size() == found.Size() &&
+		now.ModTime().Equal(found.ModTime())
 }
 
 // remove deletes what an attempt has left.

@@ -116,9 +116,8 @@ func TestPatience(t *testing.T) {
 // answer wait long enough in all.
 func TestTricklingReader(t *testing.T) {
 	f := start(t, func(c *Config, fake *llmtest.Fake) {
+		endless(c, fake)
 		c.WriteTimeout = 200 * time.Millisecond
-		c.MaxTokens = 1 << 30
-		*fake = *llmtest.NewFake("fake", 1<<24, 4, 4)
 	})
 	ask := func() net.Conn {
 		conn, err := net.Dial("tcp", f.http.Listener.Addr().String())
