@@ -127,31 +127,42 @@ func benchCold(b *testing.B, typ quant.Type, workers, columns int) {
 func BenchmarkGEMM(b *testing.B) {
 	for _, typ := range benchTypes {
 		for _, workers := range []int{1, 2} {
-			b.Run(fmt.Sprintf("%v/workers=%d", typ, workers), func(b *testing.B) {
-				row, _ := typ.RowBytes(4096)
-				m := benchMatrix(b, typ, 4096, 512*row)
-				crew := NewCrew(workers)
-				defer crew.Close()
-				const columns = 512
-				a := benchActs(m, columns)
-				scratch := []*Scratch{NewScratch(), NewScratch()}
-				y := AlignedFloats(columns * m.Rows)
-				cols := allCols(columns)
-				var rates, ratios []float64
-				for b.Loop() {
-					rate := mulRate(crew, scratch, m, a, cols, y, 2*columns*float64(m.Cols))
-					rates = append(rates, rate)
-					const rounds = 20000
-					peak := itemRate(crew, 20, rounds*float64(active.multiplyOps),
-						func(int, int) { active.multiply(rounds) })
-					ratios = append(ratios, rate/peak)
-				}
-				b.ReportMetric(stats.Median(rates), "GOP/s")
-				b.ReportMetric(100*stats.Median(ratios), "%peak")
-				b.ReportMetric(0, "ns/op")
-			})
+			b.Run(fmt.Sprintf("%v/workers=%d", typ, workers), func(b *testing.B) { benchWarm(b, typ, workers, 512) })
 		}
 	}
+}
+
+// BenchmarkColumns is the same with the columns of several sequences that decode, of short prompts, and of an expert's
+// share of a prompt.
+func BenchmarkColumns(b *testing.B) {
+	for _, typ := range benchTypes {
+		for _, n := range []int{4, 10, 48, 128} {
+			b.Run(fmt.Sprintf("%v/columns=%d", typ, n), func(b *testing.B) { benchWarm(b, typ, 1, n) })
+		}
+	}
+}
+
+func benchWarm(b *testing.B, typ quant.Type, workers, columns int) {
+	row, _ := typ.RowBytes(4096)
+	m := benchMatrix(b, typ, 4096, 512*row)
+	crew := NewCrew(workers)
+	defer crew.Close()
+	a := benchActs(m, columns)
+	scratch := []*Scratch{NewScratch(), NewScratch()}
+	y := AlignedFloats(columns * m.Rows)
+	cols := allCols(columns)
+	var rates, ratios []float64
+	for b.Loop() {
+		rate := mulRate(crew, scratch, m, a, cols, y, 2*float64(columns)*float64(m.Cols))
+		rates = append(rates, rate)
+		const rounds = 20000
+		peak := itemRate(crew, 20, rounds*float64(active.multiplyOps),
+			func(int, int) { active.multiply(rounds) })
+		ratios = append(ratios, rate/peak)
+	}
+	b.ReportMetric(stats.Median(rates), "GOP/s")
+	b.ReportMetric(100*stats.Median(ratios), "%peak")
+	b.ReportMetric(0, "ns/op")
 }
 
 // BenchmarkVector runs the element-wise functions on 4096 elements, and attention on a context that its caches hold.

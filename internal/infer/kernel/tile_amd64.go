@@ -91,7 +91,7 @@ func (k *tiles) mul(m *Matrix, s *Scratch, r0, r1 int, a *Acts, cols []int32, to
 		budget = streamBudget
 	}
 	run := max(1, min(all, budget/m.panel))
-	chunk := max(g.most, chunkBudget/a.stride[m.act()]/g.most*g.most)
+	chunk := g.chunk(chunkBudget/a.stride[m.act()], m.act() == act16)
 	chunk = (even(len(cols), chunk) + g.most - 1) / g.most * g.most
 	for c0 := 0; c0 < len(cols); c0 += chunk {
 		c1 := min(c0+chunk, len(cols))
@@ -114,6 +114,17 @@ type grouping struct {
 	tile           *tile
 	most, together int // columns of a group, groups of a call
 	pitch          int // pointers of a group
+}
+
+// chunk is how many columns go through the panels together where fit of them stay in the cache: whole calls, since
+// each call unpacks the weights, and one where fewer fit, because that costs more than reading activations from the
+// next cache. But few columns of act16 have a kernel that multiplies as it unpacks.
+func (g *grouping) chunk(fit int, act16 bool) int {
+	call := g.most * g.together
+	if fit < call && act16 {
+		return max(fit/g.most, 1) * g.most
+	}
+	return max(fit/call, 1) * call
 }
 
 // mul multiplies a run of panels, whose results begin at row of the targets, with all columns of cols from at
