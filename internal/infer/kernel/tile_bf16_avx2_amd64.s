@@ -3,6 +3,7 @@
 // A tile is 32 rows × n columns, n = 1 … 3. SI is the argument (type tile), DI walks the weights, AX the activations,
 // R8 … R10 are the columns. Y0 … Y11 are sums, Y12 … Y14 activations, Y15 weights.
 // Weights are multiplied as float32, k by k.
+// A weight of BF16 is the upper half of a float32.
 
 #include "textflag.h"
 

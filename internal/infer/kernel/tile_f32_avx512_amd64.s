@@ -4,6 +4,7 @@
 // SI is the argument (type tile), BX the buffer, DI walks the weights, AX the activations, R8 … R13 are the columns.
 // Z0 … Z11 are sums of integers, Z12 … Z23 of floats, Z24 and Z25 weights, Z26 activations.
 // Weights are multiplied as float32, k by k.
+// A weight of F32 is a float32.
 
 #include "textflag.h"
 

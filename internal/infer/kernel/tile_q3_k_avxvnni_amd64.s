@@ -8,6 +8,7 @@
 // A super-block of 256 k has eight runs of 32, with one or two scales each. Its scales are expanded into the buffer;
 // minima, or the integers' offset, are multiplied with sums of activations. All groups of columns go through a
 // super-block before the next.
+// A weight of Q3_K has two bits and a third in another plane. 4 is subtracted. 16 weights have a scale of six bits.
 
 #include "textflag.h"
 

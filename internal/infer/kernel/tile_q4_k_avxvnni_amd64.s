@@ -8,6 +8,7 @@
 // A super-block of 256 k has eight runs of 32, with one or two scales each. Its scales are expanded into the buffer;
 // minima, or the integers' offset, are multiplied with sums of activations. All groups of columns go through a
 // super-block before the next.
+// A weight of Q4_K has four bits. 32 weights have a scale and a minimum of six bits each.
 
 #include "textflag.h"
 

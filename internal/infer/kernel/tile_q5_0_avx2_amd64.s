@@ -5,7 +5,9 @@
 // weights, AX the activations, R8 … R13 are the columns. Y0 … Y11 are sums, Y12 and Y13 weights, Y14 activations, Y15
 // products.
 // VPMADDUBSW multiplies and adds pairs; its 16-bit results are added as long as they fit, and VPMADDWD widens them.
-// A block of 32 k starts with 32 scales in binary16. All groups of columns go through a chunk of blocks before the next.
+// A block of 32 k starts with 32 scales in binary16. All groups of columns go through a chunk of blocks before the
+// next.
+// A weight of Q5_0 has four bits and a fifth in another plane. 16 is subtracted.
 
 #include "textflag.h"
 

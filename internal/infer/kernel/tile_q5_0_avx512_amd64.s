@@ -3,7 +3,9 @@
 // A tile is 32 rows × n columns, n = 1 … 6: a row a lane, so that a broadcast of four activations feeds two VPDPBUSD.
 // SI is the argument (type tile), BX the buffer, DI walks the weights, AX the activations, R8 … R13 are the columns.
 // Z0 … Z11 are sums of integers, Z12 … Z23 of floats, Z24 and Z25 weights, Z26 activations.
-// A block of 32 k starts with 32 scales in binary16. All groups of columns go through a chunk of blocks before the next.
+// A block of 32 k starts with 32 scales in binary16. All groups of columns go through a chunk of blocks before the
+// next.
+// A weight of Q5_0 has four bits and a fifth in another plane. 16 is subtracted.
 
 #include "textflag.h"
 

@@ -5,7 +5,9 @@
 // weights, AX the activations, R8 … R13 are the columns. Y0 … Y11 are sums, Y12 and Y13 weights, Y14 activations, Y15
 // products.
 // Go's assembler does not know VPDPBUSD in its VEX form: BYTE has the encoding, the comment the instruction.
-// A block of 32 k starts with 32 scales in binary16. All groups of columns go through a chunk of blocks before the next.
+// A block of 32 k starts with 32 scales in binary16. All groups of columns go through a chunk of blocks before the
+// next.
+// A weight of Q8_0 has eight bits.
 
 #include "textflag.h"
 

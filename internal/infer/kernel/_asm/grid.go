@@ -12,7 +12,8 @@ import (
 // A step of each format's own, in this file, takes the planes of a block apart: into the indices' high bits (a byte
 // for each index), signs (a bit for each weight) and scales (float32). What follows is common to formats of the same
 // kind: looking up and multiplying, or looking up and storing weights for several columns (grid_ymm.go, grid_zmm.go).
-// On AVX-512 a single column has a kernel for each format, which takes a whole panel in one step (grid_dot.go).
+// On AVX-512 a single column has a kernel for each format, which takes a whole panel in one step (grid_dot.go). So
+// there is a file of assembly for each format, and others for what is common.
 //
 // The steps of formats' own are written with the names of AVX2; for AVX-512 those are translated, see p.
 type grid struct {
@@ -61,151 +62,183 @@ const (
 	gridFactor = 368
 )
 
-// partings lists the formats' own steps. half tells whether a block begins with binary16 scales. A scale is the
+// parting is a format's own step. half tells whether a block begins with binary16 scales. A scale is the
 // super-scale times factor times (s+½), as all formats can be put.
-var partings = []struct {
-	name   string
-	half   bool
-	factor float32
-	run    func(k *grid, g int)
-	before func(k *grid)
-}{
-	{"IQ3XXS", true, 0.5, func(k *grid, g int) {
-		k.scale(g, 16+g, 28, 4)
-		k.load(16+g, "Y0")
-		k.sevens("Y0")
-		k.store("Y0", "R8", g)
-	}, nil},
-	{"IQ2XXS", true, 0.25, func(k *grid, g int) {
-		k.scale(g, 2*g+1, 28, 4)
-		k.load(2*g+1, "Y0")
-		k.sevens("Y0")
-		k.store("Y0", "R8", g)
-	}, nil},
-	{"IQ2XS", true, 0.25, func(k *grid, g int) {
-		k.splitBytes(2 * g)
-		k.store("Y0", "R11", g)
-		k.p("VPAND %s, Y3, Y0", k.constant(0x01010101))
-		k.store("Y0", "DI", g)
-		k.p("VPSRLW $1, Y3, Y0")
-		k.even("Y0")
-		k.store("Y0", "R8", g)
-		k.nibbleScales(g, 16)
-	}, nil},
-	{"IQ3S", true, 2, func(k *grid, g int) {
-		for h := range 2 {
-			k.bits(16+g/4, g%4*8+4*h, 1, "Y0")
-			k.store("Y0", "DI", 2*g+h)
-		}
-		k.load(18+g, "Y0")
-		k.store("Y0", "R8", g)
-		k.scale(g, 26, 4*g, 4)
-	}, nil},
-	{"IQ2S", true, 0.25, func(k *grid, g int) {
-		k.bits(16+g/4, g%4*8, 2, "Y0")
-		k.store("Y0", "DI", g)
-		k.load(8+g, "Y0")
-		k.store("Y0", "R8", g)
-		k.nibbleScales(g, 18)
-	}, nil},
-	{"IQ1S", true, 0.25, func(k *grid, g int) {
-		k.bits(8+g/2, g%2*16, 3, "Y0")
-		k.store("Y0", "DI", g)
-		k.load(8+g/2, "Y0")
-		if g%2 == 0 {
-			k.p("VPSLLD $16, Y0, Y0")
-		}
-		k.p("VPSRAD $31, Y0, Y0")
-		k.store("Y0", "R8", g)
-		k.scale(g, 8+g/2, g%2*16+12, 3)
-	}, nil},
-	{"IQ1M", false, 0.25, func(k *grid, g int) {
-		k.bits(8+g/2, g%2*16, 4, "Y1")
-		k.p("VPAND %s, Y1, Y0", k.constant(0x07070707))
-		k.store("Y0", "DI", g)
-		k.p("VPAND %s, Y1, Y1", k.constant(0x08080808))
-		k.equal(0x08080808, "Y1")
-		k.store("Y1", "R8", g)
-		for h := range 2 {
-			k.scale(2*g+h, 12+g/4, g/2%2*16+g%2*6+3*h, 3)
-		}
-	}, func(k *grid) {
-		// the super-scale is in the top nibbles of four words of 16 bits
-		for i, step := range []struct{ right, left int }{{12, 0}, {28, 4}, {12, 8}, {28, 12}} {
-			k.load(12+i/2, "Y1")
-			k.p("VPSRLD $%d, Y1, Y1", step.right)
-			k.p("VPAND %s, Y1, Y1", k.constant(15))
-			if i == 0 {
-				k.p("VPOR Y1, Y1, Y0")
-				continue
-			}
-			k.p("VPSLLD $%d, Y1, Y1", step.left)
-			k.p("VPOR Y1, Y0, Y0")
-		}
-		if k.zmm {
-			k.file.p("VPMOVDW Z0, Y0")
-			k.file.p("VCVTPH2PS Y0, Z15")
-			return
-		}
-		k.p("VEXTRACTI128 $1, Y0, X1")
-		k.p("VPACKUSDW X1, X0, X0")
-		k.p("VCVTPH2PS X0, Y15")
-	}},
+type parting struct {
+	format, doc string
+	half        bool
+	factor      float32
+	run         func(k *grid, g int)
+	before      func(k *grid)
 }
 
-// partings emits the steps that take blocks apart, a vector of rows at a time.
-func (k *grid) partings() {
+var partings = []parting{
+	{"IQ3_XXS",
+		"A word for each run of 32 weights has four times seven signs, and a scale in its top bits.",
+		true, 0.5, func(k *grid, g int) {
+			k.scale(g, 16+g, 28, 4)
+			k.load(16+g, "Y0")
+			k.sevens("Y0")
+			k.store("Y0", "R8", g)
+		}, nil},
+	{"IQ2_XXS",
+		"Of two words for a run of 32 weights the second has four times seven signs, and a scale in its top bits.",
+		true, 0.25, func(k *grid, g int) {
+			k.scale(g, 2*g+1, 28, 4)
+			k.load(2*g+1, "Y0")
+			k.sevens("Y0")
+			k.store("Y0", "R8", g)
+		}, nil},
+	{"IQ2_XS",
+		"Words of 16 bits have an index of nine bits, and seven signs above it. Scales are nibbles.",
+		true, 0.25, func(k *grid, g int) {
+			k.splitBytes(2 * g)
+			k.store("Y0", "R11", g)
+			k.p("VPAND %s, Y3, Y0", k.constant(0x01010101))
+			k.store("Y0", "DI", g)
+			k.p("VPSRLW $1, Y3, Y0")
+			k.even("Y0")
+			k.store("Y0", "R8", g)
+			k.nibbleScales(g, 16)
+		}, nil},
+	{"IQ3_S",
+		"The ninth bits of indices, signs, and scales of four bits each have their own planes.",
+		true, 2, func(k *grid, g int) {
+			for h := range 2 {
+				k.bits(16+g/4, g%4*8+4*h, 1, "Y0")
+				k.store("Y0", "DI", 2*g+h)
+			}
+			k.load(18+g, "Y0")
+			k.store("Y0", "R8", g)
+			k.scale(g, 26, 4*g, 4)
+		}, nil},
+	{"IQ2_S",
+		"Two high bits of each index, signs, and scales of four bits each have their own planes.",
+		true, 0.25, func(k *grid, g int) {
+			k.bits(16+g/4, g%4*8, 2, "Y0")
+			k.store("Y0", "DI", g)
+			k.load(8+g, "Y0")
+			k.store("Y0", "R8", g)
+			k.nibbleScales(g, 18)
+		}, nil},
+	{"IQ1_S",
+		"16 bits for a run of 32 weights have three high bits of each of four indices, a scale, and a sign.",
+		true, 0.25, func(k *grid, g int) {
+			k.bits(8+g/2, g%2*16, 3, "Y0")
+			k.store("Y0", "DI", g)
+			k.load(8+g/2, "Y0")
+			if g%2 == 0 {
+				k.p("VPSLLD $16, Y0, Y0")
+			}
+			k.p("VPSRAD $31, Y0, Y0")
+			k.store("Y0", "R8", g)
+			k.scale(g, 8+g/2, g%2*16+12, 3)
+		}, nil},
+	{"IQ1_M",
+		"16 bits for a run of 32 weights have three high bits and a sign of each of four indices.",
+		false, 0.25, func(k *grid, g int) {
+			k.bits(8+g/2, g%2*16, 4, "Y1")
+			k.p("VPAND %s, Y1, Y0", k.constant(0x07070707))
+			k.store("Y0", "DI", g)
+			k.p("VPAND %s, Y1, Y1", k.constant(0x08080808))
+			k.equal(0x08080808, "Y1")
+			k.store("Y1", "R8", g)
+			for h := range 2 {
+				k.scale(2*g+h, 12+g/4, g/2%2*16+g%2*6+3*h, 3)
+			}
+		}, func(k *grid) {
+			k.c("The super-scale, from the top nibbles of four words of 16 bits.")
+			for i, step := range []struct{ right, left int }{{12, 0}, {28, 4}, {12, 8}, {28, 12}} {
+				k.load(12+i/2, "Y1")
+				k.p("VPSRLD $%d, Y1, Y1", step.right)
+				k.p("VPAND %s, Y1, Y1", k.constant(15))
+				if i == 0 {
+					k.p("VPOR Y1, Y1, Y0")
+					continue
+				}
+				k.p("VPSLLD $%d, Y1, Y1", step.left)
+				k.p("VPOR Y1, Y0, Y0")
+			}
+			if k.zmm {
+				k.file.p("VPMOVDW Z0, Y0")
+				k.file.p("VCVTPH2PS Y0, Z15")
+				return
+			}
+			k.p("VEXTRACTI128 $1, Y0, X1")
+			k.p("VPACKUSDW X1, X0, X0")
+			k.p("VCVTPH2PS X0, Y15")
+		}},
+}
+
+// plainName is a format's name without underscores.
+func plainName(format string) string { return strings.ReplaceAll(format, "_", "") }
+
+// part emits the step that takes blocks apart, a vector of rows at a time.
+func (k *grid) part(t parting) {
 	tier, width := "AVX2", 32
 	if k.zmm {
 		tier, width = "AVX512", 64
 	}
-	for _, t := range partings {
-		name := "part" + t.name + tier
-		fmt.Fprintf(k, "\n// func %s(b *gridBlock)\nTEXT ·%s(SB), NOSPLIT, $0-8\n", name, name)
-		k.p("MOVQ b+0(FP), DX")
-		for _, r := range []struct {
-			at  int
-			reg string
-		}{{gridPlanes, "SI"}, {gridHigh, "DI"}, {gridSigns, "R8"}, {gridScale, "R9"}, {gridLow, "R11"}} {
-			k.p("MOVQ %d(DX), %s", r.at, r.reg)
-		}
-		if t.half {
-			k.p("MOVQ SI, R10")
-			k.p("ADDQ $64, SI")
-		}
-		if k.zmm {
-			k.tables(strings.HasPrefix(t.name, "IQ1"))
-		}
-		k.p("MOVQ $%d, CX", 128/width)
-		rows := k.label("rows")
-		k.l(rows)
-		if t.half {
-			k.p("VCVTPH2PS (R10), Y15")
-			k.p("ADDQ $%d, R10", width/2)
-		}
-		if t.before != nil {
-			t.before(k)
-		}
-		k.p("VMULPS %s, Y15, Y15", k.float(t.factor))
-		if !k.zmm {
-			k.p("VMULPS %s, Y15, Y14", k.float(0.5))
-		}
-		for g := range 8 {
-			t.run(k, g)
-		}
-		for _, reg := range []string{"SI", "DI", "R8", "R9", "R11"} {
-			k.p("ADDQ $%d, %s", width, reg)
-		}
-		k.p("DECQ CX")
-		k.p("JNZ  %s", rows)
-		k.p("VZEROUPPER")
-		k.p("RET")
+	k.text("part"+plainName(t.format)+tier, t.doc)
+	k.p("MOVQ b+0(FP), DX")
+	for _, r := range []struct {
+		at  int
+		reg string
+	}{{gridPlanes, "SI"}, {gridHigh, "DI"}, {gridSigns, "R8"}, {gridScale, "R9"}, {gridLow, "R11"}} {
+		k.p("MOVQ %d(DX), %s", r.at, r.reg)
 	}
+	if t.half {
+		k.p("MOVQ SI, R10")
+		k.p("ADDQ $64, SI")
+	}
+	if k.zmm {
+		k.tables(scaleBits(t.format))
+	}
+	k.p("MOVQ $%d, CX", 128/width)
+	rows := k.label("rows")
+	k.l(rows)
+	if t.half {
+		k.p("VCVTPH2PS (R10), Y15")
+		k.p("ADDQ $%d, R10", width/2)
+	}
+	if t.before != nil {
+		t.before(k)
+	}
+	k.p("VMULPS %s, Y15, Y15", k.float(t.factor))
+	if !k.zmm {
+		k.p("VMULPS %s, Y15, Y14", k.float(0.5))
+	}
+	for g := range 8 {
+		k.c("Run %d.", g)
+		t.run(k, g)
+	}
+	for _, reg := range []string{"SI", "DI", "R8", "R9", "R11"} {
+		k.p("ADDQ $%d, %s", width, reg)
+	}
+	k.p("DECQ CX")
+	k.p("JNZ  %s", rows)
+	k.p("VZEROUPPER")
+	k.p("RET")
 }
 
-// tables loads what the steps look up on AVX-512. Scales of IQ1 have three bits.
-func (k *grid) tables(short bool) {
-	k.p("VMOVDQU ·halves%d<>(SB), Y10", map[bool]int{false: 4, true: 3}[short])
+// text begins a function.
+func (k *grid) text(name, doc string) {
+	fmt.Fprintf(k, "\n// func %s(b *gridBlock)\n//\n", name)
+	k.comment(doc)
+	fmt.Fprintf(k, "TEXT ·%s(SB), NOSPLIT, $0-8\n", name)
+}
+
+// scaleBits is how many bits a scale has.
+func scaleBits(format string) int {
+	if strings.HasPrefix(format, "IQ1") {
+		return 3
+	}
+	return 4
+}
+
+// tables loads what the steps look up on AVX-512, for scales of n bits.
+func (k *grid) tables(n int) {
+	k.p("VMOVDQU ·halves%d<>(SB), Y10", n)
 	k.p("VMOVDQU ·evenBytes<>+0(SB), Y11")
 	k.p("VMOVDQU ·evenBytes<>+64(SB), Y12")
 	k.p("VBROADCASTI64X4 %s, Y13", k.multishift(0, 7))
@@ -233,6 +266,7 @@ func (k *grid) shiftRight(n int, reg string) {
 
 // bits gives each of four bytes n bits of a number, which begin at a bit of a plane. Y2 is lost.
 func (k *grid) bits(plane, bit, n int, to string) {
+	k.c("To each of four bytes %d of the bits from %d on.", n, bit)
 	mask := k.constant(uint32(1<<n-1) * 0x01010101)
 	if k.zmm {
 		k.p("VPBROADCASTQ %s, Y2", k.multishift(bit, n))
@@ -257,6 +291,7 @@ func (k *grid) float(v float32) string { return k.constant(math.Float32bits(v)) 
 // splitBytes takes two planes of two words of 16 bits each: their low bytes go to Y0, their high ones to Y3. Y1, Y2
 // and Y4 are lost.
 func (k *grid) splitBytes(plane int) {
+	k.c("Low and high bytes of four words of 16 bits.")
 	k.load(plane, "Y0")
 	if k.zmm {
 		k.p("VMOVDQA64 Y0, Y3")
@@ -278,6 +313,7 @@ func (k *grid) splitBytes(plane int) {
 
 // sevens spreads four times seven bits to bytes, and adds the eighth. Y1 is lost.
 func (k *grid) sevens(reg string) {
+	k.c("Four times seven signs to bytes, and the eighth of each.")
 	if k.zmm {
 		k.p("VPMULTISHIFTQB %s, Y13, %s", reg, reg)
 		k.even(reg)
@@ -315,6 +351,7 @@ func (k *grid) even(reg string) {
 // format's factor, and Y14 half of that. Nothing is rounded there: a binary16 number times a few bits fits into a
 // float32. On AVX-512 s+½ comes from a table of sixteen. Y1 is lost.
 func (k *grid) scale(g, plane, bit, n int) {
+	k.c("Scale %d: s+½ times the super-scale.", g)
 	k.load(plane, "Y1")
 	k.shiftRight(bit, "Y1")
 	if k.zmm {
@@ -346,23 +383,4 @@ func (k *grid) equal(v uint32, reg string) {
 		return
 	}
 	k.p("VPCMPEQB %s, %s, %s", k.constant(v), reg, reg)
-}
-
-// aboutGrid is what the heads of the files say.
-var aboutGrid = map[string]string{
-	"avx2": `
-Formats with grids. part… takes the planes of a block of 32 rows apart into high bits of indices, signs and scales;
-spread… looks weights up and stores them as quads, dot… multiplies them with a column.`,
-	"avx512": `
-Formats with grids. lookUp finds the entries of all indices of a block in tables that VPERMI2B looks 64 bytes up in at
-once; spread… makes quads of weights of the entries and the signs. dot… multiplies a panel with a single column.`,
-}
-
-func emitGridYMM(f *file) {
-	k := &grid{file: f}
-	k.partings()
-	for _, kind := range gridKinds {
-		k.lookUps(kind, false)
-		k.lookUps(kind, true)
-	}
 }

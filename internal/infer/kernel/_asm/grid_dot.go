@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -29,7 +30,7 @@ import (
 // BX is the argument, R10 a gridHelp, DI the grid, SI walks the planes, R13 the activations; R12 has these in the
 // order of entries, R11 super-scales.
 type gridDot struct {
-	name   string
+	format string
 	size   int  // bytes of a block's planes
 	three  bool // IQ3
 	fine   bool // sixteen weights share a scale
@@ -57,7 +58,7 @@ const (
 // at gives the address of sixteen rows of a plane.
 func (d *gridDot) at(plane, half int) string {
 	base := 64
-	if d.name == "IQ1M" {
+	if d.format == "IQ1_M" {
 		base = 0
 	}
 	return fmt.Sprintf("%d(SI)", base+128*plane+64*half)
@@ -115,14 +116,14 @@ func nibblesIn(plane int) func(i int) (int, int) {
 }
 
 var gridDots = []*gridDot{
-	{name: "IQ3XXS", size: 98 * 32, three: true, factor: 0.5, index: indexIn(2), sign: sevenSigns(16, 1),
+	{format: "IQ3_XXS", size: 98 * 32, three: true, factor: 0.5, index: indexIn(2), sign: sevenSigns(16, 1),
 		scale: func(i int) (int, int) { return 16 + i, 28 }},
-	{name: "IQ3S", size: 110 * 32, three: true, high: 1, factor: 2, index: indexIn(2), more: moreBits(16, 1),
+	{format: "IQ3_S", size: 110 * 32, three: true, high: 1, factor: 2, index: indexIn(2), more: moreBits(16, 1),
 		sign:  signsIn(18),
 		scale: func(i int) (int, int) { return 26, 4 * i }},
-	{name: "IQ2XXS", size: 66 * 32, factor: 0.25, index: indexIn(2), sign: sevenSigns(1, 2),
+	{format: "IQ2_XXS", size: 66 * 32, factor: 0.25, index: indexIn(2), sign: sevenSigns(1, 2),
 		scale: func(i int) (int, int) { return 2*i + 1, 28 }},
-	{name: "IQ2XS", size: 74 * 32, fine: true, high: 1, factor: 0.25,
+	{format: "IQ2_XS", size: 74 * 32, fine: true, high: 1, factor: 0.25,
 		index: func(k *grid, d *gridDot, run, word, half int, reg string) {
 			k.halfWords(d, run, half, reg, "Z23", helpLow)
 		},
@@ -134,9 +135,9 @@ var gridDots = []*gridDot{
 			k.p("VPSRLW $1, %s, %s", reg, reg)
 			k.eighth(reg)
 		}, scale: nibblesIn(16)},
-	{name: "IQ2S", size: 82 * 32, fine: true, high: 2, factor: 0.25, index: indexIn(1), more: moreBits(16, 2),
+	{format: "IQ2_S", size: 82 * 32, fine: true, high: 2, factor: 0.25, index: indexIn(1), more: moreBits(16, 2),
 		sign: signsIn(8), scale: nibblesIn(18)},
-	{name: "IQ1S", size: 50 * 32, high: 3, factor: 0.25, index: indexIn(1),
+	{format: "IQ1_S", size: 50 * 32, high: 3, factor: 0.25, index: indexIn(1),
 		more: func(k *grid, d *gridDot, run, word, half int, reg string) {
 			k.p("VPBROADCASTQ %s, Z23", k.multishift(run%2*16, 3))
 			k.p("VPMULTISHIFTQB %s, Z23, %s", d.at(8+run/2, half), reg)
@@ -150,7 +151,7 @@ var gridDots = []*gridDot{
 			k.p("VPSRAD $31, %s, %s", d.at(8+run/2, half), reg)
 		},
 		scale: func(i int) (int, int) { return 8 + i/2, i%2*16 + 12 }},
-	{name: "IQ1M", size: 56 * 32, fine: true, high: 3, factor: 0.25, index: indexIn(1),
+	{format: "IQ1_M", size: 56 * 32, fine: true, high: 3, factor: 0.25, index: indexIn(1),
 		more: func(k *grid, d *gridDot, run, word, half int, reg string) {
 			k.p("VPBROADCASTQ %s, Z23", k.multishift(run%2*16, 4))
 			k.p("VPMULTISHIFTQB %s, Z23, %s", d.at(8+run/2, half), reg)
@@ -165,16 +166,14 @@ var gridDots = []*gridDot{
 		scale: func(i int) (int, int) { return 12 + i/8, i/4%2*16 + i%4*3 }},
 }
 
-// dots emits the kernels.
-func (k *grid) dots() {
-	for _, d := range gridDots {
-		k.dotPanel(d)
-	}
+// dotOf is the kernel of a format.
+func dotOf(format string) *gridDot {
+	return gridDots[slices.IndexFunc(gridDots, func(d *gridDot) bool { return d.format == format })]
 }
 
+// dotPanel emits a kernel.
 func (k *grid) dotPanel(d *gridDot) {
-	name := "dot" + d.name + "AVX512"
-	fmt.Fprintf(k, "\n// func %s(b *gridBlock)\nTEXT ·%s(SB), NOSPLIT, $0-8\n", name, name)
+	k.text("dot"+plainName(d.format)+"AVX512", d.doc())
 	k.p("MOVQ b+0(FP), BX")
 	for _, r := range []struct {
 		at  int
@@ -195,8 +194,10 @@ func (k *grid) dotPanel(d *gridDot) {
 	k.inOrder()
 	k.superScales(d)
 	// A step's lookups stand between the products of the step before: they wait for different things.
+	k.c("The first step's lookups.")
 	k.entriesOf(d, 0)
 	for step := range d.steps() {
+		k.c("Step %d: its products, between the lookups of the next one.", step)
 		var next []string
 		if step+1 < d.steps() {
 			next = k.captured(func() { k.entriesOf(d, step+1) })
@@ -221,6 +222,7 @@ func (k *grid) dotPanel(d *gridDot) {
 
 // inOrder puts the activations of a block into the order of entries, and loads their scale.
 func (k *grid) inOrder() {
+	k.c("The activations, in the order of entries, and their scale.")
 	k.p("VMOVDQU64 %d(R10), Z0", helpOrder)
 	for at := 0; at < 256; at += 64 {
 		k.p("VPERMB %d(R13), Z0, Z1", at)
@@ -231,8 +233,9 @@ func (k *grid) inOrder() {
 
 // superScales stores the super-scales of 32 rows times the format's factor.
 func (k *grid) superScales(d *gridDot) {
+	k.c("The super-scales, times the format's factor.")
 	for half := range 2 {
-		if d.name == "IQ1M" {
+		if d.format == "IQ1_M" {
 			k.scatteredScale(half)
 		} else {
 			k.file.p("VCVTPH2PS %d(SI), Z0", 32*half)

@@ -1,18 +1,69 @@
 package main
 
-import "fmt"
-
 // gridKind is a kind of formats that look up in the same way.
 type gridKind struct {
-	name  string
-	four  bool // an entry of the grid has four weights, else eight
-	delta bool // signs are of what is added to the weights, and the weights' own are in the grid
-	fine  bool // there is a scale for 16 weights, else for 32
+	name    string
+	formats string // of all that share its file
+	dots    string // its own
+	four    bool   // an entry of the grid has four weights, else eight
+	delta   bool   // signs are of what is added to the weights, and the weights' own are in the grid
+	fine    bool   // there is a scale for 16 weights, else for 32
 }
 
-var gridKinds = []gridKind{
-	{name: "Eight"}, {name: "EightFine", fine: true}, {name: "Four", four: true},
-	{name: "Delta", delta: true}, {name: "DeltaFine", delta: true, fine: true},
+// gridKinds has those that share a file beside each other.
+var gridKinds = [][]gridKind{
+	{{name: "Eight", formats: "IQ2_XXS, IQ2_XS and IQ2_S", dots: "IQ2_XXS"},
+		{name: "EightFine", dots: "IQ2_XS and IQ2_S", fine: true}},
+	{{name: "Four", formats: "IQ3_XXS and IQ3_S", dots: "IQ3_XXS and IQ3_S", four: true}},
+	{{name: "Delta", formats: "IQ1_S and IQ1_M", dots: "IQ1_S", delta: true},
+		{name: "DeltaFine", dots: "IQ1_M", delta: true, fine: true}},
+}
+
+// doc says what an entry and a scale are.
+func (kind *gridKind) doc() string {
+	entry, scale := "eight weights, each with a sign", "32"
+	switch {
+	case kind.four:
+		entry = "four weights, each with a sign"
+	case kind.delta:
+		entry = "eight weights, to which 1 or −1 is added, as a sign says"
+	}
+	if kind.fine {
+		scale = "16"
+	}
+	return "An entry has " + entry + "; a scale is for " + scale + " weights."
+}
+
+// gridOutputs lists the files of formats with grids: one for each format, and those of what is common to several.
+func gridOutputs() (all []output) {
+	for _, t := range partings {
+		all = append(all,
+			output{"grid", t.format, "avx2", aboutPartYMM, func(f *file) { (&grid{file: f}).part(t) }},
+			output{"grid", t.format, "avx512", aboutPartZMM, func(f *file) {
+				k := &grid{file: f, zmm: true}
+				k.part(t)
+				k.partTables(t)
+				k.dotPanel(dotOf(t.format))
+			}})
+	}
+	for _, kinds := range gridKinds {
+		all = append(all, output{"grid", kinds[0].name, "avx2", aboutLookYMM, func(f *file) {
+			for _, kind := range kinds {
+				k := &grid{file: f}
+				if !kind.fine { // storing is the same with two scales
+					k.lookUps(kind, false)
+				}
+				k.lookUps(kind, true)
+			}
+		}})
+	}
+	return append(all, output{"grid", "lookup", "avx512", aboutLookZMM, func(f *file) {
+		k := &grid{file: f, zmm: true}
+		k.lookUp()
+		k.lookUp256()
+		k.spreadQuads(false)
+		k.spreadQuads(true)
+	}})
 }
 
 // words is how many words of four indices a run of 32 weights has.
@@ -28,14 +79,11 @@ func (kind *gridKind) words() int {
 // walks the indices' low bits, R9 their high bits, R10 the signs, R11 scales; R12 is the buffer of indices, DI the
 // grid, R13 the activations or the weights to store. Y8 has the sums of eight rows.
 func (k *grid) lookUps(kind gridKind, dot bool) {
-	name := "spread"
+	name, doc := "spread", kind.formats+": looks entries up and stores their weights. "+kind.doc()
 	if dot {
-		name = "dot"
-	} else if kind.fine {
-		return // the same without scales
+		name, doc = "dot", kind.dots+": looks entries up and multiplies their weights with a column. "+kind.doc()
 	}
-	fmt.Fprintf(k, "\n// func %s%sAVX2(b *gridBlock)\nTEXT ·%s%sAVX2(SB), NOSPLIT, $0-8\n", name, kind.name, name,
-		kind.name)
+	k.text(name+kind.name+"AVX2", doc)
 	k.p("MOVQ b+0(FP), SI")
 	k.p("MOVQ %d(SI), DI", gridTable)
 	k.p("MOVQ %d(SI), R15", gridLowStep)
@@ -65,13 +113,17 @@ func (k *grid) lookUps(kind gridKind, dot bool) {
 		k.p("ADDQ R14, R13")
 	}
 	k.p("MOVQ %d(SI), R12", gridIndex)
+	k.c("The indices of eight rows and all runs, to the buffer: rows 0, 1, 4, 5 of a run, and 2, 3, 6, 7.")
 	k.indices(kind)
+	k.c("Run by run.")
 	k.p("MOVQ $8, CX")
 	k.l(runs)
 	k.fetch(2) // 32 times: most blocks have fewer lines
 	k.p("VMOVDQU (R10), Y7")
 	for p := range 4 {
+		k.c("Quads %d and %d of eight rows, to Y2 and Y0.", 2*p, 2*p+1)
 		k.entries(kind, p)
+		k.c("Their signs, and what is done with the weights.")
 		k.p("VPSHUFB %s, Y7, Y3", k.shuffle(p, p, p, p))
 		if kind.delta {
 			k.p("VPOR %s, Y3, Y3", k.constant(0x01010101)) // 1 or −1
@@ -220,6 +272,7 @@ func (k *grid) product(kind gridKind, w string, q int) {
 
 // scaled adds a sum times its scale to Y8.
 func (k *grid) scaled(off int) {
+	k.c("The sum, times the scales of weights and activations.")
 	k.p("VCVTDQ2PS Y6, Y6")
 	k.p("VMULPS %d(R11), Y9, Y5", off)
 	k.p("VFMADD231PS Y6, Y5, Y8")

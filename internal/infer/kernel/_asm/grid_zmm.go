@@ -10,23 +10,17 @@ import (
 // entry of eight weights of three values is two bytes, one of four weights of eight values is two bytes too, with a
 // place for each weight's sign. So a word of four indices of a row becomes two words; from those and the signs
 // VPMULTISHIFTQB makes the numbers of a quad's values, and VPERMB the values.
-func emitGridZMM(f *file) {
-	k := &grid{file: f, zmm: true}
-	k.partings()
+
+// partTables emits what part loads in tables.
+func (k *grid) partTables(t parting) {
 	k.bytes("evenBytes", 128, func(i int) int { return i | bits.OnesCount(uint(i))&1<<7 }) // for even, in grid.go
-	for n := 3; n <= 4; n++ {
-		k.bytes(fmt.Sprintf("halves%d", n), 64, func(i int) int {
-			return int(math.Float32bits(float32(i/4%(1<<n))+0.5) >> (i % 4 * 8) & 0xff)
-		})
-	}
+	n := scaleBits(t.format)
+	k.bytes(fmt.Sprintf("halves%d", n), 64, func(i int) int {
+		return int(math.Float32bits(float32(i/4%(1<<n))+0.5) >> (i % 4 * 8) & 0xff)
+	})
 	for i, name := range []string{"lowBytes", "highBytes"} { // of two words of 16 bits, and two in another vector
 		k.bytes(name, 64, func(at int) int { return at/2%2*64 + at&^3 + at%2*2 + i })
 	}
-	k.lookUp()
-	k.lookUp256()
-	k.spreadQuads(false)
-	k.spreadQuads(true)
-	k.dots()
 }
 
 // bytes emits a table of bytes.
@@ -45,7 +39,10 @@ func (k *grid) bytes(name string, n int, at func(i int) int) {
 // lookUp replaces words of four indices by two words each, two planes at a time. Z0 … Z3 are the indices, Z4 … Z7 the
 // numbers of their tables, Z8 … Z15 the results, Z16 … Z19 tables.
 func (k *grid) lookUp() {
-	k.WriteString("\n// func lookUpAVX512(b *gridBlock)\nTEXT ·lookUpAVX512(SB), NOSPLIT, $0-8\n")
+	k.text("lookUpAVX512", `
+Entries of any grid, whose tables are gone through for two planes at a time: R8 walks the low
+bits of indices, R9 their high bits, DI the results, DX the tables, AX counts these. Z0 … Z3 are indices, Z4 … Z7 the
+numbers of their tables, Z8 … Z15 the results, Z16 … Z19 tables.`)
 	k.p("MOVQ b+0(FP), SI")
 	k.p("MOVQ %d(SI), R8", gridLow)
 	k.p("MOVQ %d(SI), R15", gridLowStep)
@@ -56,6 +53,7 @@ func (k *grid) lookUp() {
 	k.broadcast(0x01010101, "Z31")
 	planes, chunks := k.label("planes"), k.label("chunks")
 	k.l(planes)
+	k.c("The number of an index's table: its high bits, and the highest of the low eight.")
 	for i := range 4 {
 		low := []string{"(R8)", "64(R8)", "(R8)(R15*1)", "64(R8)(R15*1)"}[i]
 		k.p("VMOVDQU64 %s, Z%d", low, i)
@@ -66,6 +64,7 @@ func (k *grid) lookUp() {
 		k.p("VMOVDQA64 Z%d, Z%d", i, 8+i)
 		k.p("VMOVDQA64 Z%d, Z%d", i, 12+i)
 	}
+	k.c("Table by table, for the indices that it has.")
 	k.p("MOVQ %d(SI), DX", gridTable)
 	k.p("XORL AX, AX")
 	k.l(chunks)
@@ -98,7 +97,9 @@ func (k *grid) lookUp() {
 
 // lookUp256 is lookUp for grids of 256 entries, whose tables stay in Z16 … Z23: a bit of an index says which half.
 func (k *grid) lookUp256() {
-	k.WriteString("\n// func lookUp256AVX512(b *gridBlock)\nTEXT ·lookUp256AVX512(SB), NOSPLIT, $0-8\n")
+	k.text("lookUp256AVX512", `
+Entries of a grid of 256, whose tables stay in Z16 … Z23: a bit of an index says in which half.
+R8 walks the indices, DI the results.`)
 	k.p("MOVQ b+0(FP), SI")
 	k.p("MOVQ %d(SI), R8", gridLow)
 	k.p("MOVQ %d(SI), R15", gridLowStep)
@@ -111,6 +112,7 @@ func (k *grid) lookUp256() {
 	planes := k.label("planes")
 	k.l(planes)
 	for i := range 4 {
+		k.c("Four indices of sixteen rows, in the half that their highest bits say: first bytes, then second ones.")
 		k.p("VMOVDQU64 %s, Z%d", []string{"(R8)", "64(R8)", "(R8)(R15*1)", "64(R8)(R15*1)"}[i], 3*i)
 		k.p("VPMOVB2M Z%d, K1", 3*i)
 		k.p("KNOTQ K1, K2")
@@ -148,11 +150,14 @@ func (k *grid) multishift(at, step int) string {
 // R13 the weights to store, DX what is fetched. Z16 is the values, Z17 says which bits of their numbers are the
 // entries', Z20 … Z31 where bits are.
 func (k *grid) spreadQuads(three bool) {
-	name, width := "Two", 2
+	name, formats, width := "Two", "IQ2 and IQ1", 2
 	if three {
-		name, width = "Three", 3
+		name, formats, width = "Three", "IQ3", 3
 	}
-	fmt.Fprintf(k, "\n// func spread%sAVX512(b *gridBlock)\nTEXT ·spread%sAVX512(SB), NOSPLIT, $0-8\n", name, name)
+	k.text("spread"+name+"AVX512", fmt.Sprintf(`
+%s: stores weights, a word for a quad, sixteen rows at a time. R8 walks the entries' words, R10 the signs, R13 the
+weights, DX what is fetched. Z16 is the values, Z17 says which of the %d bits of a number are an entry's, Z20 … Z31
+where bits are.`, formats, width+1))
 	k.p("MOVQ b+0(FP), SI")
 	k.p("MOVQ %d(SI), AX", gridValues)
 	k.p("VBROADCASTI32X4 (AX), Z16")
@@ -170,6 +175,7 @@ func (k *grid) spreadQuads(three bool) {
 	k.fetch(1 + width) // sixteen times
 	k.p("VMOVDQU64 (R10), Z2")
 	for q := range 8 {
+		k.c("Quad %d: the numbers of the weights' values, their signs, and the values.", q)
 		k.quad(three, q)
 		k.p("VMOVDQU64 Z4, %d(R13)", 128*q)
 	}

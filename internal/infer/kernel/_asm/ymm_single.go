@@ -7,6 +7,7 @@ import "fmt"
 type nibbleSingle struct {
 	*ymm
 	name, format string
+	doc          string
 	size, planes int  // bytes of a block, or of a run of 32; where its nibbles are
 	curve        bool // nibbles are numbers of points of a curve
 	fifth        int  // where the plane of fifth bits is; 0: there is none
@@ -26,30 +27,46 @@ const (
 // singleAhead is how many bytes ahead lines are fetched. Where that is beyond the weights, nothing happens.
 const singleAhead = 4608
 
-// aboutSingle is what the head of the file says.
+// aboutSingle is what the heads of the files say, with a place for what Y14 has.
 const aboutSingle = `
-The kernels of this file multiply formats of nibbles with a single column as they lie. SI is the argument (type
-curveProduct), DI walks the weights, BX the activations, R9 is their block, R10 are scales, R11 sums of floats. Y0 … Y3
-are sums over the low nibbles, Y4 … Y7 over the high ones, Y8 and Y9 weights, Y10 and Y11 activations, Y12 is their
-scale, Y13 the number from which sums start, Y14 the curve, Y15 a mask.
+Weights of a format of nibbles, as they lie in a panel, times a single column. SI is the argument (type curveProduct),
+DI walks the weights, BX the activations, R9 is their block, R10 are scales of runs, R11 sums of floats. Y0 … Y3 are
+sums over the low nibbles, Y4 … Y7 over the high ones, Y8 and Y9 weights, Y10 and Y11 activations, Y12 is their scale,
+Y13 the number from which sums start, %sY15 a mask.
 Go's assembler does not know VPDPBUSD in its VEX form: BYTE has the encoding, the comment the instruction.`
 
-func emitSingle(f *file) {
-	y := &ymm{file: f, vnni: true}
-	for _, s := range []nibbleSingle{
-		{name: "curve32", format: "IQ4_NL", size: 576, planes: 64, curve: true},
-		{name: "curve256", format: "runs of a super-block of IQ4_XS", size: 512, curve: true, run: true},
-		{name: "least4", format: "Q4_1", size: 640, planes: 128},
-		{name: "least5", format: "Q5_1", size: 768, planes: 256, fifth: 128},
-	} {
-		s.ymm = y
-		s.emit()
+var nibbleSingles = []*nibbleSingle{
+	{name: "curve32", format: "IQ4_NL", size: 576, planes: 64, curve: true,
+		doc: "blocks of 32 weights, nibbles that number the points of a curve."},
+	{name: "curve256", format: "IQ4_XS", size: 512, curve: true, run: true,
+		doc: "runs of a super-block, nibbles that number the points of a curve. Their scales are in memory."},
+	{name: "least4", format: "Q4_1", size: 640, planes: 128,
+		doc: "blocks of 32 weights: nibbles, times a scale, and a minimum."},
+	{name: "least5", format: "Q5_1", size: 768, planes: 256, fifth: 128,
+		doc: "blocks of 32 weights: nibbles with a fifth bit elsewhere, times a scale, and a minimum."},
+}
+
+func singleOutputs() (all []output) {
+	for _, s := range nibbleSingles {
+		y14 := ""
+		switch {
+		case s.curve:
+			y14 = "Y14 the curve, "
+		case s.fifth > 0:
+			y14 = "Y14 fifth bits, "
+		}
+		all = append(all, output{"single", s.format, "avxvnni", fmt.Sprintf(aboutSingle, y14), func(f *file) {
+			s.ymm = &ymm{file: f, vnni: true}
+			s.emit()
+		}})
 	}
+	return all
 }
 
 func (s *nibbleSingle) emit() {
 	name := s.name + s.tier()
-	fmt.Fprintf(s, "\n// func %s(p *curveProduct)\n//\n// %s.\nTEXT ·%s(SB), NOSPLIT, $0-8\n", name, s.format, name)
+	fmt.Fprintf(s, "\n// func %s(p *curveProduct)\n//\n// %s: %s\nTEXT ·%s(SB), NOSPLIT, $0-8\n", name, s.format,
+		s.doc, name)
 	s.p("MOVQ p+0(FP), SI")
 	s.p("MOVQ %d(SI), DI", singlePlanes)
 	s.p("MOVQ %d(SI), R9", singleX)
@@ -70,8 +87,10 @@ func (s *nibbleSingle) emit() {
 	s.p("MOVQ R9, BX")
 	block := s.label("block")
 	s.l(block)
+	s.c("Sums start from 0, as the last places of float32 3·2²².")
 	s.p("VMOVDQA Y13, Y0")
 	if s.curve {
+		s.c("Points have 128 added: −128·Σx takes it off.")
 		base := "R9"
 		if s.run {
 			base = "AX" // two sums of sixteen activations a run
@@ -89,6 +108,7 @@ func (s *nibbleSingle) emit() {
 	}
 	lines := (s.size + 63) / 64
 	for q := range 4 {
+		s.c("Quads %d and %d of each row: low and high nibbles.", q, q+4)
 		s.fetchLines("PREFETCHT0", "DI", singleAhead, lines*q/4, lines*(q+1)/4)
 		s.p("VPBROADCASTD %d(BX), Y10", 4*q)
 		s.p("VPBROADCASTD %d(BX), Y11", 4*q+16)
@@ -96,6 +116,7 @@ func (s *nibbleSingle) emit() {
 			s.quads(q, h)
 		}
 	}
+	s.c("Times the scales of weights and activations.")
 	s.p("VBROADCASTSS %d(R9), Y12", factor)
 	if !s.curve {
 		s.c("The sum of the activations is −1/128 of what other sums start from.")
@@ -158,7 +179,8 @@ func (s *nibbleSingle) scaled(h int) {
 	case s.curve:
 		s.p("VCVTPH2PS %d(DI), Y8", 16*h)
 		s.p("VMULPS Y8, Y12, Y8")
-	default: // pairs of scale and minimum, with its sign changed
+	default:
+		s.c("Eight pairs of a scale and a minimum with its sign changed.")
 		s.p("VMOVDQU %d(DI), Y8", 32*h)
 		s.p("VPSHUFB %s, Y8, Y8", s.vector([8]uint32{0x05040100, 0x0d0c0908, 0x07060302, 0x0f0e0b0a,
 			0x05040100, 0x0d0c0908, 0x07060302, 0x0f0e0b0a}))

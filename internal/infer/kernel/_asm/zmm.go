@@ -2,7 +2,7 @@ package main
 
 // zmmOutputs lists the files of the AVX-512 tier.
 func zmmOutputs() (all []output) {
-	add := func(name string, emit func(f *file)) { all = append(all, output{name, "avx512", emit}) }
+	add := func(name string, emit func(f *file)) { all = append(all, tileOutput(name, "avx512", emit)) }
 	for _, c := range classicTiles {
 		add(c.format, c.emit)
 	}
