@@ -1,16 +1,13 @@
 package main
 
-// attention: four heads at once. R0 is the argument (attend, see attention_arm64.go), R1 keys or values, R2 counts
-// positions, R3 is the bytes of a vector; R8 to R11 are the queries or sums, R12 to R15 the scores.
-func attention() *file {
-	f := newFile()
+// attention takes four heads at once. aboutAttend has the registers.
+func attention(f *file) {
 	scores(f)
 	values(f)
-	return f
 }
 
-func attendArgs(f *file, name string) {
-	f.text(name, "(a *attend)", 8)
+func attendArgs(f *file, name, doc string) {
+	f.text(name, "(a *attend)", 8, doc)
 	f.p("MOVD a+0(FP), R0")
 	f.p("LDP  (R0), (R1, R2)")
 	f.p("MOVD 16(R0), R3")
@@ -23,7 +20,8 @@ func attendArgs(f *file, name string) {
 // scores: two positions at once, each with four heads: sums in registers 0 to 7. A last position alone is computed
 // twice, in the same place.
 func scores(f *file) {
-	attendArgs(f, "attendScoresNEON")
+	attendArgs(f, "attendScoresNEON", `Queries times keys, two positions at once, each with four heads: sums are in registers 0 to
+7. A last position alone is computed twice, in the same place.`)
 	f.p("FMOVS 24(R0), F24")
 	next, two, dim := f.label("next"), f.label("two"), f.label("dim")
 	f.l(next)
@@ -78,7 +76,8 @@ func scores(f *file) {
 
 // values: sixteen elements at once, each head's in four registers, through all positions.
 func values(f *file) {
-	attendArgs(f, "attendValuesNEON")
+	attendArgs(f, "attendValuesNEON", `Values times scores, sixteen elements at once through all positions: each head's
+are in four registers from 0 on.`)
 	f.p("LSR  $6, R3, R6")
 	f.loop("part", "R6", func() {
 		f.p("MOVD R1, R4")

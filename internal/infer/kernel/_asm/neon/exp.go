@@ -59,9 +59,9 @@ func exp(f *file) {
 	f.v("mov v0.16b, v2.16b")
 }
 
-func exponentials() *file {
-	f := newFile()
-	f.text("expScaledNEON", "(dst, x *float32, n int64, top, factor float32)", 32)
+func exponentials(f *file) {
+	f.text("expScaledNEON", "(dst, x *float32, n int64, top, factor float32)", 32,
+		"Writes e to the power of (x − top) · factor.")
 	args(f, "MOVD dst+0(FP), R0", "MOVD x+8(FP), R1", "MOVD n+16(FP), R2", "FMOVS top+24(FP), F30",
 		"FMOVS factor+28(FP), F31", "LSR  $2, R2, R2")
 	f.v("dup v30.4s, v30.s[0]")
@@ -75,7 +75,7 @@ func exponentials() *file {
 	})
 	f.p("RET")
 
-	f.text("maxNEON", "(x *float32, n int64) float32", 20)
+	f.text("maxNEON", "(x *float32, n int64) float32", 20, "The greatest element; a NaN is passed over.")
 	args(f, "MOVD x+0(FP), R0", "MOVD n+8(FP), R1", "LSR  $2, R1, R1", "FMOVQ (R0), F0")
 	f.loop("most", "R1", func() {
 		f.p("FMOVQ.P 16(R0), F1")
@@ -85,7 +85,8 @@ func exponentials() *file {
 	f.p("FMOVS F0, ret+16(FP)")
 	f.p("RET")
 
-	f.text("expSumNEON", "(x *float32, n int64, top float32) float64", 32)
+	f.text("expSumNEON", "(x *float32, n int64, top float32) float64", 32,
+		"Replaces x by e to the power of x − top, and returns the sum in float64.")
 	args(f, "MOVD x+0(FP), R0", "MOVD n+8(FP), R1", "FMOVS top+16(FP), F30", "LSR  $2, R1, R1")
 	f.v("dup v30.4s, v30.s[0]")
 	f.zero(31, 1)
@@ -104,7 +105,7 @@ func exponentials() *file {
 	f.p("FMOVD F31, ret+24(FP)")
 	f.p("RET")
 
-	f.text("swigluNEON", "(dst, gate, up *float32, n int64)", 32)
+	f.text("swigluNEON", "(dst, gate, up *float32, n int64)", 32, "Writes gate / (1 + e to the power of −gate) · up.")
 	args(f, "MOVD dst+0(FP), R0", "MOVD gate+8(FP), R1", "MOVD up+16(FP), R2", "MOVD n+24(FP), R3",
 		"LSR  $2, R3, R3")
 	expConstants(f)
@@ -119,5 +120,4 @@ func exponentials() *file {
 		f.p("FMOVQ.P F0, 16(R0)")
 	})
 	f.p("RET")
-	return f
 }

@@ -51,7 +51,7 @@ func (b *body) place(q int) (at, shift int) {
 // super is a format of 256 weights a block. Its bodies are gone through times times, each time with steps further on;
 // where halves is set, twice each time, four quads and one run apart.
 type super struct {
-	name              string
+	name, format      string
 	words             int // 32-bit words of a row's block
 	half              bool
 	runs              int
@@ -87,20 +87,26 @@ func supers() []*super {
 		six = append(six, body{low: t % 2, lowShift: t / 2 * 4, highShift: 2 * t, k: 32 * t, run: 2 * t, quads: 4})
 	}
 	return []*super{
-		{name: "Q2K", words: 21, runs: 16, minima: true, times: 2, halves: true, lowBits: 2, step: 1,
+		{name: "Q2K", format: "Q2_K",
+			words: 21, runs: 16, minima: true, times: 2, halves: true, lowBits: 2, step: 1,
 			low: 5, lowStep: 8, bodies: four(4), kStep: 128, runStep: 8, sums: act256Sum16, scales: scalesQ2},
-		{name: "Q3K", words: 27, half: true, runs: 16, offset: 4, shift: 5, times: 2, halves: true, lowBits: 2,
+		{name: "Q3K", format: "Q3_K",
+			words: 27, half: true, runs: 16, offset: 4, shift: 5, times: 2, halves: true, lowBits: 2,
 			highBits: 1, step: 3, low: 4, lowStep: 1, high: 3, up: 2, varying: 4, bodies: four(4), kStep: 128,
 			runStep: 8, scales: scalesQ3},
-		{name: "Q4K", words: 36, runs: 8, minima: true, times: 4, lowBits: 4, step: 1, low: 4, lowStep: 8,
+		{name: "Q4K", format: "Q4_K",
+			words: 36, runs: 8, minima: true, times: 4, lowBits: 4, step: 1, low: 4, lowStep: 8,
 			bodies: two, kStep: 64, runStep: 2, sums: act256Sum32, scales: scalesQ45},
-		{name: "Q5K", words: 44, runs: 8, minima: true, times: 4, lowBits: 4, highBits: 1, step: 5, low: 5,
+		{name: "Q5K", format: "Q5_K",
+			words: 44, runs: 8, minima: true, times: 4, lowBits: 4, highBits: 1, step: 5, low: 5,
 			lowStep: 1, high: 4, up: 4, varying: 2, bodies: two, kStep: 64, runStep: 2, sums: act256Sum32,
 			scales: scalesQ45},
-		{name: "Q6K", words: 52, half: true, runs: 16, offset: 32, shift: 2, times: 2, halves: true, lowBits: 4,
+		{name: "Q6K", format: "Q6_K",
+			words: 52, half: true, runs: 16, offset: 32, shift: 2, times: 2, halves: true, lowBits: 4,
 			highBits: 2, step: 3, low: 4, lowStep: 24, high: 6, highStep: 24, up: 4, bodies: six, kStep: 128,
 			runStep: 8, scales: scalesQ6},
-		{name: "IQ4XS", words: 34, runs: 8, curve: true, times: 8, lowBits: 4, step: 1, low: 2, lowStep: 4,
+		{name: "IQ4XS", format: "IQ4_XS",
+			words: 34, runs: 8, curve: true, times: 8, lowBits: 4, step: 1, low: 2, lowStep: 4,
 			bodies: []body{{planes: 4, quads: 8}}, kStep: 32, runStep: 1, scales: scalesIQ4},
 	}
 }
@@ -240,6 +246,7 @@ func (s *super) walk(f *file, one func(*body)) {
 // of fifth bits, planes of integers.
 type classic struct {
 	name   string
+	format string
 	planes int // of integers
 	fifth  bool
 	minima bool
@@ -250,12 +257,12 @@ type classic struct {
 
 func classics() []*classic {
 	return []*classic{
-		{name: "Q8", planes: 8},
-		{name: "Q4", planes: 4, offset: 8, shift: 4},
-		{name: "Q5", planes: 4, fifth: true, offset: 16, shift: 3},
-		{name: "Q4Min", planes: 4, minima: true},
-		{name: "Q5Min", planes: 4, fifth: true, minima: true},
-		{name: "IQ4NL", planes: 4, curve: true},
+		{name: "Q8", format: "Q8_0", planes: 8},
+		{name: "Q4", format: "Q4_0", planes: 4, offset: 8, shift: 4},
+		{name: "Q5", format: "Q5_0", planes: 4, fifth: true, offset: 16, shift: 3},
+		{name: "Q4Min", format: "Q4_1", planes: 4, minima: true},
+		{name: "Q5Min", format: "Q5_1", planes: 4, fifth: true, minima: true},
+		{name: "IQ4NL", format: "IQ4_NL", planes: 4, curve: true},
 	}
 }
 

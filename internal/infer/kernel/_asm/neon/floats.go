@@ -1,27 +1,22 @@
 package main
 
-// floats are products of float weights, each k a (half-)plane of 32 rows, with one column or groups of four. R0 is the
-// argument (tileNEON), R1 the weights, R6 the columns, R4 counts groups; R19 to R22 go through activations, R12 to R15
-// are the results, R2 goes through the weights, R24 counts k.
-func floats() *file {
-	f := newFile()
-	for _, name := range []string{"F32", "F16", "BF16"} {
-		floatTile(f, name, 1)
-		floatTile(f, name, 4)
-	}
-	return f
+// floats writes products of a format of floats. aboutFloat has the registers.
+func floats(f *file, name string) {
+	floatTile(f, name, 1)
+	floatTile(f, name, 4)
 }
 
 // floatTile computes 32 rows of one column, or twice 16 of four, at once.
 func floatTile(f *file, name string, columns int) {
-	fours, step, text := 8, plane, "gemv"
+	fours, step, text, doc := 8, plane, "gemv", "One column, 32 rows at once: registers 0 to 7 are the sums."
 	if columns == 4 {
 		fours, text = 4, "tile"
+		doc = "Groups of four columns, twice 16 rows at once: registers 0 to 15 are the sums, four of each column."
 	}
 	if name != "F32" {
 		step = halfPlane
 	}
-	f.text(text+name+"NEON", "(a *tileNEON)", 8)
+	f.text(text+name+"NEON", "(a *tileNEON)", 8, doc)
 	f.p("MOVD a+0(FP), R0")
 	f.p("MOVD (R0), R1")
 	f.p("MOVD 16(R0), R6")
@@ -33,6 +28,7 @@ func floatTile(f *file, name string, columns int) {
 			f.p("ADD  R3, R%d, R%d", 8+c, 8+c)
 		}
 		for pass := range 8 / fours {
+			f.c("Rows %d to %d: four k at once, and then the rest.", 4*fours*pass, 4*fours*(pass+1)-1)
 			for c := range columns {
 				f.p("MOVD R%d, R%d", 8+c, 19+c)
 				for r := range fours {

@@ -1,22 +1,24 @@
 package main
 
-// gemvs are products with one column. R0 is the argument (gemvNEON), R1 the block, R2 the column, R3 the results of
-// the panel, R4 and R6 count blocks and panels, R5 is where scales are spread, R7 the block of activations.
-func gemvs() *file {
-	f := newFile()
-	for _, c := range classics() {
-		c.gemvSDOT(f)
-		c.gemvBase(f)
-	}
-	for _, s := range supers() {
-		s.gemv(f, "gemv"+s.name+"DotProd", 8)
-		s.gemv(f, "gemv"+s.name+"NEON", 4)
-	}
-	return f
+// gemv and gemvs write products with one column: with SDOT, and without. aboutGemv has the registers.
+func (c *classic) gemv(f *file) {
+	c.gemvSDOT(f)
+	c.gemvBase(f)
 }
 
-func gemvLoops(f *file, name string, block, x int, begin, each, end func()) {
-	f.text(name, "(a *gemvNEON)", 8)
+func (s *super) gemvs(f *file) {
+	s.gemv(f, "gemv"+s.name+"DotProd", 8, `With SDOT, 32 rows at once: registers 0 to 7 are the sums of a run, four rows in
+each, 8 to 15 the sums of these times the integer scales.`)
+	products := "in 16 bits"
+	if s.curve {
+		products = "in 32 bits"
+	}
+	s.gemv(f, "gemv"+s.name+"NEON", 4, `Without SDOT, 16 rows at once: a run's products are added `+products+`, four rows in two
+of registers 0 to 7; 8 to 11 are the sums of these times the integer scales.`)
+}
+
+func gemvLoops(f *file, name, doc string, block, x int, begin, each, end func()) {
+	f.text(name, "(a *gemvNEON)", 8, doc)
 	f.p("MOVD a+0(FP), R0")
 	for i, r := range []string{"R1", "R2", "R3", "", "R6", "R5"} {
 		if r != "" {
@@ -40,7 +42,8 @@ func gemvLoops(f *file, name string, block, x int, begin, each, end func()) {
 
 // gemvSDOT sums four rows in each of registers 0 to 7, and their products with the scales in 8 to 15.
 func (c *classic) gemvSDOT(f *file) {
-	gemvLoops(f, "gemv"+c.name+"DotProd", c.block(), act32Block, func() {
+	gemvLoops(f, "gemv"+c.name+"DotProd", `With SDOT: registers 0 to 7 are the sums of a block, four rows in each, 8 to 15
+the sums of these times the scales.`, c.block(), act32Block, func() {
 		c.constants(f, false)
 		f.zero(8, 8)
 	}, func() {
@@ -51,6 +54,7 @@ func (c *classic) gemvSDOT(f *file) {
 		f.p("FMOVQ (R7), F24")
 		f.p("FMOVQ 16(R7), F25")
 		for j := range 8 {
+			f.c("Quad %d of all rows.", j)
 			for r := range 8 {
 				w := 16 + r%4
 				c.load(f, j, r, w, 20+r%4, false)
@@ -70,6 +74,7 @@ func (c *classic) gemvSDOT(f *file) {
 
 // start fills register 26 with what a block's integer sums start from.
 func (c *classic) start(f *file) {
+	f.c("What the sums of integers start from.")
 	if c.shift == 0 {
 		f.zero(26, 1)
 		return
@@ -81,6 +86,7 @@ func (c *classic) start(f *file) {
 
 // factor loads the activations' scale to register 26, and for minima what total gives to 27.
 func (c *classic) factor(f *file) {
+	f.c("Times the scales of weights and activations.")
 	f.p("FMOVS %d(R7), F26", act32Scale)
 	if c.minima {
 		f.p("FMOVS %d(R7), F27", act32Init)
@@ -102,38 +108,41 @@ func (c *classic) addScaled(f *file, r, sum, acc int) {
 // gemvBase multiplies bytes to 16 bits, two products in each, and adds these to pairs of 32-bit sums, four rows in two
 // of registers 0 to 7. Registers 8 to 15 are as above.
 func (c *classic) gemvBase(f *file) {
-	gemvLoops(f, "gemv"+c.name+"NEON", c.block(), act32Block, func() {
-		c.constants(f, false)
-		f.zero(8, 8)
-	}, func() {
-		for pass := range 2 {
-			f.zero(0, 8)
-			f.p("FMOVQ (R7), F24")
-			f.p("FMOVQ 16(R7), F25")
-			for j := 0; j < 8; j += 2 {
-				f.v("dup v22.4s, v%d.s[%d]", 24+j/4, j%4)
-				f.v("dup v23.4s, v%d.s[%d]", 24+j/4, j%4+1)
+	gemvLoops(f, "gemv"+c.name+"NEON", `Without SDOT: products of bytes are added in 16 bits by twos, and these in 32 bits,
+sixteen rows at once, four in two of registers 0 to 7. 8 to 15 are the sums of these times the scales.`, c.block(),
+		act32Block, func() {
+			c.constants(f, false)
+			f.zero(8, 8)
+		}, func() {
+			for pass := range 2 {
+				f.zero(0, 8)
+				f.p("FMOVQ (R7), F24")
+				f.p("FMOVQ 16(R7), F25")
+				for j := 0; j < 8; j += 2 {
+					f.c("Quads %d and %d of rows %d to %d.", j, j+1, 16*pass, 16*pass+15)
+					f.v("dup v22.4s, v%d.s[%d]", 24+j/4, j%4)
+					f.v("dup v23.4s, v%d.s[%d]", 24+j/4, j%4+1)
+					for r := range 4 {
+						c.load(f, j, 4*pass+r, 16, 18, false)
+						c.load(f, j+1, 4*pass+r, 17, 19, false)
+						pairs(f, 2*r, 16, 17, 22, 23, 20)
+					}
+				}
+				c.start(f)
 				for r := range 4 {
-					c.load(f, j, 4*pass+r, 16, 18, false)
-					c.load(f, j+1, 4*pass+r, 17, 19, false)
-					pairs(f, 2*r, 16, 17, 22, 23, 20)
+					f.v("addp v%d.4s, v%d.4s, v%d.4s", r, 2*r, 2*r+1)
+					f.v("add v%d.4s, v%d.4s, v26.4s", r, r)
+				}
+				c.factor(f)
+				for r := range 4 {
+					c.addScaled(f, 4*pass+r, r, 8+4*pass+r)
 				}
 			}
-			c.start(f)
-			for r := range 4 {
-				f.v("addp v%d.4s, v%d.4s, v%d.4s", r, 2*r, 2*r+1)
-				f.v("add v%d.4s, v%d.4s, v26.4s", r, r)
+		}, func() {
+			for r := range 8 {
+				f.p("FMOVQ F%d, %d(R3)", 8+r, 16*r)
 			}
-			c.factor(f)
-			for r := range 4 {
-				c.addScaled(f, 4*pass+r, r, 8+4*pass+r)
-			}
-		}
-	}, func() {
-		for r := range 8 {
-			f.p("FMOVQ F%d, %d(R3)", 8+r, 16*r)
-		}
-	})
+		})
 }
 
 // pairs adds the products of the weights in a and b with the activations in x and y to the sums acc and acc+1: 128 ·
@@ -150,8 +159,8 @@ func pairs(f *file, acc, a, b, x, y, t int) {
 // gemv sums four rows of a run in each register from 0 on (without SDOT: in two, in 16 bits: 63 · 127 · 4 and 31 · 127
 // · 8 are below 2¹⁵; of a curve in 32, as pairs does), and these times the integer scales from 8 on. n fours of rows
 // are gone through at once; R20 is where they begin in a plane.
-func (s *super) gemv(f *file, name string, n int) {
-	gemvLoops(f, name, s.block(), act256Block, func() {
+func (s *super) gemv(f *file, name string, n int, doc string) {
+	gemvLoops(f, name, doc, s.block(), act256Block, func() {
 		s.constants(f, false)
 		f.zero(0, 1)
 		for r := range 8 {
@@ -180,6 +189,7 @@ func (s *super) gemv(f *file, name string, n int) {
 }
 
 func (s *super) gemvBody(f *file, b *body, n int) {
+	f.c("A run, from weight %d of these on: what its sums start from, and its quads.", b.k)
 	if s.offset > 0 {
 		f.p("ADD  $%d, R14, R15", 4*b.run)
 		f.p("VLD1R (R15), [V26.S4]")
@@ -229,6 +239,7 @@ func (s *super) gemvBody(f *file, b *body, n int) {
 			}
 		}
 	}
+	f.c("Times the integer scales.")
 	f.p("ADD  $%d, R11, R15", b.run*scaleRow)
 	for r := range n {
 		sum := r
@@ -269,6 +280,7 @@ func gather(f *file, acc int) {
 // R21 are the scales at the first of the rows.
 func (s *super) finish(f *file, n int) {
 	if s.minima {
+		f.c("The minima, times the sums of activations.")
 		f.zero(0, n)
 		for half := range s.runs / 8 {
 			f.p("FMOVQ %d(R7), F24", s.sums+16*half)
@@ -282,6 +294,7 @@ func (s *super) finish(f *file, n int) {
 			}
 		}
 	}
+	f.c("Times the super-scales and the activations' scale, to the results.")
 	f.p("FMOVS %d(R7), F24", act256Scale)
 	f.p("ADD  R20, R3, R15")
 	for r := range n {

@@ -6,6 +6,7 @@ package main
 // spreadScales is that loop: R16 and R17 are the block and the scales at the four rows, R19 the half-plane. Registers
 // 0 to 27 and R15 are free.
 func (s *super) spreadScales(f *file) {
+	f.c("The scales, and minima, to rows of integers: R16 is the block, R17 the scales, at four rows.")
 	f.p("ADD  $%d, R1, R16", s.start())
 	f.p("MOVD R5, R17")
 	f.p("MOVD R1, R19")

@@ -1,44 +1,61 @@
 package main
 
-// tiles multiply unpacked weights with groups of four columns, or with a single one, eight rows at a time. R0 is the
-// argument (tileNEON), R1 the weights, R5 the scales, R6 the columns, R4 counts their groups. In a group R8 to R11 are
-// the columns' activations and R12 to R15 their results; R2 goes through the weights, R17 through eight rows' scales.
-// Every sum is of four rows and one column: register first + 2·column + fours of rows.
-func tiles() *file {
-	f := newFile()
-	plain := []*super{
-		{name: "16", runs: 16},
-		{name: "32Int", runs: 8}, // bytes of any size
-	}
+// A file of tiles has the functions of formats whose scales are alike, for each instruction set. aboutTile has the
+// registers. Every sum is of four rows and one column: register first + 2·column + fours of rows.
+type tileKind struct {
+	name, doc string
+	super     *super // nil: classic
+	minima    bool
+	single    bool // for one column, too
+}
+
+var tileKinds = []tileKind{
+	{name: "32", doc: `
+Q8_0, Q4_0, Q5_0 and IQ4_NL: up to eight blocks of 32 weights, each with a scale in float32.`},
+	{name: "32_float_min", minima: true, doc: `
+Q4_1 and Q5_1: up to eight blocks of 32 weights, each with a scale and a minimum in float32.`},
+	{name: "16", super: &super{name: "16", runs: 16}, single: true, doc: `
+Q3_K, Q6_K and formats with grids whose scales are for 16 weights: a super-block of 16 runs of 16, each with an integer
+scale.`},
+	{name: "32_int", super: &super{name: "32Int", runs: 8}, single: true, doc: `
+IQ4_XS and formats with grids whose scales are for 32 weights: a super-block of eight runs of 32, each with an integer
+scale. Bytes may be of any size.`},
+	{name: "16_min", super: &super{name: "16Min", runs: 16, minima: true, sums: act256Sum16}, doc: `
+Q2_K: a super-block of 16 runs of 16, each with an integer scale and a minimum.`},
+	{name: "32_min", super: &super{name: "32Min", runs: 8, minima: true, sums: act256Sum32}, doc: `
+Q4_K and Q5_K: a super-block of eight runs of 32, each with an integer scale and a minimum.`},
+}
+
+// emit writes a file.
+func (k *tileKind) emit(f *file) {
 	for _, t := range []*tile{
-		{suffix: "NEON", totals: 16, least: 0, lanes: 8, columns: 4},
-		{suffix: "DotProd", totals: 8, least: 0, lanes: 16, columns: 4},
-		{suffix: "I8MM", totals: 0, least: 8, lanes: 16, columns: 4},
+		{suffix: "NEON", totals: 16, least: 0, lanes: 8, columns: 4,
+			doc: "Four columns without SDOT: products of bytes are added in 16 bits, and these in 32 bits."},
+		{suffix: "DotProd", totals: 8, least: 0, lanes: 16, columns: 4, doc: "Four columns with SDOT."},
+		{suffix: "I8MM", totals: 0, least: 8, lanes: 16, columns: 4,
+			doc: "Four columns with SMMLA: a sum is of two rows and two columns until the end."},
 	} {
-		t.classic(f, false)
-		t.classic(f, true)
-		for _, s := range append(plain,
-			&super{name: "16Min", runs: 16, minima: true, sums: act256Sum16},
-			&super{name: "32Min", runs: 8, minima: true, sums: act256Sum32},
-		) {
-			t.super(f, s)
+		if k.super == nil {
+			t.classic(f, k.minima)
+		} else {
+			t.super(f, k.super)
 		}
 	}
-	for _, t := range []*tile{
-		{suffix: "NEON", totals: 16, columns: 1},
-		{suffix: "DotProd", totals: 8, columns: 1},
-	} {
-		for _, s := range plain {
-			t.super(f, s)
-		}
+	if !k.single {
+		return
 	}
-	return f
+	for _, t := range []*tile{
+		{suffix: "NEON", totals: 16, columns: 1, doc: "A single column without SDOT."},
+		{suffix: "DotProd", totals: 8, columns: 1, doc: "A single column with SDOT."},
+	} {
+		t.super(f, k.super)
+	}
 }
 
 // tile is an instruction set's way. At the end of a super-block totals are from totals on, and minima are summed from
 // least on, with sums of activations in lanes.
 type tile struct {
-	suffix               string
+	suffix, doc          string
 	totals, least, lanes int
 	columns              int
 }
@@ -48,7 +65,7 @@ func (t *tile) groups(f *file, name string, each func()) {
 	if t.columns == 1 {
 		prefix = "single"
 	}
-	f.text(prefix+name+t.suffix, "(a *tileNEON)", 8)
+	f.text(prefix+name+t.suffix, "(a *tileNEON)", 8, t.doc)
 	f.p("MOVD a+0(FP), R0")
 	f.p("MOVD (R0), R1")
 	f.p("MOVD 8(R0), R5")
@@ -81,6 +98,7 @@ func (t *tile) groups(f *file, name string, each func()) {
 
 // eight adds products of 8 weights of each row to two sums each, without SDOT; R19 to R22 move on.
 func (t *tile) eight(f *file) {
+	f.c("Eight weights of eight rows.")
 	f.p("FLDPQ.P 32(R2), (F24, F25)")
 	f.p("FLDPQ.P 32(R2), (F26, F27)")
 	for c := range t.columns {
@@ -94,6 +112,7 @@ func (t *tile) eight(f *file) {
 
 // sixteen adds products of 16 weights of each row to the sums; R19 to R22 move on.
 func (t *tile) sixteen(f *file) {
+	f.c("Sixteen weights of eight rows.")
 	switch t.suffix {
 	case "DotProd":
 		for c := range t.columns {
@@ -125,6 +144,7 @@ func (t *tile) sixteen(f *file) {
 
 // unpair turns what SMMLA left in eight registers to sums of four rows and one column, from to on.
 func unpair(f *file, from, to int) {
+	f.c("From sums of two rows and two columns to those of four rows and one.")
 	for r := range 2 {
 		for p := range 2 {
 			a, b := from+4*r+p, from+4*r+2+p
@@ -171,6 +191,7 @@ func (t *tile) classic(f *file, minima bool) {
 					sums = 16
 				}
 			}
+			f.c("Times the scales of weights and activations.")
 			f.p("FLDPQ (R23), (F24, F25)")
 			if minima {
 				f.p("ADD  $%d, R23, R26", scalesMin)
@@ -225,6 +246,7 @@ func (t *tile) super(f *file, s *super) {
 		if s.minima {
 			t.minima(f, s)
 		}
+		f.c("Times the super-scales and the activations' scale, to the results.")
 		for c := range t.columns {
 			f.p("FMOVS %d(R%d), F28", act256Scale, 8+c)
 			f.p("FLDPQ (R%d), (F30, F31)", 12+c)
@@ -244,6 +266,7 @@ func (t *tile) run(f *file, s *super, total, width int) {
 		for range 4 {
 			t.eight(f)
 		}
+		f.c("Times the integer scales.")
 		f.p("FLDPQ (R23), (F28, F29)")
 		for i := range 2 * t.columns {
 			f.v("addp v%d.4s, v%d.4s, v%d.4s", 2*i, 2*i, 2*i+1)
@@ -251,6 +274,7 @@ func (t *tile) run(f *file, s *super, total, width int) {
 		}
 	case t.suffix == "NEON":
 		for q := range 64 / s.runs {
+			f.c("Quad %d of eight rows.", q)
 			f.p("FLDPQ.P 32(R2), (F24, F25)")
 			for c := range t.columns {
 				f.p("VLD1R.P 4(R%d), [V26.S4]", 19+c)
@@ -259,6 +283,7 @@ func (t *tile) run(f *file, s *super, total, width int) {
 				}
 			}
 		}
+		f.c("Times the integer scales.")
 		f.p("FLDPQ (R23), (F28, F29)")
 		for i := range 2 * t.columns {
 			gather(f, 2*i)
@@ -269,6 +294,7 @@ func (t *tile) run(f *file, s *super, total, width int) {
 		for range 16 / s.runs {
 			t.sixteen(f)
 		}
+		f.c("Times the integer scales.")
 		f.p("FLDPQ (R23), (F28, F29)")
 		if t.suffix == "I8MM" {
 			f.p("FLDPQ 32(R23), (F30, F31)")
@@ -286,6 +312,7 @@ func (t *tile) run(f *file, s *super, total, width int) {
 
 // minima sums the runs' minima times the sums of their activations.
 func (t *tile) minima(f *file, s *super) {
+	f.c("The minima, times the sums of activations.")
 	f.zero(t.least, 8)
 	f.p("ADD  $%d, R17, R23", scalesMin)
 	for half := range s.runs / 8 {

@@ -2,12 +2,10 @@ package main
 
 // transposes bring blocks of formats with a grid into rows, which portable code looks up, and what it found into the
 // order of tiles.
-func transposes() *file {
-	f := newFile()
+func transposes(f *file) {
 	gatherRows(f)
 	spreadRows(f, false)
 	spreadRows(f, true)
-	return f
 }
 
 // square transposes four words of registers from … from+3, to registers to … to+3. The first are lost.
@@ -24,7 +22,8 @@ func square(f *file, from, to int) {
 
 // gatherRows reads planes, four words of four rows at a time; the last of a row's words may be done twice.
 func gatherRows(f *file) {
-	f.text("gatherRowsNEON", "(to, planes *byte, words int64)", 24)
+	f.text("gatherRowsNEON", "(to, planes *byte, words int64)", 24,
+		"Planes to rows, four words of four rows at a time. The last of a row's words may be done twice.")
 	args(f, "MOVD to+0(FP), R0", "MOVD planes+8(FP), R1", "MOVD $8, R5")
 	f.loop("rows", "R5", func() {
 		args(f, "MOVD R0, R2", "MOVD R1, R3", "MOVD words+16(FP), R4")
@@ -57,11 +56,12 @@ const rowLen = 128
 
 // spreadRows writes the 256 codes of eight rows as signed bytes.
 func spreadRows(f *file, paired bool) {
-	name := "spreadRowsNEON"
+	name, order := "spreadRowsNEON", "each quad of eight rows in turn"
 	if paired {
-		name = "spreadRowsI8MM"
+		name, order = "spreadRowsI8MM", "two quads of each row together"
 	}
-	f.text(name, "(to *int8, codes *byte, stride int64)", 24)
+	f.text(name, "(to *int8, codes *byte, stride int64)", 24,
+		"The 256 codes of eight rows to signed bytes in the order of tiles: "+order+".")
 	args(f, "MOVD to+0(FP), R0", "MOVD codes+8(FP), R1", "MOVD stride+16(FP), R2", "MOVD $16, R4")
 	f.bytes(16, 0x80)
 	f.loop("quads", "R4", func() {

@@ -1,59 +1,57 @@
 package main
 
-// unpacks write blocks of a panel as signed bytes, in four groups of eight rows, 2 KiB apart. In a group, two quads
-// are 64 bytes: as they are, each of eight rows in turn; or, for SMMLA, both quads of each row together.
-//
-// a is unpackNEON: R1 the packed blocks, R2 where the bytes go, R5 where the scales go, R4 the blocks of 32.
-func unpacks() *file {
-	f := newFile()
+// unpack writes both ways of unpacking: for SMMLA the quads are paired. aboutUnpack has the registers.
+func (c *classic) unpack(f *file) {
 	for _, paired := range []bool{false, true} {
-		suffix := "NEON"
-		if paired {
-			suffix = "I8MM"
-		}
-		for _, c := range classics() {
-			unpackText(f, c.name, suffix)
-			c.constants(f, true)
-			f.loop("block", "R4", func() {
-				for j := 0; j < 8; j += 2 {
-					for r := range 8 {
-						c.load(f, j, r, 0, 2, true)
-						c.load(f, j+1, r, 1, 2, true)
-						put(f, 0, 1, r, 64*j/2, "R2", paired)
-					}
-				}
+		unpackText(f, c.name, paired)
+		c.constants(f, true)
+		f.loop("block", "R4", func() {
+			for j := 0; j < 8; j += 2 {
+				f.c("Quads %d and %d of all rows.", j, j+1)
 				for r := range 8 {
-					c.widen(f, r, 16, 17, 18)
-					f.p("FMOVQ F16, %d(R5)", 16*r)
-					if c.minima {
-						f.p("FMOVQ F17, %d(R5)", scalesMin+16*r)
-					}
+					c.load(f, j, r, 0, 2, true)
+					c.load(f, j+1, r, 1, 2, true)
+					put(f, 0, 1, r, 64*j/2, "R2", paired)
 				}
-				f.p("ADD  $%d, R1, R1", c.block())
-				f.p("ADD  $%d, R2, R2", 8*32)
-				f.p("ADD  $%d, R5, R5", scaleRow)
-			})
-			f.p("RET")
-		}
-		for _, s := range supers() {
-			unpackText(f, s.name, suffix)
-			s.spreadScales(f)
-			if paired {
-				s.widenScales(f)
 			}
-			s.constants(f, true)
-			f.p("ADD  $%d, R1, R8", s.start()+s.low*plane)
-			f.p("ADD  $%d, R1, R9", s.start()+s.high*plane)
-			f.p("MOVD R2, R26")
-			s.walk(f, func(b *body) { s.unpackBody(f, b, paired) })
-			f.p("RET")
-		}
+			f.c("The scales.")
+			for r := range 8 {
+				c.widen(f, r, 16, 17, 18)
+				f.p("FMOVQ F16, %d(R5)", 16*r)
+				if c.minima {
+					f.p("FMOVQ F17, %d(R5)", scalesMin+16*r)
+				}
+			}
+			f.p("ADD  $%d, R1, R1", c.block())
+			f.p("ADD  $%d, R2, R2", 8*32)
+			f.p("ADD  $%d, R5, R5", scaleRow)
+		})
+		f.p("RET")
 	}
-	return f
 }
 
-func unpackText(f *file, format, suffix string) {
-	f.text("unpack"+format+suffix, "(a *unpackNEON)", 8)
+func (s *super) unpack(f *file) {
+	for _, paired := range []bool{false, true} {
+		unpackText(f, s.name, paired)
+		s.spreadScales(f)
+		if paired {
+			s.widenScales(f)
+		}
+		s.constants(f, true)
+		f.p("ADD  $%d, R1, R8", s.start()+s.low*plane)
+		f.p("ADD  $%d, R1, R9", s.start()+s.high*plane)
+		f.p("MOVD R2, R26")
+		s.walk(f, func(b *body) { s.unpackBody(f, b, paired) })
+		f.p("RET")
+	}
+}
+
+func unpackText(f *file, format string, paired bool) {
+	suffix, doc := "NEON", "Two quads are 64 bytes as they are: each of eight rows in turn."
+	if paired {
+		suffix, doc = "I8MM", "Two quads are 64 bytes in which both of each row are together, for SMMLA."
+	}
+	f.text("unpack"+format+suffix, "(a *unpackNEON)", 8, doc)
 	f.p("MOVD a+0(FP), R0")
 	for i, r := range []string{"R1", "R2", "R5", "R4"} {
 		f.p("MOVD %d(R0), %s", 8*i, r)
@@ -77,6 +75,7 @@ func put(f *file, a, b, r, at int, to string, paired bool) {
 func (s *super) unpackBody(f *file, b *body, paired bool) {
 	f.p("ADD  $%d, R8, R15", b.low*plane)
 	for q := 0; q < b.quads; q += 2 {
+		f.c("Weights %d to %d of these, of all rows.", b.k+4*q, b.k+4*q+7)
 		for r := range 8 {
 			for i := range 2 {
 				at, shift := b.place(q + i)
@@ -93,6 +92,7 @@ func (s *super) unpackBody(f *file, b *body, paired bool) {
 
 // widenScales writes every scale twice, as the sums of SMMLA for two columns want them.
 func (s *super) widenScales(f *file) {
+	f.c("Each scale twice, as the sums of SMMLA for two columns want them.")
 	f.p("MOVD R5, R16")
 	f.p("ADD  $%d, R5, R17", scalesWid)
 	f.p("MOVD $%d, R15", s.runs*8)

@@ -1,8 +1,7 @@
 package main
 
 // vectors are element-wise functions of whole vectors: their callers in Go do what is left.
-func vectors() *file {
-	f := newFile()
+func vectors(f *file) {
 	dot(f)
 	scaleBy(f)
 	addScaled(f)
@@ -16,7 +15,6 @@ func vectors() *file {
 	putQ8(f)
 	waits(f)
 	measures(f)
-	return f
 }
 
 func args(f *file, loads ...string) {
@@ -27,7 +25,8 @@ func args(f *file, loads ...string) {
 
 // dot sums in four registers, 16 elements at a time.
 func dot(f *file) {
-	f.text("dotNEON", "(a, b *float32, n int64) float32", 28)
+	f.text("dotNEON", "(a, b *float32, n int64) float32", 28,
+		"The sum of products, 16 elements at a time in four registers.")
 	args(f, "MOVD a+0(FP), R0", "MOVD b+8(FP), R1", "MOVD n+16(FP), R2")
 	f.zero(0, 4)
 	f.p("LSR  $4, R2, R2")
@@ -50,7 +49,7 @@ func dot(f *file) {
 }
 
 func scaleBy(f *file) {
-	f.text("scaleByNEON", "(dst, x, w *float32, n int64, factor float32)", 36)
+	f.text("scaleByNEON", "(dst, x, w *float32, n int64, factor float32)", 36, "x · factor · w.")
 	args(f, "MOVD dst+0(FP), R0", "MOVD x+8(FP), R1", "MOVD w+16(FP), R2", "MOVD n+24(FP), R3",
 		"FMOVS factor+32(FP), F0", "LSR  $2, R3, R3")
 	f.loop("loop", "R3", func() {
@@ -64,7 +63,7 @@ func scaleBy(f *file) {
 }
 
 func addScaled(f *file) {
-	f.text("addScaledNEON", "(dst, x *float32, n int64, factor float32)", 28)
+	f.text("addScaledNEON", "(dst, x *float32, n int64, factor float32)", 28, "Adds x · factor to dst.")
 	args(f, "MOVD dst+0(FP), R0", "MOVD x+8(FP), R1", "MOVD n+16(FP), R2", "FMOVS factor+24(FP), F0",
 		"LSR  $2, R2, R2")
 	f.loop("loop", "R2", func() {
@@ -77,7 +76,7 @@ func addScaled(f *file) {
 }
 
 func times(f *file) {
-	f.text("timesNEON", "(x *float32, n int64, factor float32)", 20)
+	f.text("timesNEON", "(x *float32, n int64, factor float32)", 20, "x · factor, in place.")
 	args(f, "MOVD x+0(FP), R0", "MOVD n+8(FP), R1", "FMOVS factor+16(FP), F0", "LSR  $2, R1, R1")
 	f.loop("loop", "R1", func() {
 		f.p("FMOVQ (R0), F1")
@@ -89,7 +88,8 @@ func times(f *file) {
 
 // rope turns n pairs.
 func rope(f *file) {
-	f.text("ropeNEON", "(x, cos, sin *float32, n int64)", 32)
+	f.text("ropeNEON", "(x, cos, sin *float32, n int64)", 32,
+		"Turns pairs of neighbours by angles whose cosines and sines are given.")
 	args(f, "MOVD x+0(FP), R0", "MOVD cos+8(FP), R1", "MOVD sin+16(FP), R2", "MOVD n+24(FP), R3", "LSR  $2, R3, R3")
 	f.loop("loop", "R3", func() {
 		f.p("FLDPQ (R0), (F0, F1)")
@@ -110,7 +110,7 @@ func rope(f *file) {
 
 // halves converts between binary16 and float32, eight at a time.
 func halves(f *file) {
-	f.text("toF16NEON", "(dst *byte, x *float32, n int64)", 24)
+	f.text("toF16NEON", "(dst *byte, x *float32, n int64)", 24, "float32 to binary16, eight at a time.")
 	args(f, "MOVD dst+0(FP), R0", "MOVD x+8(FP), R1", "MOVD n+16(FP), R2", "LSR  $3, R2, R2")
 	f.loop("loop", "R2", func() {
 		f.p("FLDPQ.P 32(R1), (F0, F1)")
@@ -119,7 +119,7 @@ func halves(f *file) {
 		f.p("FMOVQ.P F2, 16(R0)")
 	})
 	f.p("RET")
-	f.text("fromF16NEON", "(dst *float32, x *byte, n int64)", 24)
+	f.text("fromF16NEON", "(dst *float32, x *byte, n int64)", 24, "binary16 to float32, eight at a time.")
 	args(f, "MOVD dst+0(FP), R0", "MOVD x+8(FP), R1", "MOVD n+16(FP), R2", "LSR  $3, R2, R2")
 	f.loop("loop", "R2", func() {
 		f.p("FMOVQ.P 16(R1), F2")
@@ -148,7 +148,9 @@ func sixteenBytes(f *file) {
 // widenQ8: each of some vectors, whose size is a multiple of 16, has a scale for every 32 elements; the vectors'
 // scales of the same elements are neighbours.
 func widenQ8(f *file) {
-	f.text("widenQ8NEON", "(dst *float32, elements, scales *byte, dim, vectors int64)", 40)
+	f.text("widenQ8NEON", "(dst *float32, elements, scales *byte, dim, vectors int64)", 40, `
+Signed bytes times scales, to float32. A vector has a scale for every 32 elements; the vectors' scales of the
+same elements are neighbours.`)
 	args(f, "MOVD dst+0(FP), R0", "MOVD elements+8(FP), R1", "MOVD scales+16(FP), R2", "MOVD dim+24(FP), R3",
 		"MOVD vectors+32(FP), R4", "LSL  $1, R4, R5", "LSR  $4, R3, R3")
 	f.loop("vector", "R4", func() {
@@ -175,7 +177,8 @@ func widenQ8(f *file) {
 }
 
 func highest(f *file) {
-	f.text("highestNEON", "(x *float32, n int64) (top float32, largest uint32)", 24)
+	f.text("highestNEON", "(x *float32, n int64) (top float32, largest uint32)", 24,
+		"The greatest element, and the bits of the largest magnitude.")
 	args(f, "MOVD x+0(FP), R0", "MOVD n+8(FP), R1", "LSR  $2, R1, R1", "FMOVQ (R0), F0")
 	f.zero(1, 1)
 	f.loop("loop", "R1", func() {
@@ -190,7 +193,8 @@ func highest(f *file) {
 	f.p("FMOVS F1, largest+20(FP)")
 	f.p("RET")
 
-	f.text("indexNEON", "(x *float32, n int64, v float32) int64", 32)
+	f.text("indexNEON", "(x *float32, n int64, v float32) int64", 32,
+		"The index of the first element that equals v.")
 	args(f, "MOVD x+0(FP), R0", "MOVD n+8(FP), R1", "FMOVS v+16(FP), F0", "MOVD R0, R3", "LSR  $2, R1, R1")
 	f.v("dup v0.4s, v0.s[0]")
 	f.loop("four", "R1", func() {
@@ -271,7 +275,8 @@ func magnitudes(f *file) {
 }
 
 func quantise32(f *file) {
-	f.text("quantise32NEON", "(dst *byte, x *float32, blocks int64)", 24)
+	f.text("quantise32NEON", "(dst *byte, x *float32, blocks int64)", 24,
+		"Activations to blocks of 32 bytes with a scale and −128 times the sum (act32).")
 	args(f, "MOVD dst+0(FP), R0", "MOVD x+8(FP), R1", "MOVD blocks+16(FP), R2")
 	f.loop("block", "R2", func() {
 		for i := range 4 {
@@ -297,7 +302,8 @@ func quantise32(f *file) {
 }
 
 func quantise256(f *file) {
-	f.text("quantise256NEON", "(dst *byte, x *float32, blocks int64)", 24)
+	f.text("quantise256NEON", "(dst *byte, x *float32, blocks int64)", 24,
+		"Activations to blocks of 256 bytes with a scale and the sums of each 16 and 32 (act256).")
 	args(f, "MOVD dst+0(FP), R0", "MOVD x+8(FP), R1", "MOVD blocks+16(FP), R2")
 	f.loop("block", "R2", func() {
 		f.zero(16, 1)
@@ -340,7 +346,8 @@ func quantise256(f *file) {
 
 // putQ8 stores 32 elements at a time with a scale in binary16, as kvScale and kvRound in quant do.
 func putQ8(f *file) {
-	f.text("putQ8NEON", "(elements, scales *byte, x *float32, n, stride int64)", 40)
+	f.text("putQ8NEON", "(elements, scales *byte, x *float32, n, stride int64)", 40,
+		"32 elements at a time to signed bytes, with a scale in binary16 for each.")
 	args(f, "MOVD elements+0(FP), R0", "MOVD scales+8(FP), R1", "MOVD x+16(FP), R2", "MOVD n+24(FP), R3",
 		"MOVD stride+32(FP), R4", "LSR  $5, R3, R3", "FMOVS $127.0, F23", "FMOVS $127.5, F24", "FMOVS $1.0, F25")
 	f.loop("group", "R3", func() {
@@ -384,7 +391,7 @@ func putQ8(f *file) {
 func measures(f *file) {
 	for _, m := range [][2]string{{"NEON", "smlal v%d.8h, v30.8b, v31.8b"},
 		{"DotProd", "sdot v%d.4s, v30.16b, v31.4b[0]"}, {"I8MM", "smmla v%d.4s, v30.16b, v31.16b"}} {
-		f.text("multiply"+m[0], "(rounds int64)", 8)
+		f.text("multiply"+m[0], "(rounds int64)", 8, "Products on registers alone: twelve independent sums.")
 		f.p("MOVD rounds+0(FP), R0")
 		f.loop("round", "R0", func() {
 			for i := range 12 {
@@ -396,7 +403,7 @@ func measures(f *file) {
 }
 
 func waits(f *file) {
-	f.text("pause", "(n int32)", 4)
+	f.text("pause", "(n int32)", 4, "Waits some ten nanoseconds n times.")
 	f.p("MOVW n+0(FP), R0")
 	f.l("again")
 	f.c("ISB takes some ten nanoseconds where YIELD takes none")
@@ -405,7 +412,7 @@ func waits(f *file) {
 	f.p("BGT  again")
 	f.p("RET")
 
-	f.text("fetch", "(b []byte)", 24)
+	f.text("fetch", "(b []byte)", 24, "Asks for the lines of b, four at a time.")
 	args(f, "MOVD b_base+0(FP), R0", "MOVD b_len+8(FP), R1", "LSR  $8, R1, R1", "CBZ  R1, fetched")
 	f.loop("lines", "R1", func() {
 		for range 4 {
@@ -416,7 +423,7 @@ func waits(f *file) {
 	f.l("fetched")
 	f.p("RET")
 
-	f.text("touchNEON", "(p unsafe.Pointer, n int64)", 16)
+	f.text("touchNEON", "(p unsafe.Pointer, n int64)", 16, "Reads memory, 256 bytes at a time.")
 	args(f, "MOVD p+0(FP), R0", "MOVD n+8(FP), R1", "LSR  $8, R1, R1")
 	f.loop("read", "R1", func() {
 		for i := range 8 {
