@@ -48,6 +48,7 @@ two2:
 	WORD $0x6f00e406 // movi v6.2d, #0
 	WORD $0x6f00e407 // movi v7.2d, #0
 	LSR  $6, R3, R6
+	// Sixteen elements of two keys and four queries.
 dim3:
 	FMOVQ.P 16(R4), F16
 	FMOVQ.P 16(R5), F17
@@ -107,6 +108,7 @@ dim3:
 	WORD $0x4e35ce27 // fmla v7.4s, v17.4s, v21.4s
 	SUBS $1, R6, R6
 	BNE  dim3
+	// The sums of position 0, times the factor, to the scores of its heads.
 	WORD $0x6e21d400 // faddp v0.4s, v0.4s, v1.4s
 	WORD $0x6e23d442 // faddp v2.4s, v2.4s, v3.4s
 	WORD $0x6e22d400 // faddp v0.4s, v0.4s, v2.4s
@@ -123,6 +125,7 @@ dim3:
 	WORD $0x4e1c0410 // dup v16.4s, v0.s[3]
 	FMOVS F16, (R15)
 	ADD  R7, R15, R15
+	// The sums of position 1, times the factor, to the scores of its heads.
 	WORD $0x6e25d484 // faddp v4.4s, v4.4s, v5.4s
 	WORD $0x6e27d4c6 // faddp v6.4s, v6.4s, v7.4s
 	WORD $0x6e26d484 // faddp v4.4s, v4.4s, v6.4s
@@ -170,6 +173,7 @@ part4:
 	MOVD R15, R22
 	FLDPQ (R11), (F12, F13)
 	FLDPQ 32(R11), (F14, F15)
+	// Four positions at once.
 	SUBS $4, R5, R5
 	BLT  rest
 four:
@@ -255,6 +259,7 @@ four:
 	WORD $0x4fb71a6f // fmla v15.4s, v19.4s, v23.s[3]
 	SUBS $4, R5, R5
 	BGE  four
+	// The rest of the positions, one by one.
 rest:
 	ADDS $4, R5, R5
 	BEQ  done

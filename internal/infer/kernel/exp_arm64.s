@@ -37,11 +37,13 @@ loop1:
 	FMOVQ.P 16(R1), F0
 	WORD $0x4ebed400 // fsub v0.4s, v0.4s, v30.4s
 	WORD $0x4f9f9000 // fmul v0.4s, v0.4s, v31.s[0]
+	// x is n·ln 2 + r: the integer n, and r.
 	WORD $0x6e30dc01 // fmul v1.4s, v0.4s, v16.4s
 	WORD $0x4e218821 // frintn v1.4s, v1.4s
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 	WORD $0x4eb1cc22 // fmls v2.4s, v1.4s, v17.4s
 	WORD $0x4eb2cc22 // fmls v2.4s, v1.4s, v18.4s
+	// e to the power of r, by a polynomial.
 	WORD $0x4eb41e83 // mov v3.16b, v20.16b
 	WORD $0x4e22ce63 // fmla v3.4s, v19.4s, v2.4s
 	WORD $0x4eb51ea4 // mov v4.16b, v21.16b
@@ -65,6 +67,7 @@ loop1:
 	WORD $0x4ebd8463 // add v3.4s, v3.4s, v29.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
+	// Infinity above the range, 0 below it.
 	WORD $0x6ebae403 // fcmgt v3.4s, v0.4s, v26.4s
 	WORD $0x6ea0e764 // fcmgt v4.4s, v27.4s, v0.4s
 	WORD $0x6f00e405 // movi v5.2d, #0
@@ -121,11 +124,13 @@ TEXT ·expSumNEON(SB), NOSPLIT, $0-32
 sum3:
 	FMOVQ (R0), F0
 	WORD $0x4ebed400 // fsub v0.4s, v0.4s, v30.4s
+	// x is n·ln 2 + r: the integer n, and r.
 	WORD $0x6e30dc01 // fmul v1.4s, v0.4s, v16.4s
 	WORD $0x4e218821 // frintn v1.4s, v1.4s
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 	WORD $0x4eb1cc22 // fmls v2.4s, v1.4s, v17.4s
 	WORD $0x4eb2cc22 // fmls v2.4s, v1.4s, v18.4s
+	// e to the power of r, by a polynomial.
 	WORD $0x4eb41e83 // mov v3.16b, v20.16b
 	WORD $0x4e22ce63 // fmla v3.4s, v19.4s, v2.4s
 	WORD $0x4eb51ea4 // mov v4.16b, v21.16b
@@ -149,6 +154,7 @@ sum3:
 	WORD $0x4ebd8463 // add v3.4s, v3.4s, v29.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
+	// Infinity above the range, 0 below it.
 	WORD $0x6ebae403 // fcmgt v3.4s, v0.4s, v26.4s
 	WORD $0x6ea0e764 // fcmgt v4.4s, v27.4s, v0.4s
 	WORD $0x6f00e405 // movi v5.2d, #0
@@ -194,11 +200,13 @@ glu4:
 	FMOVQ.P 16(R1), F30
 	FMOVQ.P 16(R2), F31
 	WORD $0x6ea0fbc0 // fneg v0.4s, v30.4s
+	// x is n·ln 2 + r: the integer n, and r.
 	WORD $0x6e30dc01 // fmul v1.4s, v0.4s, v16.4s
 	WORD $0x4e218821 // frintn v1.4s, v1.4s
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 	WORD $0x4eb1cc22 // fmls v2.4s, v1.4s, v17.4s
 	WORD $0x4eb2cc22 // fmls v2.4s, v1.4s, v18.4s
+	// e to the power of r, by a polynomial.
 	WORD $0x4eb41e83 // mov v3.16b, v20.16b
 	WORD $0x4e22ce63 // fmla v3.4s, v19.4s, v2.4s
 	WORD $0x4eb51ea4 // mov v4.16b, v21.16b
@@ -222,6 +230,7 @@ glu4:
 	WORD $0x4ebd8463 // add v3.4s, v3.4s, v29.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
+	// Infinity above the range, 0 below it.
 	WORD $0x6ebae403 // fcmgt v3.4s, v0.4s, v26.4s
 	WORD $0x6ea0e764 // fcmgt v4.4s, v27.4s, v0.4s
 	WORD $0x6f00e405 // movi v5.2d, #0

@@ -46,7 +46,7 @@ rows1:
 	VMULPS ·constants<>+32(SB), Y15, Y15
 	VMULPS ·constants<>+64(SB), Y15, Y14
 	// Run 0.
-	// To each of four bytes 4 of the bits from 0 on.
+	// Bits 0 to 15: 4 for each of four bytes.
 	VMOVDQU 1024(SI), Y1
 	VPAND ·constants<>+128(SB), Y1, Y2
 	VPAND ·constants<>+160(SB), Y1, Y1
@@ -74,7 +74,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 128(R9)
 	// Run 1.
-	// To each of four bytes 4 of the bits from 16 on.
+	// Bits 16 to 31: 4 for each of four bytes.
 	VMOVDQU 1024(SI), Y1
 	VPSRLD $16, Y1, Y1
 	VPAND ·constants<>+128(SB), Y1, Y2
@@ -104,7 +104,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 384(R9)
 	// Run 2.
-	// To each of four bytes 4 of the bits from 0 on.
+	// Bits 0 to 15: 4 for each of four bytes.
 	VMOVDQU 1152(SI), Y1
 	VPAND ·constants<>+128(SB), Y1, Y2
 	VPAND ·constants<>+160(SB), Y1, Y1
@@ -133,7 +133,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 640(R9)
 	// Run 3.
-	// To each of four bytes 4 of the bits from 16 on.
+	// Bits 16 to 31: 4 for each of four bytes.
 	VMOVDQU 1152(SI), Y1
 	VPSRLD $16, Y1, Y1
 	VPAND ·constants<>+128(SB), Y1, Y2
@@ -163,7 +163,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 896(R9)
 	// Run 4.
-	// To each of four bytes 4 of the bits from 0 on.
+	// Bits 0 to 15: 4 for each of four bytes.
 	VMOVDQU 1280(SI), Y1
 	VPAND ·constants<>+128(SB), Y1, Y2
 	VPAND ·constants<>+160(SB), Y1, Y1
@@ -191,7 +191,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1152(R9)
 	// Run 5.
-	// To each of four bytes 4 of the bits from 16 on.
+	// Bits 16 to 31: 4 for each of four bytes.
 	VMOVDQU 1280(SI), Y1
 	VPSRLD $16, Y1, Y1
 	VPAND ·constants<>+128(SB), Y1, Y2
@@ -221,7 +221,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1408(R9)
 	// Run 6.
-	// To each of four bytes 4 of the bits from 0 on.
+	// Bits 0 to 15: 4 for each of four bytes.
 	VMOVDQU 1408(SI), Y1
 	VPAND ·constants<>+128(SB), Y1, Y2
 	VPAND ·constants<>+160(SB), Y1, Y1
@@ -250,7 +250,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1664(R9)
 	// Run 7.
-	// To each of four bytes 4 of the bits from 16 on.
+	// Bits 16 to 31: 4 for each of four bytes.
 	VMOVDQU 1408(SI), Y1
 	VPSRLD $16, Y1, Y1
 	VPAND ·constants<>+128(SB), Y1, Y2

@@ -54,7 +54,7 @@ rows1:
 	VCVTPH2PS Y0, Z15
 	VMULPS.BCST ·constants<>+64(SB), Z15, Z15
 	// Run 0.
-	// To each of four bytes 4 of the bits from 0 on.
+	// Bits 0 to 15: 4 for each of four bytes.
 	VPBROADCASTQ ·constants<>+128(SB), Z2
 	VPMULTISHIFTQB 1024(SI), Z2, Z1
 	VPANDD.BCST ·constants<>+96(SB), Z1, Z1
@@ -77,7 +77,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 128(R9)
 	// Run 1.
-	// To each of four bytes 4 of the bits from 16 on.
+	// Bits 16 to 31: 4 for each of four bytes.
 	VPBROADCASTQ ·constants<>+224(SB), Z2
 	VPMULTISHIFTQB 1024(SI), Z2, Z1
 	VPANDD.BCST ·constants<>+96(SB), Z1, Z1
@@ -101,7 +101,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 384(R9)
 	// Run 2.
-	// To each of four bytes 4 of the bits from 0 on.
+	// Bits 0 to 15: 4 for each of four bytes.
 	VPBROADCASTQ ·constants<>+128(SB), Z2
 	VPMULTISHIFTQB 1152(SI), Z2, Z1
 	VPANDD.BCST ·constants<>+96(SB), Z1, Z1
@@ -125,7 +125,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 640(R9)
 	// Run 3.
-	// To each of four bytes 4 of the bits from 16 on.
+	// Bits 16 to 31: 4 for each of four bytes.
 	VPBROADCASTQ ·constants<>+224(SB), Z2
 	VPMULTISHIFTQB 1152(SI), Z2, Z1
 	VPANDD.BCST ·constants<>+96(SB), Z1, Z1
@@ -149,7 +149,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 896(R9)
 	// Run 4.
-	// To each of four bytes 4 of the bits from 0 on.
+	// Bits 0 to 15: 4 for each of four bytes.
 	VPBROADCASTQ ·constants<>+128(SB), Z2
 	VPMULTISHIFTQB 1280(SI), Z2, Z1
 	VPANDD.BCST ·constants<>+96(SB), Z1, Z1
@@ -172,7 +172,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 1152(R9)
 	// Run 5.
-	// To each of four bytes 4 of the bits from 16 on.
+	// Bits 16 to 31: 4 for each of four bytes.
 	VPBROADCASTQ ·constants<>+224(SB), Z2
 	VPMULTISHIFTQB 1280(SI), Z2, Z1
 	VPANDD.BCST ·constants<>+96(SB), Z1, Z1
@@ -196,7 +196,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 1408(R9)
 	// Run 6.
-	// To each of four bytes 4 of the bits from 0 on.
+	// Bits 0 to 15: 4 for each of four bytes.
 	VPBROADCASTQ ·constants<>+128(SB), Z2
 	VPMULTISHIFTQB 1408(SI), Z2, Z1
 	VPANDD.BCST ·constants<>+96(SB), Z1, Z1
@@ -220,7 +220,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 1664(R9)
 	// Run 7.
-	// To each of four bytes 4 of the bits from 16 on.
+	// Bits 16 to 31: 4 for each of four bytes.
 	VPBROADCASTQ ·constants<>+224(SB), Z2
 	VPMULTISHIFTQB 1408(SI), Z2, Z1
 	VPANDD.BCST ·constants<>+96(SB), Z1, Z1

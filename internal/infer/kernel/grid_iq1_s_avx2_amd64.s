@@ -27,7 +27,7 @@ rows1:
 	VMULPS ·constants<>+0(SB), Y15, Y15
 	VMULPS ·constants<>+32(SB), Y15, Y14
 	// Run 0.
-	// To each of four bytes 3 of the bits from 0 on.
+	// Bits 0 to 11: 3 for each of four bytes.
 	VMOVDQU 1024(SI), Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
 	VPAND ·constants<>+128(SB), Y0, Y0
@@ -49,7 +49,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 0(R9)
 	// Run 1.
-	// To each of four bytes 3 of the bits from 16 on.
+	// Bits 16 to 27: 3 for each of four bytes.
 	VMOVDQU 1024(SI), Y0
 	VPSRLD $16, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -71,7 +71,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 128(R9)
 	// Run 2.
-	// To each of four bytes 3 of the bits from 0 on.
+	// Bits 0 to 11: 3 for each of four bytes.
 	VMOVDQU 1152(SI), Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
 	VPAND ·constants<>+128(SB), Y0, Y0
@@ -93,7 +93,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 256(R9)
 	// Run 3.
-	// To each of four bytes 3 of the bits from 16 on.
+	// Bits 16 to 27: 3 for each of four bytes.
 	VMOVDQU 1152(SI), Y0
 	VPSRLD $16, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -115,7 +115,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 384(R9)
 	// Run 4.
-	// To each of four bytes 3 of the bits from 0 on.
+	// Bits 0 to 11: 3 for each of four bytes.
 	VMOVDQU 1280(SI), Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
 	VPAND ·constants<>+128(SB), Y0, Y0
@@ -137,7 +137,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 512(R9)
 	// Run 5.
-	// To each of four bytes 3 of the bits from 16 on.
+	// Bits 16 to 27: 3 for each of four bytes.
 	VMOVDQU 1280(SI), Y0
 	VPSRLD $16, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -159,7 +159,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 640(R9)
 	// Run 6.
-	// To each of four bytes 3 of the bits from 0 on.
+	// Bits 0 to 11: 3 for each of four bytes.
 	VMOVDQU 1408(SI), Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
 	VPAND ·constants<>+128(SB), Y0, Y0
@@ -181,7 +181,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 768(R9)
 	// Run 7.
-	// To each of four bytes 3 of the bits from 16 on.
+	// Bits 16 to 27: 3 for each of four bytes.
 	VMOVDQU 1408(SI), Y0
 	VPSRLD $16, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2

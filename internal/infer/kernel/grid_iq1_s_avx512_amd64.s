@@ -36,7 +36,7 @@ rows1:
 	ADDQ $32, R10
 	VMULPS.BCST ·constants<>+32(SB), Z15, Z15
 	// Run 0.
-	// To each of four bytes 3 of the bits from 0 on.
+	// Bits 0 to 11: 3 for each of four bytes.
 	VPBROADCASTQ ·constants<>+96(SB), Z2
 	VPMULTISHIFTQB 1024(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -52,7 +52,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 0(R9)
 	// Run 1.
-	// To each of four bytes 3 of the bits from 16 on.
+	// Bits 16 to 27: 3 for each of four bytes.
 	VPBROADCASTQ ·constants<>+128(SB), Z2
 	VPMULTISHIFTQB 1024(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -67,7 +67,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 128(R9)
 	// Run 2.
-	// To each of four bytes 3 of the bits from 0 on.
+	// Bits 0 to 11: 3 for each of four bytes.
 	VPBROADCASTQ ·constants<>+96(SB), Z2
 	VPMULTISHIFTQB 1152(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -83,7 +83,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 256(R9)
 	// Run 3.
-	// To each of four bytes 3 of the bits from 16 on.
+	// Bits 16 to 27: 3 for each of four bytes.
 	VPBROADCASTQ ·constants<>+128(SB), Z2
 	VPMULTISHIFTQB 1152(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -98,7 +98,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 384(R9)
 	// Run 4.
-	// To each of four bytes 3 of the bits from 0 on.
+	// Bits 0 to 11: 3 for each of four bytes.
 	VPBROADCASTQ ·constants<>+96(SB), Z2
 	VPMULTISHIFTQB 1280(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -114,7 +114,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 512(R9)
 	// Run 5.
-	// To each of four bytes 3 of the bits from 16 on.
+	// Bits 16 to 27: 3 for each of four bytes.
 	VPBROADCASTQ ·constants<>+128(SB), Z2
 	VPMULTISHIFTQB 1280(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -129,7 +129,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 640(R9)
 	// Run 6.
-	// To each of four bytes 3 of the bits from 0 on.
+	// Bits 0 to 11: 3 for each of four bytes.
 	VPBROADCASTQ ·constants<>+96(SB), Z2
 	VPMULTISHIFTQB 1408(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -145,7 +145,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 768(R9)
 	// Run 7.
-	// To each of four bytes 3 of the bits from 16 on.
+	// Bits 16 to 27: 3 for each of four bytes.
 	VPBROADCASTQ ·constants<>+128(SB), Z2
 	VPMULTISHIFTQB 1408(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0

@@ -27,7 +27,7 @@ rows1:
 	VMULPS ·constants<>+0(SB), Y15, Y15
 	VMULPS ·constants<>+32(SB), Y15, Y14
 	// Run 0.
-	// To each of four bytes 2 of the bits from 0 on.
+	// Bits 0 to 7: 2 for each of four bytes.
 	VMOVDQU 2048(SI), Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
 	VPAND ·constants<>+128(SB), Y0, Y0
@@ -53,7 +53,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 128(R9)
 	// Run 1.
-	// To each of four bytes 2 of the bits from 8 on.
+	// Bits 8 to 15: 2 for each of four bytes.
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $8, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -81,7 +81,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 384(R9)
 	// Run 2.
-	// To each of four bytes 2 of the bits from 16 on.
+	// Bits 16 to 23: 2 for each of four bytes.
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $16, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -109,7 +109,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 640(R9)
 	// Run 3.
-	// To each of four bytes 2 of the bits from 24 on.
+	// Bits 24 to 31: 2 for each of four bytes.
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $24, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -136,7 +136,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 896(R9)
 	// Run 4.
-	// To each of four bytes 2 of the bits from 0 on.
+	// Bits 0 to 7: 2 for each of four bytes.
 	VMOVDQU 2176(SI), Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
 	VPAND ·constants<>+128(SB), Y0, Y0
@@ -162,7 +162,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1152(R9)
 	// Run 5.
-	// To each of four bytes 2 of the bits from 8 on.
+	// Bits 8 to 15: 2 for each of four bytes.
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $8, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -190,7 +190,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1408(R9)
 	// Run 6.
-	// To each of four bytes 2 of the bits from 16 on.
+	// Bits 16 to 23: 2 for each of four bytes.
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $16, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -218,7 +218,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1664(R9)
 	// Run 7.
-	// To each of four bytes 2 of the bits from 24 on.
+	// Bits 24 to 31: 2 for each of four bytes.
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $24, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2

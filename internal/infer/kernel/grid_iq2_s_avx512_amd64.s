@@ -36,7 +36,7 @@ rows1:
 	ADDQ $32, R10
 	VMULPS.BCST ·constants<>+32(SB), Z15, Z15
 	// Run 0.
-	// To each of four bytes 2 of the bits from 0 on.
+	// Bits 0 to 7: 2 for each of four bytes.
 	VPBROADCASTQ ·constants<>+96(SB), Z2
 	VPMULTISHIFTQB 2048(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -55,7 +55,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 128(R9)
 	// Run 1.
-	// To each of four bytes 2 of the bits from 8 on.
+	// Bits 8 to 15: 2 for each of four bytes.
 	VPBROADCASTQ ·constants<>+128(SB), Z2
 	VPMULTISHIFTQB 2048(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -75,7 +75,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 384(R9)
 	// Run 2.
-	// To each of four bytes 2 of the bits from 16 on.
+	// Bits 16 to 23: 2 for each of four bytes.
 	VPBROADCASTQ ·constants<>+160(SB), Z2
 	VPMULTISHIFTQB 2048(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -95,7 +95,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 640(R9)
 	// Run 3.
-	// To each of four bytes 2 of the bits from 24 on.
+	// Bits 24 to 31: 2 for each of four bytes.
 	VPBROADCASTQ ·constants<>+192(SB), Z2
 	VPMULTISHIFTQB 2048(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -115,7 +115,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 896(R9)
 	// Run 4.
-	// To each of four bytes 2 of the bits from 0 on.
+	// Bits 0 to 7: 2 for each of four bytes.
 	VPBROADCASTQ ·constants<>+96(SB), Z2
 	VPMULTISHIFTQB 2176(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -134,7 +134,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 1152(R9)
 	// Run 5.
-	// To each of four bytes 2 of the bits from 8 on.
+	// Bits 8 to 15: 2 for each of four bytes.
 	VPBROADCASTQ ·constants<>+128(SB), Z2
 	VPMULTISHIFTQB 2176(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -154,7 +154,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 1408(R9)
 	// Run 6.
-	// To each of four bytes 2 of the bits from 16 on.
+	// Bits 16 to 23: 2 for each of four bytes.
 	VPBROADCASTQ ·constants<>+160(SB), Z2
 	VPMULTISHIFTQB 2176(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -174,7 +174,7 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 1664(R9)
 	// Run 7.
-	// To each of four bytes 2 of the bits from 24 on.
+	// Bits 24 to 31: 2 for each of four bytes.
 	VPBROADCASTQ ·constants<>+192(SB), Z2
 	VPMULTISHIFTQB 2176(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0

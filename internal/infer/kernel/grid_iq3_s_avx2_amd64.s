@@ -27,7 +27,7 @@ rows1:
 	VMULPS ·constants<>+0(SB), Y15, Y15
 	VMULPS ·constants<>+32(SB), Y15, Y14
 	// Run 0.
-	// To each of four bytes 1 of the bits from 0 on.
+	// Bits 0 to 3: 1 for each of four bytes.
 	VMOVDQU 2048(SI), Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
 	VPAND ·constants<>+128(SB), Y0, Y0
@@ -37,7 +37,7 @@ rows1:
 	VPOR Y2, Y0, Y0
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VMOVDQU Y0, 0(DI)
-	// To each of four bytes 1 of the bits from 4 on.
+	// Bits 4 to 7: 1 for each of four bytes.
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $4, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -57,7 +57,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 0(R9)
 	// Run 1.
-	// To each of four bytes 1 of the bits from 8 on.
+	// Bits 8 to 11: 1 for each of four bytes.
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $8, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -68,7 +68,7 @@ rows1:
 	VPOR Y2, Y0, Y0
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VMOVDQU Y0, 256(DI)
-	// To each of four bytes 1 of the bits from 12 on.
+	// Bits 12 to 15: 1 for each of four bytes.
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $12, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -89,7 +89,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 128(R9)
 	// Run 2.
-	// To each of four bytes 1 of the bits from 16 on.
+	// Bits 16 to 19: 1 for each of four bytes.
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $16, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -100,7 +100,7 @@ rows1:
 	VPOR Y2, Y0, Y0
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VMOVDQU Y0, 512(DI)
-	// To each of four bytes 1 of the bits from 20 on.
+	// Bits 20 to 23: 1 for each of four bytes.
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $20, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -121,7 +121,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 256(R9)
 	// Run 3.
-	// To each of four bytes 1 of the bits from 24 on.
+	// Bits 24 to 27: 1 for each of four bytes.
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $24, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -132,7 +132,7 @@ rows1:
 	VPOR Y2, Y0, Y0
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VMOVDQU Y0, 768(DI)
-	// To each of four bytes 1 of the bits from 28 on.
+	// Bits 28 to 31: 1 for each of four bytes.
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $28, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -153,7 +153,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 384(R9)
 	// Run 4.
-	// To each of four bytes 1 of the bits from 0 on.
+	// Bits 0 to 3: 1 for each of four bytes.
 	VMOVDQU 2176(SI), Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
 	VPAND ·constants<>+128(SB), Y0, Y0
@@ -163,7 +163,7 @@ rows1:
 	VPOR Y2, Y0, Y0
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VMOVDQU Y0, 1024(DI)
-	// To each of four bytes 1 of the bits from 4 on.
+	// Bits 4 to 7: 1 for each of four bytes.
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $4, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -184,7 +184,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 512(R9)
 	// Run 5.
-	// To each of four bytes 1 of the bits from 8 on.
+	// Bits 8 to 11: 1 for each of four bytes.
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $8, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -195,7 +195,7 @@ rows1:
 	VPOR Y2, Y0, Y0
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VMOVDQU Y0, 1280(DI)
-	// To each of four bytes 1 of the bits from 12 on.
+	// Bits 12 to 15: 1 for each of four bytes.
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $12, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -216,7 +216,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 640(R9)
 	// Run 6.
-	// To each of four bytes 1 of the bits from 16 on.
+	// Bits 16 to 19: 1 for each of four bytes.
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $16, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -227,7 +227,7 @@ rows1:
 	VPOR Y2, Y0, Y0
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VMOVDQU Y0, 1536(DI)
-	// To each of four bytes 1 of the bits from 20 on.
+	// Bits 20 to 23: 1 for each of four bytes.
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $20, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -248,7 +248,7 @@ rows1:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 768(R9)
 	// Run 7.
-	// To each of four bytes 1 of the bits from 24 on.
+	// Bits 24 to 27: 1 for each of four bytes.
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $24, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2
@@ -259,7 +259,7 @@ rows1:
 	VPOR Y2, Y0, Y0
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VMOVDQU Y0, 1792(DI)
-	// To each of four bytes 1 of the bits from 28 on.
+	// Bits 28 to 31: 1 for each of four bytes.
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $28, Y0, Y0
 	VPAND ·constants<>+96(SB), Y0, Y2

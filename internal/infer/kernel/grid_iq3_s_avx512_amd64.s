@@ -36,12 +36,12 @@ rows1:
 	ADDQ $32, R10
 	VMULPS.BCST ·constants<>+32(SB), Z15, Z15
 	// Run 0.
-	// To each of four bytes 1 of the bits from 0 on.
+	// Bits 0 to 3: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+96(SB), Z2
 	VPMULTISHIFTQB 2048(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
 	VMOVDQU64 Z0, 0(DI)
-	// To each of four bytes 1 of the bits from 4 on.
+	// Bits 4 to 7: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+128(SB), Z2
 	VPMULTISHIFTQB 2048(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -54,12 +54,12 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 0(R9)
 	// Run 1.
-	// To each of four bytes 1 of the bits from 8 on.
+	// Bits 8 to 11: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+160(SB), Z2
 	VPMULTISHIFTQB 2048(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
 	VMOVDQU64 Z0, 256(DI)
-	// To each of four bytes 1 of the bits from 12 on.
+	// Bits 12 to 15: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+192(SB), Z2
 	VPMULTISHIFTQB 2048(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -73,12 +73,12 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 128(R9)
 	// Run 2.
-	// To each of four bytes 1 of the bits from 16 on.
+	// Bits 16 to 19: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+224(SB), Z2
 	VPMULTISHIFTQB 2048(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
 	VMOVDQU64 Z0, 512(DI)
-	// To each of four bytes 1 of the bits from 20 on.
+	// Bits 20 to 23: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+256(SB), Z2
 	VPMULTISHIFTQB 2048(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -92,12 +92,12 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 256(R9)
 	// Run 3.
-	// To each of four bytes 1 of the bits from 24 on.
+	// Bits 24 to 27: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+288(SB), Z2
 	VPMULTISHIFTQB 2048(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
 	VMOVDQU64 Z0, 768(DI)
-	// To each of four bytes 1 of the bits from 28 on.
+	// Bits 28 to 31: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+320(SB), Z2
 	VPMULTISHIFTQB 2048(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -111,12 +111,12 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 384(R9)
 	// Run 4.
-	// To each of four bytes 1 of the bits from 0 on.
+	// Bits 0 to 3: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+96(SB), Z2
 	VPMULTISHIFTQB 2176(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
 	VMOVDQU64 Z0, 1024(DI)
-	// To each of four bytes 1 of the bits from 4 on.
+	// Bits 4 to 7: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+128(SB), Z2
 	VPMULTISHIFTQB 2176(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -130,12 +130,12 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 512(R9)
 	// Run 5.
-	// To each of four bytes 1 of the bits from 8 on.
+	// Bits 8 to 11: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+160(SB), Z2
 	VPMULTISHIFTQB 2176(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
 	VMOVDQU64 Z0, 1280(DI)
-	// To each of four bytes 1 of the bits from 12 on.
+	// Bits 12 to 15: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+192(SB), Z2
 	VPMULTISHIFTQB 2176(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -149,12 +149,12 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 640(R9)
 	// Run 6.
-	// To each of four bytes 1 of the bits from 16 on.
+	// Bits 16 to 19: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+224(SB), Z2
 	VPMULTISHIFTQB 2176(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
 	VMOVDQU64 Z0, 1536(DI)
-	// To each of four bytes 1 of the bits from 20 on.
+	// Bits 20 to 23: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+256(SB), Z2
 	VPMULTISHIFTQB 2176(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
@@ -168,12 +168,12 @@ rows1:
 	VMULPS Z15, Z1, Z1
 	VMOVDQU64 Z1, 768(R9)
 	// Run 7.
-	// To each of four bytes 1 of the bits from 24 on.
+	// Bits 24 to 27: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+288(SB), Z2
 	VPMULTISHIFTQB 2176(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0
 	VMOVDQU64 Z0, 1792(DI)
-	// To each of four bytes 1 of the bits from 28 on.
+	// Bits 28 to 31: 1 for each of four bytes.
 	VPBROADCASTQ ·constants<>+320(SB), Z2
 	VPMULTISHIFTQB 2176(SI), Z2, Z0
 	VPANDD.BCST ·constants<>+64(SB), Z0, Z0

@@ -23,6 +23,7 @@ four2:
 	FMOVQ 128(R3), F1
 	FMOVQ 256(R3), F2
 	FMOVQ 384(R3), F3
+	// Columns of four words of four rows to rows.
 	WORD $0x4e813804 // zip1 v4.4s, v0.4s, v1.4s
 	WORD $0x4e817805 // zip2 v5.4s, v0.4s, v1.4s
 	WORD $0x4e833846 // zip1 v6.4s, v2.4s, v3.4s
@@ -64,6 +65,7 @@ TEXT ·spreadRowsNEON(SB), NOSPLIT, $0-24
 	WORD $0x4f04e410 // movi v16.16b, #128
 quads4:
 	MOVD R1, R3
+	// Sixteen codes of rows 0 to 3, and their signs.
 	FMOVQ (R3), F0
 	ADD  R2, R3, R3
 	WORD $0x6e301c00 // eor v0.16b, v0.16b, v16.16b
@@ -88,6 +90,7 @@ quads4:
 	FMOVQ F1, 32(R0)
 	FMOVQ F2, 64(R0)
 	FMOVQ F3, 96(R0)
+	// Sixteen codes of rows 4 to 7, and their signs.
 	FMOVQ (R3), F0
 	ADD  R2, R3, R3
 	WORD $0x6e301c00 // eor v0.16b, v0.16b, v16.16b
@@ -129,6 +132,7 @@ TEXT ·spreadRowsI8MM(SB), NOSPLIT, $0-24
 	WORD $0x4f04e410 // movi v16.16b, #128
 quads5:
 	MOVD R1, R3
+	// Sixteen codes of rows 0 to 3, and their signs.
 	FMOVQ (R3), F0
 	ADD  R2, R3, R3
 	WORD $0x6e301c00 // eor v0.16b, v0.16b, v16.16b
@@ -149,6 +153,7 @@ quads5:
 	FMOVQ F4, 16(R0)
 	WORD $0x4ec37844 // zip2 v4.2d, v2.2d, v3.2d
 	FMOVQ F4, 80(R0)
+	// Sixteen codes of rows 4 to 7, and their signs.
 	FMOVQ (R3), F0
 	ADD  R2, R3, R3
 	WORD $0x6e301c00 // eor v0.16b, v0.16b, v16.16b

@@ -47,6 +47,7 @@ run3:
 	MOVQ 80(DI)(CX*1), AX
 	PREFETCHT0 (AX)(BX*2)
 last4:
+	// What the sums start from.
 	VMOVDQA Y11, Y0
 	VMOVDQA Y11, Y2
 	VMOVDQA Y11, Y4
@@ -80,6 +81,7 @@ started6:
 	VMOVDQA Y2, Y3
 	VMOVDQA Y4, Y5
 	VMOVDQA Y6, Y7
+	// The products of a run.
 	VMOVDQU 0(R8), Y8
 	VMOVDQU 32(R8), Y9
 	VPBROADCASTD 0(R9)(BX*1), Y10
@@ -199,6 +201,7 @@ started6:
 done7:
 	ADDQ $16, BX
 	ADDQ $512, R8
+	// Times the scales of weights and activations, to the sums of floats.
 	MOVQ 8(DI), AX
 	VSUBPS Y11, Y0, Y0
 	VMULPS 0(R10)(CX*2), Y12, Y10
@@ -306,6 +309,7 @@ rows10:
 	XORL BX, BX // byte of the activations
 	XORL R14, R14 // number of the run
 run11:
+	// What the sums start from.
 	VMOVDQA Y11, Y0
 	TESTQ R12, R12
 	JNZ  started13
@@ -327,6 +331,7 @@ started13:
 	VPXOR Y5, Y5, Y5
 	VPXOR Y6, Y6, Y6
 	VPXOR Y7, Y7, Y7
+	// The products of a run.
 	VMOVDQU 0(R8), Y8
 	VMOVDQU 32(R8), Y9
 	VPBROADCASTD 0(R9)(BX*1), Y10
@@ -410,6 +415,7 @@ done14:
 	VPADDD Y5, Y1, Y1
 	VPADDD Y6, Y2, Y2
 	VPADDD Y7, Y3, Y3
+	// Times the scales of weights and activations, to the sums of floats.
 	MOVQ 8(DI), AX
 	VSUBPS Y11, Y0, Y0
 	VMULPS 0(R10)(CX*2), Y12, Y10

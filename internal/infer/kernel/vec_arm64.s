@@ -173,6 +173,7 @@ group:
 	FMOVS R8, F1
 	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
 	FMOVQ.P 16(R1), F0
+	// Sixteen bytes times their scale.
 	WORD $0x0f08a406 // sshll v6.8h, v0.8b, #0
 	WORD $0x4f08a407 // sshll2 v7.8h, v0.16b, #0
 	WORD $0x0f10a4c2 // sshll v2.4s, v6.4h, #0
@@ -192,6 +193,7 @@ group:
 	SUBS $1, R7, R7
 	BEQ  next
 	FMOVQ.P 16(R1), F0
+	// Sixteen bytes times their scale.
 	WORD $0x0f08a406 // sshll v6.8h, v0.8b, #0
 	WORD $0x4f08a407 // sshll2 v7.8h, v0.16b, #0
 	WORD $0x0f10a4c2 // sshll v2.4s, v6.4h, #0
@@ -286,6 +288,7 @@ block12:
 	FLDPQ.P 32(R1), (F4, F5)
 	FLDPQ.P 32(R1), (F6, F7)
 	WORD $0x6f00e410 // movi v16.2d, #0
+	// The largest magnitude of 32 floats.
 	WORD $0x4ea0f815 // fabs v21.4s, v0.4s
 	WORD $0x6eb56610 // umax v16.4s, v16.4s, v21.4s
 	WORD $0x4ea0f835 // fabs v21.4s, v1.4s
@@ -302,6 +305,7 @@ block12:
 	WORD $0x6eb56610 // umax v16.4s, v16.4s, v21.4s
 	WORD $0x4ea0f8f5 // fabs v21.4s, v7.4s
 	WORD $0x6eb56610 // umax v16.4s, v16.4s, v21.4s
+	// The scale, in F17, and its inverse, in F18: 0 where all is tiny, NaN where something is not finite.
 	WORD $0x6eb0aa10 // umaxv s16, v16.4s
 	FMOVS F16, R8
 	WORD $0x6f00e411 // movi v17.2d, #0
@@ -321,6 +325,7 @@ broken13:
 	FMOVS R9, F17
 small14:
 done15:
+	// Sixteen floats times F18 to bytes.
 	WORD $0x4f929000 // fmul v0.4s, v0.4s, v18.s[0]
 	WORD $0x4e21a800 // fcvtns v0.4s, v0.4s
 	WORD $0x4f929021 // fmul v1.4s, v1.4s, v18.s[0]
@@ -335,6 +340,7 @@ done15:
 	WORD $0x4e614862 // sqxtn2 v2.8h, v3.4s
 	WORD $0x0e214800 // sqxtn v0.8b, v0.8h
 	WORD $0x4e214840 // sqxtn2 v0.16b, v2.8h
+	// Sixteen floats times F18 to bytes.
 	WORD $0x4f929084 // fmul v4.4s, v4.4s, v18.s[0]
 	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
 	WORD $0x4f9290a5 // fmul v5.4s, v5.4s, v18.s[0]
@@ -349,10 +355,12 @@ done15:
 	WORD $0x4e6148e6 // sqxtn2 v6.8h, v7.4s
 	WORD $0x0e214884 // sqxtn v4.8b, v4.8h
 	WORD $0x4e2148c4 // sqxtn2 v4.16b, v6.8h
+	// The sum of sixteen bytes.
 	WORD $0x4e202814 // saddlp v20.8h, v0.16b
 	WORD $0x4e602a94 // saddlp v20.4s, v20.8h
 	WORD $0x4eb1ba94 // addv s20, v20.4s
 	FMOVS F20, R3
+	// The sum of sixteen bytes.
 	WORD $0x4e202894 // saddlp v20.8h, v4.16b
 	WORD $0x4e602a94 // saddlp v20.4s, v20.8h
 	WORD $0x4eb1ba94 // addv s20, v20.4s
@@ -385,6 +393,7 @@ largest17:
 	FLDPQ.P 32(R3), (F2, F3)
 	FLDPQ.P 32(R3), (F4, F5)
 	FLDPQ.P 32(R3), (F6, F7)
+	// The largest magnitude of 32 floats.
 	WORD $0x4ea0f815 // fabs v21.4s, v0.4s
 	WORD $0x6eb56610 // umax v16.4s, v16.4s, v21.4s
 	WORD $0x4ea0f835 // fabs v21.4s, v1.4s
@@ -403,6 +412,7 @@ largest17:
 	WORD $0x6eb56610 // umax v16.4s, v16.4s, v21.4s
 	SUBS $1, R4, R4
 	BNE  largest17
+	// The scale, in F17, and its inverse, in F18: 0 where all is tiny, NaN where something is not finite.
 	WORD $0x6eb0aa10 // umaxv s16, v16.4s
 	FMOVS F16, R8
 	WORD $0x6f00e411 // movi v17.2d, #0
@@ -433,6 +443,7 @@ thirtytwo21:
 	FLDPQ.P 32(R1), (F2, F3)
 	FLDPQ.P 32(R1), (F4, F5)
 	FLDPQ.P 32(R1), (F6, F7)
+	// Sixteen floats times F18 to bytes.
 	WORD $0x4f929000 // fmul v0.4s, v0.4s, v18.s[0]
 	WORD $0x4e21a800 // fcvtns v0.4s, v0.4s
 	WORD $0x4f929021 // fmul v1.4s, v1.4s, v18.s[0]
@@ -448,6 +459,7 @@ thirtytwo21:
 	WORD $0x0e214800 // sqxtn v0.8b, v0.8h
 	WORD $0x4e214840 // sqxtn2 v0.16b, v2.8h
 	FMOVQ.P F0, 16(R3)
+	// The sum of sixteen bytes.
 	WORD $0x4e202814 // saddlp v20.8h, v0.16b
 	WORD $0x4e602a94 // saddlp v20.4s, v20.8h
 	WORD $0x4eb1ba94 // addv s20, v20.4s
@@ -456,6 +468,7 @@ thirtytwo21:
 	NEGW R10, R12
 	LSLW $7, R12, R12
 	MOVW.P R12, 4(R5)
+	// Sixteen floats times F18 to bytes.
 	WORD $0x4f929084 // fmul v4.4s, v4.4s, v18.s[0]
 	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
 	WORD $0x4f9290a5 // fmul v5.4s, v5.4s, v18.s[0]
@@ -471,6 +484,7 @@ thirtytwo21:
 	WORD $0x0e214884 // sqxtn v4.8b, v4.8h
 	WORD $0x4e2148c4 // sqxtn2 v4.16b, v6.8h
 	FMOVQ.P F4, 16(R3)
+	// The sum of sixteen bytes.
 	WORD $0x4e202894 // saddlp v20.8h, v4.16b
 	WORD $0x4e602a94 // saddlp v20.4s, v20.8h
 	WORD $0x4eb1ba94 // addv s20, v20.4s
@@ -507,6 +521,7 @@ group22:
 	FLDPQ.P 32(R2), (F4, F5)
 	FLDPQ.P 32(R2), (F6, F7)
 	WORD $0x6f00e410 // movi v16.2d, #0
+	// The largest magnitude of 32 floats.
 	WORD $0x4ea0f815 // fabs v21.4s, v0.4s
 	WORD $0x6eb56610 // umax v16.4s, v16.4s, v21.4s
 	WORD $0x4ea0f835 // fabs v21.4s, v1.4s
@@ -547,6 +562,7 @@ fits:
 write:
 	MOVH R10, (R1)
 	ADD  R4, R1, R1
+	// Sixteen floats times F18 to bytes.
 	WORD $0x4f929000 // fmul v0.4s, v0.4s, v18.s[0]
 	WORD $0x4e21a800 // fcvtns v0.4s, v0.4s
 	WORD $0x4f929021 // fmul v1.4s, v1.4s, v18.s[0]
@@ -561,6 +577,7 @@ write:
 	WORD $0x4e614862 // sqxtn2 v2.8h, v3.4s
 	WORD $0x0e214800 // sqxtn v0.8b, v0.8h
 	WORD $0x4e214840 // sqxtn2 v0.16b, v2.8h
+	// Sixteen floats times F18 to bytes.
 	WORD $0x4f929084 // fmul v4.4s, v4.4s, v18.s[0]
 	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
 	WORD $0x4f9290a5 // fmul v5.4s, v5.4s, v18.s[0]

@@ -266,7 +266,7 @@ func (k *grid) shiftRight(n int, reg string) {
 
 // bits gives each of four bytes n bits of a number, which begin at a bit of a plane. Y2 is lost.
 func (k *grid) bits(plane, bit, n int, to string) {
-	k.c("To each of four bytes %d of the bits from %d on.", n, bit)
+	k.c("Bits %d to %d: %d for each of four bytes.", bit, bit+4*n-1, n)
 	mask := k.constant(uint32(1<<n-1) * 0x01010101)
 	if k.zmm {
 		k.p("VPBROADCASTQ %s, Y2", k.multishift(bit, n))

@@ -124,6 +124,7 @@ func (s *spreadTile) fetch() {
 
 // starts sets the sums to what those of run R14 start from. A run of 32 may have two sums of sixteen activations.
 func (s *spreadTile) starts() {
+	s.c("What the sums start from.")
 	one, started := s.label("one"), s.label("started")
 	for j := range s.columns {
 		s.p("VMOVDQA Y11, %s", s.sum(j, 0, 0))
@@ -161,6 +162,7 @@ func (s *spreadTile) start(off int) {
 
 // products adds a run's products, those of four or eight quads.
 func (s *spreadTile) products() {
+	s.c("The products of a run.")
 	done := s.label("done")
 	for part := range 2 {
 		for q := range 4 {
@@ -197,6 +199,7 @@ func (s *spreadTile) products() {
 
 // scaled adds a run's sums, times scales, to the columns' sums of floats, and subtracts minima.
 func (s *spreadTile) scaled() {
+	s.c("Times the scales of weights and activations, to the sums of floats.")
 	for j := range s.columns {
 		s.p("MOVQ %d(DI), AX", 16*j+8)
 		for h := range s.rows {

@@ -39,6 +39,7 @@ func scores(f *file) {
 	}
 	f.zero(0, 8)
 	f.p("LSR  $6, R3, R6")
+	f.c("Sixteen elements of two keys and four queries.")
 	f.l(dim)
 	for range 4 {
 		f.p("FMOVQ.P 16(R4), F16")
@@ -54,6 +55,7 @@ func scores(f *file) {
 	f.p("SUBS $1, R6, R6")
 	f.p("BNE  %s", dim)
 	for k := range 2 {
+		f.c("The sums of position %d, times the factor, to the scores of its heads.", k)
 		v := 4 * k
 		f.v("faddp v%d.4s, v%d.4s, v%d.4s", v, v, v+1)
 		f.v("faddp v%d.4s, v%d.4s, v%d.4s", v+2, v+2, v+3)
@@ -97,6 +99,7 @@ are in four registers from 0 on.`)
 				}
 			}
 		}
+		f.c("Four positions at once.")
 		f.p("SUBS $4, R5, R5")
 		f.p("BLT  rest")
 		f.l("four")
@@ -108,6 +111,7 @@ are in four registers from 0 on.`)
 		}
 		f.p("SUBS $4, R5, R5")
 		f.p("BGE  four")
+		f.c("The rest of the positions, one by one.")
 		f.l("rest")
 		f.p("ADDS $4, R5, R5")
 		f.p("BEQ  done")

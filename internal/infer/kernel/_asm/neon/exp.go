@@ -28,11 +28,13 @@ func expConstants(f *file) {
 
 // exp replaces register 0 by its exponentials. Registers 1 to 6 are used.
 func exp(f *file) {
+	f.c("x is n·ln 2 + r: the integer n, and r.")
 	f.v("fmul v1.4s, v0.4s, v%d.4s", kLog2e)
 	f.v("frintn v1.4s, v1.4s")
 	f.v("mov v2.16b, v0.16b")
 	f.v("fmls v2.4s, v1.4s, v%d.4s", kHigh)
 	f.v("fmls v2.4s, v1.4s, v%d.4s", kLow)
+	f.c("e to the power of r, by a polynomial.")
 	p, t := kP0, 3
 	for k := kP1; k <= kP5; k++ {
 		f.v("mov v%d.16b, v%d.16b", t, k)
@@ -51,6 +53,7 @@ func exp(f *file) {
 		f.v("shl v%d.4s, v%d.4s, #23", v, v)
 		f.v("fmul v2.4s, v2.4s, v%d.4s", v)
 	}
+	f.c("Infinity above the range, 0 below it.")
 	f.v("fcmgt v3.4s, v0.4s, v%d.4s", kMost)
 	f.v("fcmgt v4.4s, v%d.4s, v0.4s", kLeast)
 	f.zero(5, 1)

@@ -32,6 +32,7 @@ func gatherRows(f *file) {
 		for i := range 4 {
 			f.p("FMOVQ %d(R3), F%d", plane*i, i)
 		}
+		f.c("Columns of four words of four rows to rows.")
 		square(f, 0, 4)
 		for i := range 4 {
 			f.p("FMOVQ F%d, %d(R2)", i, rowLen*i)
@@ -67,6 +68,7 @@ func spreadRows(f *file, paired bool) {
 	f.loop("quads", "R4", func() {
 		f.p("MOVD R1, R3")
 		for half := range 2 {
+			f.c("Sixteen codes of rows %d to %d, and their signs.", 4*half, 4*half+3)
 			for r := range 4 {
 				f.p("FMOVQ (R3), F%d", r)
 				f.p("ADD  R2, R3, R3")

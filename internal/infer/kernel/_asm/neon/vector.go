@@ -132,6 +132,7 @@ func halves(f *file) {
 
 // sixteenBytes multiplies the signed bytes of register 0 with register 1's first element: to 2 to 5.
 func sixteenBytes(f *file) {
+	f.c("Sixteen bytes times their scale.")
 	f.v("sshll v6.8h, v0.8b, #0")
 	f.v("sshll2 v7.8h, v0.16b, #0")
 	for i := range 4 {
@@ -223,6 +224,7 @@ func highest(f *file) {
 // blockScale takes the largest magnitude's bits from register 16 and gives the scale in F17, its inverse in F18: see
 // blockScale in acts.go. R8 is used.
 func blockScale(f *file) {
+	f.c("The scale, in F17, and its inverse, in F18: 0 where all is tiny, NaN where something is not finite.")
 	broken, small, done := f.label("broken"), f.label("small"), f.label("done")
 	f.v("umaxv s16, v16.4s")
 	f.p("FMOVS F16, R8")
@@ -246,6 +248,7 @@ func blockScale(f *file) {
 
 // roundSixteen turns four registers of floats times F18 to sixteen bytes in the first.
 func roundSixteen(f *file, v int) {
+	f.c("Sixteen floats times F18 to bytes.")
 	for i := range 4 {
 		f.v("fmul v%d.4s, v%d.4s, v18.s[0]", v+i, v+i)
 		f.v("fcvtns v%d.4s, v%d.4s", v+i, v+i)
@@ -260,6 +263,7 @@ func roundSixteen(f *file, v int) {
 
 // sumSixteen gives the sum of register v's signed bytes, in a general register.
 func sumSixteen(f *file, v int, to string) {
+	f.c("The sum of sixteen bytes.")
 	f.v("saddlp v20.8h, v%d.16b", v)
 	f.v("saddlp v20.4s, v20.8h")
 	f.v("addv s20, v20.4s")
@@ -268,6 +272,7 @@ func sumSixteen(f *file, v int, to string) {
 
 // magnitudes keeps the largest of 32 loaded floats in register 16.
 func magnitudes(f *file) {
+	f.c("The largest magnitude of 32 floats.")
 	for i := range 8 {
 		f.v("fabs v21.4s, v%d.4s", i)
 		f.v("umax v16.4s, v16.4s, v21.4s")
