@@ -80,7 +80,8 @@ func TestFullDiskForFiles(t *testing.T) {
 		}
 	}
 	hostile.Survived(t, "a disk or a file size that runs out under commands that write a file", 2*len(killedCommands),
-		2*len(killedCommands), "an error that says so, nothing left but what the next run goes on from")
+		2*len(killedCommands), "an error that says so; no file is left except those from "+
+			"which the next run continues")
 }
 
 // TestFullDiskForAConversion: if the disk of the cache fills up while a directory is converted for the first time, the
@@ -122,7 +123,7 @@ func TestFullDiskForAConversion(t *testing.T) {
 		}
 	}
 	hostile.Survived(t, "a disk or a file size that runs out under a first conversion", 4, 4,
-		"an error that says so, nothing under its name, and the next run makes it")
+		"an error that says so; no file has the model's name, and the next run makes it")
 }
 
 // TestReadOnlyHome: with a home directory on a read-only disk, which even root cannot write to, commands that need no
@@ -153,7 +154,7 @@ func TestReadOnlyHome(t *testing.T) {
 		}
 	}
 	hostile.Survived(t, "a home directory that cannot be written to", 1, 1,
-		"what needs none works, the rest says where it cannot write")
+		"commands that need no home directory work; the others say where they cannot write")
 }
 
 // TestNoHome: commands work without a home directory, and with a read-only one; those that need one say which
@@ -201,8 +202,8 @@ func TestNoHome(t *testing.T) {
 			t.Errorf("%s: exit code %d", name, code)
 		}
 	}
-	hostile.Survived(t, "no home directory, and one that is none", 2, 2,
-		"what needs none works, the rest says what is missing")
+	hostile.Survived(t, "no home directory, or a path that is not a directory", 2, 2,
+		"commands that need no home directory work; the others say what is missing")
 }
 
 // TestFewFiles: a service that may open 64 files answers its clients and its health checks, whatever number of
@@ -339,6 +340,6 @@ func TestFilesAreCutUnderCommands(t *testing.T) {
 			}
 		}
 		hostile.Survived(t, "the file that `"+strings.Join(args[:2], " ")+"` reads, cut", rounds, refused,
-			"an error that says so, or it had read enough")
+			"an error that says so, or the command had read all that it needs")
 	}
 }

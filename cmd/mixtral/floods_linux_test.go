@@ -111,7 +111,7 @@ var floods = []struct {
 		}
 		return frame(dst, frameContinuation, 0, 1, header(nil, "x", strings.Repeat("y", 8000)))
 	}},
-	{"headers of a byte each that name a long one again", false, func(dst []byte, n int) []byte {
+	{"one-byte references to a long header field (HPACK)", false, func(dst []byte, n int) []byte {
 		id, block := uint32(2*n+1), request(methodGet, "/livez")
 		if n == 0 { // added to the dynamic table, whose first index is 62
 			block = append(block, 0x40)

@@ -94,7 +94,7 @@ func TestFullDisk(t *testing.T) {
 		}
 	}
 	hostile.Survived(t, "a disk or a file size that runs out under `certify`", 8, 6,
-		"an error that says so, no report that is not whole, the one before as it was")
+		"an error that says so; no incomplete report, and the earlier one unchanged")
 }
 
 // noMount is the exit code of smallDisk if mounting is not allowed.

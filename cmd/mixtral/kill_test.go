@@ -178,8 +178,8 @@ func TestKilledCertify(t *testing.T) {
 	if now, err := os.ReadFile(first[0]); err != nil || !bytes.Equal(now, original) {
 		t.Errorf("the first report changed: %v", err)
 	}
-	hostile.Survived(t, "`certify`", kills, kills-late, "%d records of runs that did not end, all readable; reports "+
-		"whole; its server gone with it", left)
+	hostile.Survived(t, "`certify`", kills, kills-late, "%d unfinished records, all readable; complete reports; "+
+		"the server ended too", left)
 }
 
 // hasRecord says whether a run in a folder of reports has recorded something.
@@ -290,5 +290,5 @@ func TestKilledServe(t *testing.T) {
 		}
 	}
 	hostile.Survived(t, "`serve` under load, and at its start", 2*rounds, 2*rounds,
-		"each next start at once on the same port, with the same answer")
+		"each next start succeeds at once on the same port, with the same answer")
 }

@@ -99,8 +99,8 @@ func TestKilledPull(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	hostile.Survived(t, "`model pull` of two files", rounds, early, "%d files whole already, none of other content; "+
-		"the next run goes on, nothing beside the files", whole)
+	hostile.Survived(t, "`model pull` of two files", rounds, early, "%d files were complete, none had other content; "+
+		"the next run continues and leaves no other file", whole)
 }
 
 // TestKilledConversion kills commands while they convert a directory of safetensors for the first time: the converted
@@ -160,5 +160,5 @@ func TestKilledConversion(t *testing.T) {
 		}
 	}
 	hostile.Survived(t, "the first conversion of a directory, by `eval`", rounds, early,
-		"the same file and answer at the next end, nothing beside the file")
+		"the next complete run makes the same file and answer, and leaves no other file")
 }

@@ -36,7 +36,7 @@ var killedCommands = []killed{
 	{"pack", func(dir string) []string {
 		return words("model pack %s/in.gguf %s/out --threads 1", dir, dir)
 	}, "--force"},
-	{"unpack", func(dir string) []string {
+	{"pack --undo", func(dir string) []string {
 		return words("model pack %s/packed.gguf %s/out --undo --threads 1", dir, dir)
 	}, "--force"},
 	{"synth", func(dir string) []string { return words("model synth --preset nano --out %s/out", dir) }, ""},
@@ -110,7 +110,8 @@ func (k killed) run(t *testing.T, rng *rand.Rand, program, source string) {
 		os.Remove(out)
 	}
 	k.finish(t, program, args, out, whole, before)
-	hostile.Survived(t, "`model "+k.name+"`", early+late, early, "the same bytes at the next end, nothing beside them")
+	hostile.Survived(t, "`model "+k.name+"`", early+late, early,
+		"the next complete run writes the same bytes and leaves no other file")
 }
 
 // finish runs the command to its end: it makes the whole file and leaves nothing else.
@@ -189,7 +190,7 @@ func TestKilledRequestLog(t *testing.T) {
 		}
 	}
 	hostile.Survived(t, "`serve` under load, its request log", rounds, rounds,
-		"the database opens, no line twice, %d of %d answered requests without a line", lost, answered)
+		"the database opens, with no line twice; %d of %d answered requests without a line", lost, answered)
 }
 
 // loadUntilKilled lets four clients ask short questions, kills the service and gives the number of answers, and of
@@ -300,5 +301,6 @@ func TestKilledSave(t *testing.T) {
 	if after := listing(t, reports); after != before {
 		t.Errorf("left over: %s, before: %s", after, before)
 	}
-	hostile.Survived(t, "`report save`", rounds, early, "the database opens, the report is in it whole or not at all")
+	hostile.Survived(t, "`report save`", rounds, early,
+		"the database opens, and has the whole report or none of it")
 }

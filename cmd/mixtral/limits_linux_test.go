@@ -240,7 +240,7 @@ func TestLimitsOfAControlGroup(t *testing.T) {
 		t.Errorf("the group was not seen: %s", log)
 	}
 	hostile.Survived(t, "a control group of 512 MiB and half a core, under load", 1, 1,
-		"%.3f cores, %d answers, it ends as it should", used, answers)
+		"%.3f cores, %d answers, an orderly end", used, answers)
 }
 
 // TestMemoryThatCannotFit: the error shows the arithmetic, which is correct, and suggests what would fit.

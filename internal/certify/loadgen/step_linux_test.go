@@ -44,5 +44,5 @@ func TestSetClockMovesNoArrival(t *testing.T) {
 	if now := time.Now(); c.arrival(now, 0, false) != now {
 		t.Error("no stamp, and not the time of the read")
 	}
-	hostile.Survived(t, "the wall clock, set while packets come", 28, 24, "no arrival moves by it")
+	hostile.Survived(t, "the wall clock, set while packets come", 28, 24, "no arrival changes")
 }

@@ -56,5 +56,5 @@ func TestSetClockChangesNoFigure(t *testing.T) {
 		}
 	}
 	hostile.Survived(t, "the wall clock, set by hours at every look during a load", 2, 2,
-		"80 requests whose times are those of the run")
+		"80 requests, all with times within the run")
 }
