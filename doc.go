@@ -10,6 +10,8 @@
 //
 // ListenAndServe serves the same model over HTTP. All methods of Service are safe for concurrent use.
 //
-// The files: mixtral.go has the Service and its life, config.go its configuration, completion.go requests and answers.
-// Start reading at Config and Open. The work is done in internal/serve/service, which this package wraps.
+// The files: mixtral.go has the Service and its life, and completion.go requests and answers. config.go has the
+// configuration: config_check.go, config_access.go and config_upstream.go check it, and config_problem.go lists what
+// is wrong with it. Start reading at Config and Open. The work is done in internal/serve/service, which this package
+// wraps.
 package mixtral

@@ -33,8 +33,14 @@
 // If other machines make the load (Options.Generators), generators.go sends each of them its part of the plan and
 // merges their records; generate.go and worker.go run on such a machine.
 //
-// preconditions.go checks the preconditions of the load. fit.go checks that the requests fit the model's context, and
-// tokens.go counts their tokens. task.go and task_tools.go ask questions whose answers are graded, sweep.go runs the
-// steps of a sweep, earlier.go reads the run to compare with, said.go asks the server to describe itself, gpus.go
-// samples its accelerators, and monitor.go is the specification's PerformanceMonitor. Start reading at Run.
+// preconditions.go checks the preconditions of the load: limits.go those of files and ports, fit.go that the requests
+// fit the model's context, for which tokens.go counts their tokens, and proof.go that the model answers, with the
+// fields that the server accepts. extra.go adds headers, query and body fields to requests.
+//
+// talk.go makes the requests of phases with traffic of their own, and the turns of conversations. task.go and
+// task_tools.go ask questions whose answers are graded, score.go scores all other answers, and audit_first.go is the
+// audit of the first chunk. overdue.go ends phases and runs that take longer than they can. sweep.go runs the steps of
+// a sweep, earlier.go reads the run to compare with, said.go asks the server to describe itself, gpus.go samples its
+// accelerators, trace.go sends spans of the requests, and monitor.go is the specification's PerformanceMonitor. Start
+// reading at Run.
 package certify

@@ -102,6 +102,7 @@ var ranks = map[string]int{
 	"internal/web/chat":       2, // the pages of mixtral serve
 	"internal/web/console":    6, // the pages of mixtral console
 	"internal/plan":           3, // replicas from targets, by simulation
+	"internal/house":          0, // these tests
 
 	"":        6, // package mixtral
 	"certify": 6, // the certifier

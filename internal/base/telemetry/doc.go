@@ -3,7 +3,7 @@
 // traces with the same Tracer.
 //
 // metrics.go has the table of metrics: start there. registry.go counts and observes. limits.go, replicas.go,
-// requestlog.go and refusals.go each hold one group of metrics, descs.go what collectors share. log.go makes
-// loggers. trace.go has spans and their attributes, setup.go reads the variables of OpenTelemetry, and otlp.go and
-// otlpwire.go send spans to a collector.
+// requestlog.go and refusals.go each hold one group of metrics, descs.go what collectors share. log.go makes loggers.
+// trace.go has spans and their attributes, setup.go reads the variables of OpenTelemetry, and otlp.go and otlpwire.go
+// send spans to a collector.
 package telemetry

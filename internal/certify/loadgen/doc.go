@@ -13,7 +13,9 @@
 // sends the turns of conversations. client.go and conn.go send requests over HTTP/1.1, and http2.go over HTTP/2.
 // room_*.go makes sockets whose writes need not wait, head.go writes the heads of requests, and encoding.go
 // decompresses answers. sse.go, chunk.go and chunk_slow.go parse answers, toolcall.go joins tool calls, answer.go
-// fills the record of a request within the bounds of bound.go, and failure.go sorts errors into classes. arrival*.go
-// and clock*.go take times, and joins.go finds chunks whose times the kernel did not keep. null.go is the server with
-// which measure.go measures the client's error. Start reading at Run.
+// fills the record of a request within the bounds of bound.go, failure.go sorts errors into classes, and trace.go
+// makes spans. alive_*.go looks whether the server has closed an idle connection. arrival*.go and clock*.go take
+// times, and joins.go finds chunks whose times the kernel did not keep. stack.go is a list without a lock, and
+// procs.go raises GOMAXPROCS during a run. null.go is the server with which measure.go measures the client's error.
+// Start reading at Run.
 package loadgen

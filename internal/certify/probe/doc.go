@@ -6,6 +6,6 @@
 // text.go and jsontext.go read the formats of metrics within bounds, and native.go converts Prometheus' native
 // histograms. dialect.go translates each server's names, which dialects.go lists, into those of package evidence;
 // taught.go reads the names that a case explains. gpu.go reads accelerators from an exporter or a Prometheus server,
-// and infos.go what a server reports about itself. host.go measures who uses this machine; machine.go, limits_unix.go
-// and ports.go describe it. Start reading at Source and Scraper.
+// and infos.go what a server reports about itself. host.go measures who uses this machine; machine.go, limits_*.go and
+// ports.go describe it. Start reading at Source and Scraper.
 package probe

@@ -128,8 +128,8 @@ func (w *Writer) Add(name string, t quant.Type, dims ...int) error {
 // Size gives the length of the whole file as declared so far.
 func (w *Writer) Size() int64 { return int64(len(w.encodeHeader())) + int64(w.dataLen) }
 
-// Layout gives the header's bytes and where each tensor's data begins in the file, in the order of Add: for who
-// writes the data itself, in any order. Gaps are zeros.
+// Layout gives the header's bytes and where each tensor's data begins in the file, in the order of Add, for
+// callers that write the data themselves, in any order. Gaps are zeros.
 func (w *Writer) Layout() (header []byte, offsets []int64) {
 	header = w.encodeHeader()
 	for _, t := range w.tensors {

@@ -52,8 +52,7 @@ const (
 // Acts holds rows of k activations in every form that a set of matrices wants, on the tier that was in use when it was
 // made.
 type Acts struct {
-	// Tap, if not nil, gets what Set gets, before it is rounded: for who wants to know what matrices are multiplied
-	// with.
+	// Tap, if not nil, gets what Set gets, before it is rounded, for callers that collect the inputs of matrices.
 	Tap func(row, at int, x []float32)
 
 	k      int

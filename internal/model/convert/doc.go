@@ -5,7 +5,8 @@
 // format each tensor gets. Run (run.go) does the work with several workers (work.go), and continues where an earlier
 // Run was killed (journal.go). Start with these three.
 //
-// gguf.go and hf.go open the two kinds of source. config.go reads config.json, names.go translates tensor names,
-// vocabulary.go, sentencepiece.go and tokenizerjson.go read tokenizers. importance*.go read, write and merge
-// importance matrices.
+// gguf.go and hf.go open the two kinds of source, and refused.go recognises those that are not supported. config.go
+// reads config.json, names.go translates tensor names. vocabulary.go, sentencepiece.go and tokenizerjson.go read
+// tokenizers, added.go their added tokens, and normalizer.go what they do to a text. importance*.go read, write and
+// merge importance matrices. writeback_*.go lets the system write to the disk early.
 package convert

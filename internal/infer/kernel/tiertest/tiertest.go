@@ -16,7 +16,7 @@ var only = flag.String("tiers", "", "run the tests on these tiers alone, separat
 
 // Every is a Runner of m's tests on each of these tiers, which use switches to. A fuzz target and a benchmark run
 // once, on the tier that the program would take. Unless the flags select tests, TestTier has to have called Ran on
-// every tier. The flag -tiers leaves tiers out, for who runs a test binary on several machines.
+// every tier. The flag -tiers leaves tiers out, for those who run a test binary on several machines.
 func Every(m Runner, tiers []string, use func(string) (restore func(), err error)) Runner {
 	return &every{m: m, tiers: tiers, use: use}
 }
