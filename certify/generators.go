@@ -23,7 +23,7 @@ import (
 )
 
 // errGeneratorLost ends a run that has lost a generator, because its load is no longer the planned one.
-var errGeneratorLost = errors.New("the load is not whole any more")
+var errGeneratorLost = errors.New("part of the load was lost")
 
 // generators are the machines that make the load of a run together. The methods of a nil value do nothing; then this
 // process makes the load.

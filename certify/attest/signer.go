@@ -117,8 +117,8 @@ func parseSigner(data []byte, o SignerOptions) (*Signer, error) {
 	case block == nil:
 		keys, err := parseLines(data, "")
 		if err != nil || len(keys) != 1 {
-			return nil, fmt.Errorf("attest: %w: there is neither a private key (PEM or OpenSSH) nor one public SSH "+
-				"key of an agent", ErrKey)
+			return nil, fmt.Errorf("attest: %w: must be a private key (PEM or OpenSSH), or a public SSH key that "+
+				"the agent has", ErrKey)
 		}
 		return agentSigner(keys[0], o.AgentSocket)
 	case block.Type == "PUBLIC KEY":

@@ -176,7 +176,7 @@ func TestRefusedFormats(t *testing.T) {
 		dir("lfs", "config.json", "{}", shard, pointer):                            "Git LFS pointer",
 		dir("onnx", "model.onnx", "x"):                                             "ONNX",
 		dir("part", "m.gguf.part", "x"):                                            "holds no model",
-		dir("none", "config.json", "{}", shard, "x"):                               `model_type is ""`,
+		dir("none", "config.json", "{}", shard, "x"):                               `model_type must be "mixtral", got ""`,
 		write("one.safetensors", "x"):                                              "weights alone are not a model",
 		write("pytorch_model.bin", "x"):                                            "PyTorch pickle",
 		write("consolidated.00.pth", "x"):                                          "consolidated weights",

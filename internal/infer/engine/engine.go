@@ -152,12 +152,12 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 	c.defaults(f, shape)
 	switch {
 	case c.MaxRunning < 1 || c.MaxRunning > 1<<16:
-		return nil, fmt.Errorf("%w: MaxRunning is %d, want 1 to %d", ErrConfig, c.MaxRunning, 1<<16)
+		return nil, fmt.Errorf("%w: MaxRunning must be 1 to %d, got %d", ErrConfig, 1<<16, c.MaxRunning)
 	case c.ContextLength < 2 || c.ContextLength > shape.Context:
-		return nil, fmt.Errorf("%w: ContextLength is %d, want 2 to %d, what the model was trained for", ErrConfig,
-			c.ContextLength, shape.Context)
+		return nil, fmt.Errorf("%w: ContextLength must be 2 to %d, what the model was trained for, got %d", ErrConfig,
+			shape.Context, c.ContextLength)
 	case c.PrefillChunk < 1:
-		return nil, fmt.Errorf("%w: PrefillChunk is %d, want at least 1", ErrConfig, c.PrefillChunk)
+		return nil, fmt.Errorf("%w: PrefillChunk must be at least 1, got %d", ErrConfig, c.PrefillChunk)
 	}
 	blocks, err := blocksFor(c, net)
 	if err != nil {

@@ -205,7 +205,8 @@ func TestBadConfig(t *testing.T) {
 		want error
 		text string
 	}{
-		{Config{ContextLength: 4096}, ErrConfig, "ContextLength is 4096, want 2 to 1024"},
+		{Config{ContextLength: 4096}, ErrConfig,
+			"ContextLength must be 2 to 1024, what the model was trained for, got 4096"},
 		{Config{ContextLength: 1}, ErrConfig, "ContextLength"},
 		{Config{MaxRunning: -1}, ErrConfig, "MaxRunning"},
 		{Config{PrefillChunk: -1}, ErrConfig, "PrefillChunk"},

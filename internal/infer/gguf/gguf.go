@@ -95,7 +95,7 @@ func Parse(data []byte) (*File, error) {
 			return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 		}
 		if a == 0 || a%8 != 0 || a > 1<<20 {
-			return nil, fmt.Errorf("%w: %s is %d, not a positive multiple of 8 up to 1 MiB", ErrFormat, keyAlignment,
+			return nil, fmt.Errorf("%w: %s must be a positive multiple of 8 up to 1 MiB, got %d", ErrFormat, keyAlignment,
 				a)
 		}
 		f.Alignment = int(a)
@@ -122,7 +122,7 @@ func (c *cursor) header() (tensors, pairs, fileVersion int, err error) {
 	case v == 2<<24 || v == 3<<24:
 		return 0, 0, 0, fmt.Errorf("%w: big-endian", ErrUnsupported)
 	default:
-		return 0, 0, 0, fmt.Errorf("%w: version %d (2 and 3 are read)", ErrUnsupported, v)
+		return 0, 0, 0, fmt.Errorf("%w: the version must be 2 or 3, got %d", ErrUnsupported, v)
 	}
 	const (
 		minTensor = 8 + 4 + 8 + 4 + 8 // name length, dimensions, one dimension, type, offset
@@ -209,7 +209,7 @@ func (c *cursor) tensor() (directory, error) {
 		return e, fmt.Errorf("%w: empty name", ErrFormat)
 	}
 	if dims == 0 || dims > maxDims {
-		return e, fmt.Errorf("%w: %q has %d dimensions (1 to %d allowed)", ErrFormat, e.Name, dims, maxDims)
+		return e, fmt.Errorf("%w: %q must have 1 to %d dimensions, got %d", ErrFormat, e.Name, maxDims, dims)
 	}
 	e.Dims = make([]int, dims)
 	for i := range e.Dims {

@@ -117,14 +117,14 @@ func TestGetterErrors(t *testing.T) {
 		text string
 	}{
 		{get(f.Uint32("nope")), ErrMissing, "nope"},
-		{get(f.Uint32("s")), ErrType, "s is string, not an integer"},
-		{get(f.Uint32("i32")), ErrType, "i32 is -9"},
-		{get(f.Uint32("u64")), ErrType, "outside uint32"},
-		{get(f.Float32("u8")), ErrType, "u8 is uint8, not a float"},
-		{get(f.Bool("u8")), ErrType, "not a bool"},
+		{get(f.Uint32("s")), ErrType, "s must be an integer, got string"},
+		{get(f.Uint32("i32")), ErrType, "i32 must be within uint32, got -9"},
+		{get(f.Uint32("u64")), ErrType, "within uint32"},
+		{get(f.Float32("u8")), ErrType, "u8 must be a float, got uint8"},
+		{get(f.Bool("u8")), ErrType, "must be a bool"},
 		{get(f.String("strings")), ErrType, "array of 3 string"},
 		{get(f.Strings("ints")), ErrType, "array of 2 int32"},
-		{get(f.Float32s("f32")), ErrType, "f32 is float32"},
+		{get(f.Float32s("f32")), ErrType, "f32 must be an array of float32, got float32"},
 		{get(f.Int32s("longs")), ErrType, "array of 1 int64"},
 	} {
 		if !errors.Is(c.err, c.want) || !strings.Contains(c.err.Error(), c.text) {

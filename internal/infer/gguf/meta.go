@@ -138,7 +138,7 @@ func (f *File) find(key string, want string, ok func(value) bool) (value, error)
 		return v, fmt.Errorf("%w: %s", ErrMissing, key)
 	}
 	if !ok(v) {
-		return v, fmt.Errorf("%w: %s is %v, not %s", ErrType, key, v, want)
+		return v, fmt.Errorf("%w: %s must be %s, got %v", ErrType, key, want, v)
 	}
 	return v, nil
 }
@@ -157,7 +157,7 @@ func (f *File) Uint32(key string) (uint32, error) {
 	}
 	n, _ := v.integer()
 	if n < 0 || n > math.MaxUint32 {
-		return 0, fmt.Errorf("%w: %s is %d, outside uint32", ErrType, key, n)
+		return 0, fmt.Errorf("%w: %s must be within uint32, got %d", ErrType, key, n)
 	}
 	return uint32(n), nil
 }
@@ -276,7 +276,7 @@ func (f *File) Int32s(key string) ([]int32, error) {
 	for i := range out {
 		n := binary.LittleEndian.Uint32(v.raw[4*i:])
 		if v.elem == kindUint32 && n > math.MaxInt32 {
-			return nil, fmt.Errorf("%w: %s[%d] is %d, outside int32", ErrType, key, i, n)
+			return nil, fmt.Errorf("%w: %s[%d] must be within int32, got %d", ErrType, key, i, n)
 		}
 		out[i] = int32(n)
 	}

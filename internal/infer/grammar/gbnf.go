@@ -42,11 +42,11 @@ func (g *gbnf) definition() error {
 	pos := g.at
 	name := g.name()
 	if name == "" {
-		return g.fail(pos, "want the name of a rule, got %s", g.what())
+		return g.fail(pos, "must be the name of a rule, got %s", g.what())
 	}
 	g.space(false)
 	if !g.take("::=") {
-		return g.fail(g.at, `want "::=" behind %q, got %s`, name, g.what())
+		return g.fail(g.at, `must be "::=" behind %q, got %s`, name, g.what())
 	}
 	g.space(true)
 	rule := g.rule(name)
@@ -59,7 +59,7 @@ func (g *gbnf) definition() error {
 	}
 	g.defined[rule], g.bodies[rule] = true, body
 	if g.at < len(g.src) && g.peek() != '\n' && g.peek() != '\r' {
-		return g.fail(g.at, "want the end of rule %q, got %s", name, g.what())
+		return g.fail(g.at, "must be the end of rule %q, got %s", name, g.what())
 	}
 	g.space(true)
 	return nil
@@ -138,7 +138,7 @@ func (g *gbnf) item() (*expr, error) {
 			return nil, err
 		}
 		if !g.take(")") {
-			return nil, g.fail(g.at, `want ")", got %s`, g.what())
+			return nil, g.fail(g.at, `must be ")", got %s`, g.what())
 		}
 		g.leave()
 		return e, nil
@@ -262,7 +262,7 @@ func (g *gbnf) counts() (lo, hi int, err error) {
 		}
 	}
 	if !g.take("}") {
-		return 0, 0, g.fail(g.at, `want "}", got %s`, g.what())
+		return 0, 0, g.fail(g.at, `must be "}", got %s`, g.what())
 	}
 	return lo, hi, nil
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"math/big"
 	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // value is a JSON document with its members in order.
@@ -165,6 +167,9 @@ func readObject(d *json.Decoder, depth int) (*value, error) {
 	_, err := d.Token()
 	return v, err
 }
+
+// shown is a value as a message quotes it: one line, and not all of a large one.
+func (v *value) shown() string { return bounded.Short(v.spelled(), 60) }
 
 // spelled gives the shortest JSON text of a value.
 func (v *value) spelled() string {

@@ -39,7 +39,7 @@ func readLark(source string) (*rules, error) {
 			return nil, err
 		}
 		if l.at < len(l.src) && l.peek() != '\n' && l.peek() != '\r' {
-			return nil, l.fail(l.at, "want the end of the line, got %s", l.what())
+			return nil, l.fail(l.at, "must be the end of the line, got %s", l.what())
 		}
 		l.space(true)
 	}
@@ -64,7 +64,7 @@ func (l *lark) statement() error {
 	}
 	name := l.name()
 	if name == "" {
-		return l.fail(l.at, "want the name of a rule, got %s", l.what())
+		return l.fail(l.at, "must be the name of a rule, got %s", l.what())
 	}
 	if l.take(".") {
 		if _, err := l.number(); err != nil {
@@ -76,7 +76,7 @@ func (l *lark) statement() error {
 		return l.fail(l.at, "templates are not supported")
 	}
 	if !l.take(":") {
-		return l.fail(l.at, `want ":" behind %q, got %s`, name, l.what())
+		return l.fail(l.at, `must be ":" behind %q, got %s`, name, l.what())
 	}
 	rule := l.rule(name)
 	if l.defined[rule] {
@@ -135,7 +135,7 @@ func (l *lark) imports() error {
 	}
 	l.space(false)
 	if !l.take("(") {
-		return l.fail(l.at, `want "." or "(" behind common, got %s`, l.what())
+		return l.fail(l.at, `must be "." or "(" behind common, got %s`, l.what())
 	}
 	for {
 		l.space(true)
@@ -149,7 +149,7 @@ func (l *lark) imports() error {
 			return nil
 		}
 		if !l.take(",") {
-			return l.fail(l.at, `want "," or ")", got %s`, l.what())
+			return l.fail(l.at, `must be "," or ")", got %s`, l.what())
 		}
 	}
 }
@@ -265,7 +265,7 @@ func (l *lark) item() (*expr, error) {
 		}
 		end := map[byte]string{'(': ")", '[': "]"}[c]
 		if !l.take(end) {
-			return nil, l.fail(l.at, "want %q, got %s", end, l.what())
+			return nil, l.fail(l.at, "must be %q, got %s", end, l.what())
 		}
 		l.leave()
 		if c == '[' {
@@ -295,7 +295,7 @@ func (l *lark) textOrRange() (*expr, error) {
 	}
 	l.at += 2
 	if c := l.peek(); c != '"' && c != '\'' {
-		return nil, l.fail(l.at, `want a text behind "..", got %s`, l.what())
+		return nil, l.fail(l.at, `must be a text behind "..", got %s`, l.what())
 	}
 	hi, _, err := l.quoted()
 	if err != nil {

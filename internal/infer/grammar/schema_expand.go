@@ -144,7 +144,7 @@ func (l located) list(name string) ([]located, error) {
 		return nil, nil
 	}
 	if v.kind != kindArray || len(v.items) == 0 {
-		return nil, l.fail(name, "must be a list of at least one schema")
+		return nil, l.fail(name, "must be a list of at least one schema, got %s", v.shown())
 	}
 	var out []located
 	for i, item := range v.items {

@@ -41,14 +41,14 @@ func readType(c *constraint, l located, name string) error {
 		c.kinds |= k
 	}
 	if len(list) == 0 {
-		return l.fail(name, "must not be an empty list")
+		return l.fail(name, "must be a type or a list of at least one, got []")
 	}
 	return nil
 }
 
 func readEnum(c *constraint, l located, name string) error {
 	if l.v.kind != kindArray || len(l.v.items) == 0 {
-		return l.fail(name, "must be a list of at least one value")
+		return l.fail(name, "must be a list of at least one value, got %s", l.v.shown())
 	}
 	c.restrict(l.v.items)
 	return nil
@@ -192,7 +192,7 @@ func readItems(c *constraint, l located, name string) error {
 
 func readPrefixItems(c *constraint, l located, name string) error {
 	if l.v.kind != kindArray {
-		return l.fail(name, "must be a list of schemas")
+		return l.fail(name, "must be a list of schemas, got %s", l.v.shown())
 	}
 	for i, item := range l.v.items {
 		c.prefix = append(c.prefix, conj{{item, fmt.Sprint(l.path, "/", name, "/", i)}})
@@ -202,7 +202,7 @@ func readPrefixItems(c *constraint, l located, name string) error {
 
 func readUnique(c *constraint, l located, name string) error {
 	if l.v.kind != kindBool {
-		return l.fail(name, "must be true or false")
+		return l.fail(name, "must be true or false, got %s", l.v.shown())
 	}
 	if l.v.truth {
 		c.unique = l.path + "/" + name
@@ -219,7 +219,7 @@ func isSchema(l located, name string) error {
 
 func readProperties(c *constraint, l located, name string) error {
 	if l.v.kind != kindObject {
-		return l.fail(name, "must be an object of schemas")
+		return l.fail(name, "must be an object of schemas, got %s", l.v.shown())
 	}
 	for _, m := range l.v.members {
 		child := located{m.value, l.path + "/" + name + "/" + escapePointer(m.name)}
@@ -230,7 +230,7 @@ func readProperties(c *constraint, l located, name string) error {
 
 func readRequired(c *constraint, l located, name string) error {
 	if l.v.kind != kindArray {
-		return l.fail(name, "must be a list of names")
+		return l.fail(name, "must be a list of names, got %s", l.v.shown())
 	}
 	for _, v := range l.v.items {
 		if v.kind != kindString {
@@ -251,7 +251,7 @@ func readAdditional(c *constraint, l located, name string) error {
 
 func readPatternProperties(c *constraint, l located, name string) error {
 	if l.v.kind != kindObject {
-		return l.fail(name, "must be an object of schemas")
+		return l.fail(name, "must be an object of schemas, got %s", l.v.shown())
 	}
 	for _, m := range l.v.members {
 		path := l.path + "/" + name + "/" + escapePointer(m.name)

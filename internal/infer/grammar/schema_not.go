@@ -101,7 +101,7 @@ func (s *schemas) negate(l located, depth int) (*value, error) {
 		}
 		make, ok := negations[m.name]
 		if !ok {
-			return nil, fmt.Errorf("what breaks the keyword %q cannot be said here", m.name)
+			return nil, inNegation("the keyword %q", m.name)
 		}
 		parts, err := make(s, located{m.value, l.path + "/" + escapePointer(m.name)}, m.name, depth+1)
 		if err != nil {
@@ -116,6 +116,12 @@ func (s *schemas) negate(l located, depth int) (*value, error) {
 		return broken[0], nil
 	}
 	return document("anyOf", listOf(broken...)), nil
+}
+
+// inNegation is the error for a part of a schema, under not or where not is implied, whose invalid values no schema
+// that is supported describes.
+func inNegation(what, keyword string) error {
+	return fmt.Errorf(what+" is not supported here: its complement cannot be described", keyword)
 }
 
 // inexpressible are keywords that say something together with others only.
@@ -183,7 +189,7 @@ func notRequired(_ *schemas, l located, name string, _ int) (out []*value, err e
 
 func notProperties(s *schemas, l located, name string, depth int) (out []*value, err error) {
 	if l.v.kind != kindObject {
-		return nil, l.fail(name, "must be an object of schemas")
+		return nil, l.fail(name, "must be an object of schemas, got %s", l.v.shown())
 	}
 	for _, m := range l.v.members {
 		v, err := s.negate(located{m.value, l.path + "/" + escapePointer(m.name)}, depth)
@@ -223,7 +229,7 @@ func notNot(_ *schemas, l located, _ string, _ int) ([]*value, error) { return [
 
 func notItems(s *schemas, l located, name string, depth int) ([]*value, error) {
 	if l.v.kind == kindArray {
-		return nil, fmt.Errorf("what breaks a list of %q cannot be said here", name)
+		return nil, inNegation("a list of %q", name)
 	}
 	v, err := s.negate(l, depth)
 	return []*value{document("type", word("array"), "contains", v)}, err
@@ -252,7 +258,7 @@ func notCount(_ *schemas, l located, name string, _ int) ([]*value, error) {
 
 func notLimit(_ *schemas, l located, name string, _ int) ([]*value, error) {
 	if l.v.kind&kindNumber == 0 {
-		return nil, fmt.Errorf("what breaks %q as draft 4 has it cannot be said here", name)
+		return nil, inNegation("draft 4's form of %q", name)
 	}
 	other := map[string]string{"minimum": "exclusiveMaximum", "maximum": "exclusiveMinimum",
 		"exclusiveMinimum": "maximum", "exclusiveMaximum": "minimum"}[name]

@@ -116,7 +116,7 @@ func (r *references) base(path string) *url.URL {
 func (s *schemas) resolve(l located, keyword string) (located, error) {
 	target := l.v.get(keyword)
 	if target.kind != kindString {
-		return l, l.fail(keyword, "must be a string")
+		return l, l.fail(keyword, "must be a string, got %s", target.shown())
 	}
 	to, err := s.locate(l, keyword, target.text)
 	if err != nil {

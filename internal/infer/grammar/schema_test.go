@@ -254,13 +254,13 @@ func TestSchemaErrors(t *testing.T) {
 		{`{"uniqueItems":true,"items":{"type":"string","pattern":"^[ab]{1,2}$"},"minItems":7}`,
 			"#/uniqueItems: only 6 different items are possible, and 7 must come"},
 		{`{"properties":{"a/b":{"not":{"format":"date"}}}}`,
-			`#/properties/a~1b/not: what breaks the keyword "format" cannot be said here`},
-		{`{"if":{"oneOf":[true]},"then":false}`, `#/if: what breaks the keyword "oneOf" cannot be said here`},
+			`#/properties/a~1b/not: the keyword "format" is not supported here: its complement cannot be described`},
+		{`{"if":{"oneOf":[true]},"then":false}`, `#/if: the keyword "oneOf" is not supported here: its complement cannot be described`},
 		{`{"type":"number","not":{"const":1}}`, "#/not: single numbers, arrays and objects can be forbidden only among those " +
 			"of an enum, and integers of up to 1000 between minimum and maximum"},
 		{`{"$defs":{"a":{"properties":{"b":{"$ref":"#/$defs/a"}}}},"not":{"$ref":"#/$defs/a"}}`, "#/not: a schema of more than 8 levels, or one that refers to itself, cannot be negated"},
 		{`{"contains":{"oneOf":[true]},"maxContains":1}`,
-			`#/maxContains: what breaks the keyword "oneOf" cannot be said here`},
+			`#/maxContains: the keyword "oneOf" is not supported here: its complement cannot be described`},
 		{`{"contains":3}`, "#/contains: must be a schema: an object, true or false; got 3"},
 		{`{"type":"array","maxItems":1,"contains":true,"minContains":2}`,
 			"#/contains: is not supported where the items that it wants have no place behind prefixItems"},
@@ -303,7 +303,10 @@ func TestSchemaErrors(t *testing.T) {
 		{`{"a":1,"a":2}`, `has the member "a" twice`},
 		{`[1]`, "#: must be a schema: an object, true or false; got [1]"},
 		{`{"properties":{"a":5}}`, "#/properties/a: must be a schema: an object, true or false; got 5"},
-		{`{"enum":[]}`, "#/enum: must be a list of at least one value"},
+		{`{"enum":[]}`, "#/enum: must be a list of at least one value, got []"},
+		{`{"required":"a"}`, `#/required: must be a list of names, got "a"`},
+		{`{"uniqueItems":"` + strings.Repeat("a", 1000) + `"}`,
+			`#/uniqueItems: must be true or false, got "` + strings.Repeat("a", 56) + "…"},
 		{`{"type":"number","multipleOf":0}`, "#/multipleOf: must be a number above 0, got 0"},
 	} {
 		if err := Check(Spec{Kind: JSONSchema, Source: test.schema}); err == nil || err.Error() != test.want {
@@ -313,7 +316,7 @@ func TestSchemaErrors(t *testing.T) {
 }
 
 // refusal is matched by errors about what is kept in part.
-var refusal = regexp.MustCompile("oneOf|no value fits|cannot be said here|supported where|" +
+var refusal = regexp.MustCompile("oneOf|no value fits|complement cannot be described|supported where|" +
 	"supported above 1|forbidden only")
 
 // TestRandomSchemas: every answer to a random schema that ends by itself is valid.

@@ -137,7 +137,7 @@ func (s *scanner) number() (int, error) {
 		s.at++
 	}
 	if s.at == from {
-		return 0, s.fail(from, "want a number, got %s", s.what())
+		return 0, s.fail(from, "must be a number, got %s", s.what())
 	}
 	return n, nil
 }

@@ -65,7 +65,7 @@ func readConfig(f *gguf.File) (Config, error) {
 			return c, err
 		}
 	default:
-		return c, fmt.Errorf("%w: general.architecture is %q, want %q", ErrModel, arch, plainArchitecture)
+		return c, fmt.Errorf("%w: general.architecture must be %q, got %q", ErrModel, plainArchitecture, arch)
 	}
 	for _, n := range []struct {
 		key string
@@ -94,7 +94,7 @@ func readConfig(f *gguf.File) (Config, error) {
 			return c, fmt.Errorf("%w: %w", ErrModel, err)
 		}
 		if v < 1 || int64(v) > int64(n.max) {
-			return c, fmt.Errorf("%w: %s is %d, want 1 to %d", ErrModel, n.key, v, n.max)
+			return c, fmt.Errorf("%w: %s must be 1 to %d, got %d", ErrModel, n.key, n.max, v)
 		}
 		*n.to = int(v)
 	}
@@ -113,27 +113,27 @@ func (c *Config) check(f *gguf.File) error {
 		return fmt.Errorf("%w: %s", ErrModel, fmt.Sprintf(format, args...))
 	}
 	if !(c.NormEps > 0 && c.NormEps < 1) {
-		return bad("llama.attention.layer_norm_rms_epsilon is %v, want between 0 and 1", c.NormEps)
+		return bad("llama.attention.layer_norm_rms_epsilon must be between 0 and 1, got %v", c.NormEps)
 	}
 	if c.ExpertsUsed > c.Experts {
-		return bad("llama.expert_used_count is %d of %d experts", c.ExpertsUsed, c.Experts)
+		return bad("llama.expert_used_count must be at most expert_count %d, got %d", c.Experts, c.ExpertsUsed)
 	}
 	if c.Heads%c.KVHeads != 0 {
-		return bad("llama.attention.head_count %d is not a multiple of head_count_kv %d", c.Heads, c.KVHeads)
+		return bad("llama.attention.head_count must be a multiple of head_count_kv %d, got %d", c.KVHeads, c.Heads)
 	}
 	headDim := f.Uint32Or("llama.attention.key_length", uint32(c.Dim/c.Heads))
 	if headDim < 2 || headDim%2 != 0 || headDim > 1024 {
-		return bad("llama.attention.key_length is %d, want an even number of 2 to 1024", headDim)
+		return bad("llama.attention.key_length must be an even number of 2 to 1024, got %d", headDim)
 	}
 	c.HeadDim = int(headDim)
 	if !f.Has("llama.attention.key_length") && c.Dim%c.Heads != 0 {
-		return bad("llama.embedding_length %d is not a multiple of llama.attention.head_count %d", c.Dim, c.Heads)
+		return bad("llama.embedding_length must be a multiple of llama.attention.head_count %d, got %d", c.Heads, c.Dim)
 	}
 	if v := f.Uint32Or("llama.attention.value_length", headDim); v != headDim {
-		return bad("llama.attention.value_length is %d, want %d as the keys", v, headDim)
+		return bad("llama.attention.value_length must be %d as the keys, got %d", headDim, v)
 	}
 	if d := f.Uint32Or("llama.rope.dimension_count", headDim); d != headDim {
-		return bad("llama.rope.dimension_count is %d, want the head size %d", d, headDim)
+		return bad("llama.rope.dimension_count must be the head size %d, got %d", headDim, d)
 	}
 	return checkKeys(f)
 }
@@ -146,7 +146,7 @@ func TokenSpec(f *gguf.File) (token.Spec, error) {
 		return s, fmt.Errorf("%w: %w", ErrModel, err)
 	}
 	if kind != "llama" { // SentencePiece
-		return s, fmt.Errorf("%w: tokenizer.ggml.model is %q, want \"llama\" (SentencePiece)", ErrModel, kind)
+		return s, fmt.Errorf("%w: tokenizer.ggml.model must be \"llama\" (SentencePiece), got %q", ErrModel, kind)
 	}
 	if s.Pieces, err = f.Strings("tokenizer.ggml.tokens"); err != nil {
 		return s, fmt.Errorf("%w: %w", ErrModel, err)

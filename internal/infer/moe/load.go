@@ -172,7 +172,8 @@ func (l *loader) plan(m *Model) error {
 	}
 	c.Vocab = embed.Dims[1]
 	if c.Vocab > maxVocab {
-		return fmt.Errorf("%w: tensor token_embd.weight has %d tokens, want at most %d", ErrModel, c.Vocab, maxVocab)
+		return fmt.Errorf("%w: tensor token_embd.weight must have at most %d tokens, got %d", ErrModel, maxVocab,
+			c.Vocab)
 	}
 	m.cfg = *c
 	m.embedType = embed.Type
@@ -297,7 +298,7 @@ func (l *loader) tensor(name string, dims ...int) (gguf.Tensor, error) {
 		same = have[i] == dims[i] || dims[i] < 0
 	}
 	if !same {
-		return t, fmt.Errorf("%w: tensor %s has shape %v, want %v", ErrModel, name, t.Dims, dims)
+		return t, fmt.Errorf("%w: tensor %s must have the shape %v, got %v", ErrModel, name, dims, t.Dims)
 	}
 	if !t.Type.Supported() {
 		return t, fmt.Errorf("%w: tensor %s has unsupported %v", ErrModel, name, t.Type)

@@ -309,7 +309,7 @@ func TestHostilePacked(t *testing.T) {
 		"layout as text": {func(b []byte) { binary.LittleEndian.PutUint32(behind(b, keyLayout), 6) }, keyLayout},
 		"rows not filled up": {func(b []byte) {
 			binary.LittleEndian.PutUint64(behind(b, "\x0d\x00\x00\x00\x00\x00\x00\x00output.panels")[4+8:], 300)
-		}, "output.panels has shape [32 300], want [32 320]"},
+		}, "output.panels must have the shape [32 320], got [32 300]"},
 		"more rows": {func(b []byte) {
 			binary.LittleEndian.PutUint64(behind(b, "blk.0.attn_k.panels")[4+8:],
 				64)

@@ -24,7 +24,7 @@ type Rope struct {
 func readRope(f *gguf.File, context int) (Rope, error) {
 	r := Rope{Factor: 1, Magnitude: 1, OrigContext: context, BetaFast: 32, BetaSlow: 1}
 	bad := func(key, format string, args ...any) (Rope, error) {
-		return r, fmt.Errorf("%w: llama.rope.%s is %s", ErrModel, key, fmt.Sprintf(format, args...))
+		return r, fmt.Errorf("%w: llama.rope.%s must be %s", ErrModel, key, fmt.Sprintf(format, args...))
 	}
 	kind := f.StringOr("llama.rope.scaling.type", "linear") // files from before the key knew no other
 	var err error
@@ -48,14 +48,14 @@ func readRope(f *gguf.File, context int) (Rope, error) {
 			return r, fmt.Errorf("%w: %w", ErrModel, err)
 		}
 		if v := float64(*n.to); math.IsNaN(v) || math.IsInf(v, 0) || v < 0 || v == 0 && n.def != 1 {
-			return bad(n.key, "%v, want a finite number above 0", v)
+			return bad(n.key, "a finite number above 0, got %v", v)
 		}
 	}
 	if r.Factor == 0 { // as llama.cpp reads it: unknown
 		r.Factor = 1
 	}
 	if r.Magnitude == 0 {
-		return bad("scaling.attn_factor", "0, want a finite number above 0")
+		return bad("scaling.attn_factor", "a finite number above 0, got 0")
 	}
 	switch kind {
 	case "none":
@@ -64,22 +64,22 @@ func readRope(f *gguf.File, context int) (Rope, error) {
 	case "yarn":
 		r.Yarn = true
 	default:
-		return bad("scaling.type", "%q, want none, linear or yarn", kind)
+		return bad("scaling.type", "none, linear or yarn, got %q", kind)
 	}
 	if key := "llama.rope.scaling.original_context_length"; f.Has(key) {
 		n, err := f.Uint32(key)
 		if err != nil || n < 1 || n > maxContext {
-			return bad("scaling.original_context_length", "%d, want 1 to %d", n, maxContext)
+			return bad("scaling.original_context_length", "1 to %d, got %d", maxContext, n)
 		}
 		r.OrigContext = int(n)
 	}
 	if !(r.Theta > 1) {
-		return bad("freq_base", "%v, want a finite number above 1", r.Theta)
+		return bad("freq_base", "a finite number above 1, got %v", r.Theta)
 	}
 	if r.Yarn {
 		r.Magnitude *= 1 + 0.1*float32(math.Log(float64(r.Factor)))
 		if r.Factor < 1 {
-			return bad("scaling.factor", "%v, want at least 1 with yarn", r.Factor)
+			return bad("scaling.factor", "at least 1 with yarn, got %v", r.Factor)
 		}
 	}
 	return r, nil
@@ -124,7 +124,7 @@ func (l *loader) ropeFactors() ([]float32, error) {
 	}
 	for i, v := range factors {
 		if !(v > 0) || math.IsInf(float64(v), 0) {
-			return nil, fmt.Errorf("%w: tensor %s has %v at %d, want finite numbers above 0", ErrModel, name, v, i)
+			return nil, fmt.Errorf("%w: tensor %s must have finite numbers above 0, got %v at %d", ErrModel, name, v, i)
 		}
 	}
 	return factors, nil

@@ -46,8 +46,8 @@ type input struct {
 func New(m *moe.Model, context int, output bool) (*Collector, error) {
 	cfg := m.Config()
 	if context < LeastContext || context > cfg.Context {
-		return nil, fmt.Errorf("chunks of %d tokens, want %d to the model's context of %d", context, LeastContext,
-			cfg.Context)
+		return nil, fmt.Errorf("chunks must have %d tokens up to the model's context of %d, got %d", LeastContext,
+			cfg.Context, context)
 	}
 	blocks := (context + kernel.BlockTokens - 1) / kernel.BlockTokens
 	c := &Collector{m: m, sums: convert.NewSums(), inputs: map[input]*convert.Sum{}, kv: m.NewStorage(blocks),
@@ -89,7 +89,7 @@ func (c *Collector) observe(layer int, kind moe.Input, expert int, rows [][]floa
 // Read lets the model read one chunk.
 func (c *Collector) Read(tokens []int32) error {
 	if len(tokens) != c.chunk {
-		return fmt.Errorf("a chunk of %d tokens, want %d", len(tokens), c.chunk)
+		return fmt.Errorf("a chunk must have %d tokens, got %d", c.chunk, len(tokens))
 	}
 	for at := 0; at < len(tokens); at += passTokens {
 		pass := tokens[at:min(at+passTokens, len(tokens))]

@@ -36,7 +36,7 @@ func (r *reader) take(kind byte, s string) bool {
 
 func (r *reader) need(s string) error {
 	if !r.take('o', s) {
-		return fmt.Errorf("want %q, got %q", s, r.peek().text)
+		return fmt.Errorf("must be %q, got %q", s, r.peek().text)
 	}
 	return nil
 }
@@ -44,7 +44,7 @@ func (r *reader) need(s string) error {
 func (r *reader) name() (string, error) {
 	w := r.next()
 	if w.kind != 'n' {
-		return "", fmt.Errorf("want a name, got %q", w.text)
+		return "", fmt.Errorf("must be a name, got %q", w.text)
 	}
 	return w.text, nil
 }
@@ -344,7 +344,7 @@ func (r *reader) series(end string) (items []expression, comma bool, err error) 
 		if r.take('o', ",") {
 			comma = true
 		} else if r.peek().text != end {
-			return nil, false, fmt.Errorf("want %q, got %q", end, r.peek().text)
+			return nil, false, fmt.Errorf("must be %q, got %q", end, r.peek().text)
 		}
 	}
 	return items, comma, nil
@@ -392,7 +392,7 @@ func (r *reader) dict() (expression, error) {
 		}
 		keys, values = append(keys, k), append(values, v)
 		if !r.take('o', ",") && r.peek().text != "}" {
-			return nil, fmt.Errorf("want \"}\", got %q", r.peek().text)
+			return nil, fmt.Errorf("must be \"}\", got %q", r.peek().text)
 		}
 	}
 	return func(m *rendering, s *scope) (any, error) {

@@ -60,7 +60,7 @@ func TestHostileTemplates(t *testing.T) {
 // TestBadTemplates: what cannot be compiled says where.
 func TestBadTemplates(t *testing.T) {
 	for source, want := range map[string]string{
-		"{{ 1": "line 1", "\n{% if %}": "line 2", "{% for x %}{% endfor %}": "want in", "{% if 1 %}": "endif",
+		"{{ 1": "line 1", "\n{% if %}": "line 2", "{% for x %}{% endfor %}": "must be in, got", "{% if 1 %}": "endif",
 		"{{ 1 | nofilter }}": "nofilter", "{{ 1 is notest }}": "notest", "{% include 'x' %}": "include",
 		"{{ (1 }}": "line 1", "{{ 'x }}": "no }}", "{# x": "no #}", "{% raw %}": "endraw", "{{ 1 2 }}": "unexpected",
 		"{{ " + strings.Repeat("(", 9999) + strings.Repeat(")", 9999) + " }}":    "levels",
@@ -71,7 +71,7 @@ func TestBadTemplates(t *testing.T) {
 		"{{ x.(1) }}":                                                            "name",
 		"{% endif %}":                                                            "endif", "{{}}": "unexpected",
 		"{% set x %}": "endset", "{% macro f(1) %}{% endmacro %}": "name", "{{ x[1:2:3:4] }}": "colons",
-		"{{ x[] }}": "index", "{{ {'a' 1} }}": `want ":"`, "{{ 99999999999999999999 }}": "range", "{% %}": "empty",
+		"{{ x[] }}": "index", "{{ {'a' 1} }}": `must be ":"`, "{{ 99999999999999999999 }}": "range", "{% %}": "empty",
 	} {
 		_, err := Compile(source)
 		if !errors.Is(err, ErrTemplate) || !strings.Contains(err.Error(), want) {

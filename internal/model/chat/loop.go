@@ -9,7 +9,7 @@ func (p *parser) loop(r *reader) (statement, error) {
 		return nil, err
 	}
 	if !r.take('n', "in") {
-		return nil, fmt.Errorf("want in, got %q", r.peek().text)
+		return nil, fmt.Errorf("must be in, got %q", r.peek().text)
 	}
 	over, err := r.or() // a condition behind it belongs to the loop
 	if err != nil {
@@ -141,7 +141,7 @@ func (p *parser) macro(r *reader) (statement, error) {
 		}
 		names, defaults = append(names, n), append(defaults, def)
 		if !r.take('o', ",") && r.peek().text != ")" {
-			return nil, fmt.Errorf("want %q, got %q", ")", r.peek().text)
+			return nil, fmt.Errorf("must be %q, got %q", ")", r.peek().text)
 		}
 	}
 	if err := r.end(); err != nil {

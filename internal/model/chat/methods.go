@@ -59,7 +59,7 @@ func (a arguments) texts(n int) ([]text, error) {
 		case *list: // startswith takes a tuple
 			return nil, nil
 		default:
-			return nil, fmt.Errorf("want a str, got %s", kind(v))
+			return nil, fmt.Errorf("must be a str, got %s", kind(v))
 		}
 	}
 	return all, nil
@@ -155,7 +155,7 @@ func ends(s string, a arguments, start bool) (any, error) {
 	for _, o := range options {
 		t, ok := o.(text)
 		if !ok {
-			return nil, fmt.Errorf("startswith and endswith want a str, got %s", kind(o))
+			return nil, fmt.Errorf("the argument of startswith and endswith must be a str, got %s", kind(o))
 		}
 		if start && strings.HasPrefix(s, t.s) || !start && strings.HasSuffix(s, t.s) {
 			return true, nil

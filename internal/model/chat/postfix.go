@@ -12,7 +12,7 @@ func (r *reader) postfix(x expression, err error, withFilter bool) (expression, 
 		case r.take('o', "."):
 			w := r.next()
 			if w.kind != 'n' && w.kind != 'i' {
-				return nil, fmt.Errorf("want a name behind the dot, got %q", w.text)
+				return nil, fmt.Errorf("must be a name behind the dot, got %q", w.text)
 			}
 			if w.kind == 'i' {
 				n, err := strconv.ParseInt(w.text, 10, 64)
@@ -139,7 +139,7 @@ func (r *reader) subscript(x expression) (expression, error) {
 		}
 		parts[n] = e
 		if w := r.peek().text; w != ":" && w != "]" {
-			return nil, fmt.Errorf("want %q, got %q", "]", w)
+			return nil, fmt.Errorf("must be %q, got %q", "]", w)
 		}
 	}
 	if colons == 0 {
@@ -233,7 +233,7 @@ func (r *reader) arguments() (func(m *rendering, s *scope) (arguments, error), e
 			named, names = append(named, x), append(names, name)
 		}
 		if !r.take('o', ",") && r.peek().text != ")" {
-			return nil, fmt.Errorf("want %q, got %q", ")", r.peek().text)
+			return nil, fmt.Errorf("must be %q, got %q", ")", r.peek().text)
 		}
 	}
 	return func(m *rendering, s *scope) (arguments, error) {

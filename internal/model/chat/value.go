@@ -332,7 +332,7 @@ func (m *rendering) contains(in, v any) (bool, error) {
 	case text:
 		t, ok := v.(text)
 		if !ok {
-			return false, fmt.Errorf("'in <str>' needs a str, got %s", kind(v))
+			return false, fmt.Errorf("the value before 'in <str>' must be a str, got %s", kind(v))
 		}
 		return strings.Contains(in.s, t.s), m.charge(len(in.s))
 	case *list:

@@ -140,7 +140,7 @@ func parseConfig(data []byte) (c hfConfig, err error) {
 		return c, err
 	}
 	if c.ModelType != "mixtral" {
-		return c, fmt.Errorf("model_type is %q, want \"mixtral\" (%s)",
+		return c, fmt.Errorf("model_type must be \"mixtral\", got %q (%s)",
 			bounded.Short(c.ModelType, 200), bounded.Short(strings.Join(c.Architectures, ", "), 200))
 	}
 	if c.RopeTheta == 0 {
@@ -177,22 +177,22 @@ func (c *hfConfig) check() error {
 		{"max_position_embeddings", c.Context, 1 << 24}, {"vocab_size", c.Vocab, 1 << 21},
 	} {
 		if n.value < 1 || n.value > n.max {
-			return fmt.Errorf("%s is %d, want 1 to %d", n.key, n.value, n.max)
+			return fmt.Errorf("%s must be 1 to %d, got %d", n.key, n.max, n.value)
 		}
 	}
 	switch {
 	case c.HeadDim%2 != 0:
-		return fmt.Errorf("head_dim %d is odd", c.HeadDim)
+		return fmt.Errorf("head_dim must be even, got %d", c.HeadDim)
 	case c.Heads%c.KVHeads != 0:
-		return fmt.Errorf("num_attention_heads %d is not a multiple of num_key_value_heads %d", c.Heads, c.KVHeads)
+		return fmt.Errorf("num_attention_heads must be a multiple of num_key_value_heads %d, got %d", c.KVHeads, c.Heads)
 	case c.ExpertsUsed > c.Experts:
-		return fmt.Errorf("num_experts_per_tok is %d of %d experts", c.ExpertsUsed, c.Experts)
+		return fmt.Errorf("num_experts_per_tok must be at most the %d experts, got %d", c.Experts, c.ExpertsUsed)
 	case !(c.RopeTheta > 1 && c.RopeTheta < 1e12):
-		return fmt.Errorf("rope_theta is %v, want above 1", c.RopeTheta)
+		return fmt.Errorf("rope_theta must be above 1 and below 1e12, got %v", c.RopeTheta)
 	case !(c.NormEps > 0 && c.NormEps < 1):
-		return fmt.Errorf("rms_norm_eps is %v, want between 0 and 1", c.NormEps)
+		return fmt.Errorf("rms_norm_eps must be between 0 and 1, got %v", c.NormEps)
 	case c.Activation != "" && c.Activation != "silu":
-		return fmt.Errorf("hidden_act is %q, want \"silu\"", c.Activation)
+		return fmt.Errorf("hidden_act must be \"silu\", got %q", c.Activation)
 	}
 	if err := c.Rope.check(); err != nil {
 		return fmt.Errorf("rope_parameters: %w", err)
@@ -220,7 +220,7 @@ func (r ropeConfig) check() error {
 	case kind != "linear" && kind != "yarn":
 		return fmt.Errorf("%q is not supported; linear and yarn are", kind)
 	case !(r.Factor >= 1 && r.Factor < 1e6):
-		return fmt.Errorf("factor is %v, want 1 or more", r.Factor)
+		return fmt.Errorf("factor must be at least 1 and below 1e6, got %v", r.Factor)
 	case kind == "linear":
 		return nil
 	case r.Mscale != nil || r.MscaleAll != nil:
@@ -228,7 +228,7 @@ func (r ropeConfig) check() error {
 	case r.Truncate != nil && !*r.Truncate:
 		return errors.New("truncate is false, which is not supported")
 	case r.Original < 0 || r.Original > 1<<24:
-		return fmt.Errorf("original_max_position_embeddings is %d, want 1 to %d", r.Original, 1<<24)
+		return fmt.Errorf("original_max_position_embeddings must be 1 to %d, got %d", 1<<24, r.Original)
 	case !finite(r.Attn) || !finite(r.BetaFast) || !finite(r.BetaSlow):
 		return errors.New("attention_factor, beta_fast and beta_slow must be above 0")
 	}

@@ -307,7 +307,7 @@ func TestBadSources(t *testing.T) {
 		want   string
 	}{
 		"no config":   {func(d string) { os.Remove(filepath.Join(d, "config.json")) }, "config.json is missing"},
-		"other model": {func(d string) { edit(d, "config.json", `"mixtral"`, `"llama"`) }, `model_type is "llama"`},
+		"other model": {func(d string) { edit(d, "config.json", `"mixtral"`, `"llama"`) }, `model_type must be "mixtral", got "llama"`},
 		"no tokenizer": {func(d string) { os.Remove(filepath.Join(d, "tokenizer.model")) },
 			"neither tokenizer.model nor"},
 		"bad tokenizer": {func(d string) { os.Truncate(filepath.Join(d, "tokenizer.model"), 5000) },
@@ -335,7 +335,7 @@ func TestBadSources(t *testing.T) {
 		"no number": {func(d string) {
 			edit(d, "config.json", `"num_attention_heads":4`,
 				`"num_attention_heads":0`)
-		}, "num_attention_heads is 0"},
+		}, "num_attention_heads must be 1 to 1024, got 0"},
 		"dtype":          {func(d string) { edit(d, second, `"BF16"`, `"I16" `) }, "dtype I16 is not supported"},
 		"unknown tensor": {func(d string) { edit(d, second, "lm_head.weight", "lm_head.wxight") }, ""},
 	} {

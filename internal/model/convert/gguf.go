@@ -65,7 +65,7 @@ func (s *Source) fromGGUF(f *gguf.File, path string) error {
 		return bad("its matrices are in the order of the kernels: convert the file that it was packed from, or " +
 			"what mixtral model pack --undo makes of it")
 	default:
-		return bad("general.architecture is %q, want \"llama\"", arch)
+		return bad("general.architecture must be \"llama\", got %q", arch)
 	}
 	for _, n := range []struct {
 		key string
@@ -82,7 +82,7 @@ func (s *Source) fromGGUF(f *gguf.File, path string) error {
 			return bad("%w", err)
 		}
 		if v < 1 || v > 1<<10 {
-			return bad("%s is %d, want 1 to 1024", n.key, v)
+			return bad("%s must be 1 to 1024, got %d", n.key, v)
 		}
 		*n.to = int(v)
 	}
@@ -119,7 +119,7 @@ func (s *Source) fileTensor(found map[string]*Tensor, f *gguf.File, x gguf.Tenso
 	stacked := where.expert < 0 && (kind == Gate || kind == Up || kind == Down)
 	switch {
 	case stacked && (len(dims) != 3 || dims[2] != s.shape.experts):
-		return p.errorf("shape %v, want one matrix for each of %d experts", x.Dims, s.shape.experts)
+		return p.errorf("must have one matrix for each of %d experts, got the shape %v", s.shape.experts, x.Dims)
 	case !stacked && len(dims) > 2, kind == Norm && len(dims) != 1, kind != Norm && len(dims) < 2 && p.rows != 1:
 		return p.errorf("shape %v", x.Dims)
 	}

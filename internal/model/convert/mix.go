@@ -76,8 +76,8 @@ func ParseMix(name string) (Mix, error) {
 	}
 	m, ok := mixes[key]
 	if !ok {
-		return m, fmt.Errorf("%w: format %q, want one of %s, or %s", quant.ErrType, name, strings.Join(Mixes(), ", "),
-			keep)
+		return m, fmt.Errorf("%w: the format must be one of %s, or %s, got %q", quant.ErrType,
+			strings.Join(Mixes(), ", "), keep, name)
 	}
 	m.Name = key
 	return m, nil

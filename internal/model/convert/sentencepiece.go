@@ -120,7 +120,7 @@ func parseSentencePiece(data []byte) (token.Spec, error) {
 	case len(s.Pieces) == 0:
 		return s, fmt.Errorf("%w: it has no pieces", errProto)
 	case kind != modelBPE:
-		return s, fmt.Errorf("%w: model type %d, want BPE (%d)", errProto, kind, modelBPE)
+		return s, fmt.Errorf("%w: the model type must be BPE (%d), got %d", errProto, modelBPE, kind)
 	}
 	return s, nil
 }

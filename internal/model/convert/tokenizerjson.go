@@ -64,7 +64,7 @@ func parseTokenizerJSON(data []byte) (token.Spec, error) {
 	}
 	switch {
 	case t.Model.Type != "BPE" && t.Model.Type != "":
-		return s, fmt.Errorf("%w: model.type is %q, want \"BPE\"", errTokenizer,
+		return s, fmt.Errorf("%w: model.type must be \"BPE\", got %q", errTokenizer,
 			bounded.Short(t.Model.Type, 200))
 	case !t.Model.ByteFallback:
 		return s, fmt.Errorf("%w: model.byte_fallback is not set: byte-level vocabularies are not supported",

@@ -253,7 +253,7 @@ func TestScalingOfPositions(t *testing.T) {
 		{`{"rope_type":"yarn","factor":4,"attention_factor":1.1386294361119891}`, "type=yarn factor=4 attn_factor=1"},
 		{`{"type":"yarn","factor":4,"mscale":1}`, "!mscale"},
 		{`{"type":"yarn","factor":4,"truncate":false}`, "!truncate"},
-		{`{"type":"linear"}`, "!factor is 0"},
+		{`{"type":"linear"}`, "!factor must be at least 1 and below 1e6, got 0"},
 		{`{"type":"dynamic","factor":2}`, `!"dynamic" is not supported`},
 		{`{"rope_type":"llama3","factor":8}`, `!"llama3" is not supported`},
 	} {

@@ -137,7 +137,7 @@ func parseTensor(d *json.Decoder, name string, size int64) (Tensor, error) {
 	case !ok:
 		return t, fmt.Errorf("unknown dtype %q", bounded.Short(entry.DType, maxQuoted))
 	case len(entry.Offsets) != 2:
-		return t, fmt.Errorf("data_offsets has %d numbers, want 2", len(entry.Offsets))
+		return t, fmt.Errorf("data_offsets must have 2 numbers, got %d", len(entry.Offsets))
 	case len(entry.Shape) > 16:
 		return t, fmt.Errorf("shape has %d dimensions", len(entry.Shape))
 	}

@@ -91,7 +91,7 @@ func TestHostileHeaders(t *testing.T) {
 		"more":           {file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}} x`, 8), "follow"},
 		"twice":          {file(`{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}`, 8), "twice"},
 		"dtype":          {one(`{"dtype":"Q4","shape":[2],"data_offsets":[0,8]}`), `unknown dtype "Q4"`},
-		"one offset":     {one(`{"dtype":"F32","shape":[2],"data_offsets":[8]}`), "want 2"},
+		"one offset":     {one(`{"dtype":"F32","shape":[2],"data_offsets":[8]}`), "must have 2 numbers, got 1"},
 		"past the end":   {one(`{"dtype":"F32","shape":[3],"data_offsets":[0,12]}`), "cut short"},
 		"backwards":      {one(`{"dtype":"F32","shape":[2],"data_offsets":[8,0]}`), "data_offsets 8 to 0"},
 		"negative":       {one(`{"dtype":"F32","shape":[2],"data_offsets":[-8,0]}`), "data_offsets -8 to 0"},

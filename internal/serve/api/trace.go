@@ -79,7 +79,7 @@ func (c *completionSpan) traceID() string {
 	return c.TraceID()
 }
 
-// traceCompletion begins the span of a completion. The spans of the backend's phases are below it.
+// traceCompletion begins the span of a completion. The spans of the backend's stages are below it.
 func (s *Server) traceCompletion(ctx context.Context, arrived time.Time, r *llm.Request) (context.Context,
 	*completionSpan) {
 	if !telemetry.SpanFrom(ctx).On() {

@@ -45,11 +45,11 @@ func (r *Rules) Check() error {
 	}
 	switch {
 	case r.Slack < 0:
-		return fmt.Errorf("%w: slack is %d, must be at least 0", ErrRules, r.Slack)
+		return fmt.Errorf("%w: slack must be at least 0, got %d", ErrRules, r.Slack)
 	case r.SlowStart < 0:
-		return fmt.Errorf("%w: slow start is %v, must be at least 0", ErrRules, r.SlowStart)
+		return fmt.Errorf("%w: slow start must be at least 0, got %v", ErrRules, r.SlowStart)
 	case !(r.Retries >= 0):
-		return fmt.Errorf("%w: retries are %v, must be at least 0", ErrRules, r.Retries)
+		return fmt.Errorf("%w: retries must be at least 0, got %v", ErrRules, r.Retries)
 	}
 	return nil
 }
@@ -133,7 +133,7 @@ func (p *Pool) Set(now time.Time, members []Member) {
 func CheckMembers(members []Member) error {
 	for i, m := range members {
 		bad := func(field string, v any, want string) error {
-			return fmt.Errorf("%w: replica %s: %s is %v, must be %s", ErrRules, m.Name, field, v, want)
+			return fmt.Errorf("%w: replica %s: %s must be %s, got %v", ErrRules, m.Name, field, want, v)
 		}
 		switch {
 		case slices.ContainsFunc(members[:i], func(o Member) bool { return o.Name == m.Name }):
@@ -145,7 +145,7 @@ func CheckMembers(members []Member) error {
 		}
 		for _, model := range append([]string{""}, m.Models...) {
 			if s := shares(members, model); s > 1+1e-9 {
-				return fmt.Errorf("%w: the shares of one model's replicas are %v together, must be at most 1",
+				return fmt.Errorf("%w: the shares of one model's replicas must be at most 1 together, got %v",
 					ErrRules, s)
 			}
 		}

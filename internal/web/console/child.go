@@ -13,7 +13,7 @@ import (
 )
 
 // ErrBusy is matched when a run is under way already.
-var ErrBusy = errors.New("a run goes on already; one at a time")
+var ErrBusy = errors.New("a run is already in progress; only one is allowed")
 
 const (
 	shownOutput = 32 << 10 // bytes of a run's output that are shown: the last ones
