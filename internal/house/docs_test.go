@@ -222,8 +222,8 @@ func TestReadmeHasTheBanksFigures(t *testing.T) {
 	if kinds < 10 || healthy == 0 {
 		t.Fatalf("the table has %d faults and %d runs of healthy servers: its form has changed", kinds, healthy)
 	}
-	want := fmt.Sprintf("%d kinds of faults were each found in at least %d of %d runs. Of %d runs of healthy servers, "+
-		"%d failed", kinds, least, each, healthy, blamed)
+	want := fmt.Sprintf("%d kinds of faults were each found in at least %d of %d runs. Of %d runs of healthy "+
+		"servers, %d failed", kinds, least, each, healthy, blamed)
 	got := bankSentence.FindString(strings.Join(strings.Fields(read("README.md")), " "))
 	if got != want {
 		t.Errorf("README.md says %q, must say %q as the table in docs/CERTIFIER.md does", got, want)

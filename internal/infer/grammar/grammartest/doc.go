@@ -1,2 +1,4 @@
-// Package grammartest makes random JSON Schemas (schema.go) for the tests of whatever keeps answers to one.
+// Package grammartest makes random JSON Schemas, for tests of code that constrains answers to a schema.
+//
+// schema.go is all of it.
 package grammartest
