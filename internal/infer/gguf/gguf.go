@@ -95,8 +95,8 @@ func Parse(data []byte) (*File, error) {
 			return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 		}
 		if a == 0 || a%8 != 0 || a > 1<<20 {
-			return nil, fmt.Errorf("%w: %s must be a positive multiple of 8 up to 1 MiB, got %d", ErrFormat, keyAlignment,
-				a)
+			return nil, fmt.Errorf("%w: %s must be a positive multiple of 8 up to 1 MiB, got %d", ErrFormat,
+				keyAlignment, a)
 		}
 		f.Alignment = int(a)
 	}

@@ -145,7 +145,7 @@ func (g *gbnf) item() (*expr, error) {
 	case c == '<' || c == '!':
 		return nil, g.fail(pos, "tokens in a grammar are not supported, only texts")
 	case c == '*' || c == '+' || c == '?' || c == '{':
-		return nil, g.fail(pos, "nothing stands before %q to repeat", string(c))
+		return nil, g.fail(pos, "there is nothing before %q to repeat", string(c))
 	}
 	return nil, nil
 }

@@ -101,7 +101,7 @@ func TestGrammarErrors(t *testing.T) {
 		{GBNF, "root ::= (\"a\"", `line 1, column 14: must be ")", got the end`},
 		{GBNF, "root ::= \"a\" )", `line 1, column 14: must be the end of rule "root", got ")"`},
 		{GBNF, "root = \"a\"", `line 1, column 6: must be "::=" behind "root", got "="`},
-		{GBNF, "root ::= * \"a\"", `line 1, column 10: nothing stands before "*" to repeat`},
+		{GBNF, "root ::= * \"a\"", `line 1, column 10: there is nothing before "*" to repeat`},
 		{GBNF, "root ::= \"a\"{3,2}", `line 1, column 13: the counts "{3,2}" are in the wrong order`},
 		{GBNF, "root ::= \"a\"{x}", `line 1, column 14: must be a number, got "x"`},
 		{GBNF, "root ::= \"\\q\"", `line 1, column 11: unknown escape "\\q"`},

@@ -76,7 +76,7 @@ func (c *constraint) placed() (*constraint, error) {
 	}
 	if most := c.maxItems; most >= 0 && most < d.minItems && most >= c.minItems {
 		return nil, &Error{Where: c.contains[0].path,
-			Reason: "is not supported where the items that it wants have no place behind prefixItems"}
+			Reason: "is not supported if prefixItems leaves no place for the items that it demands"}
 	}
 	d.contains = nil
 	return &d, nil

@@ -127,14 +127,14 @@ func (s *schemas) resolve(l located, keyword string) (located, error) {
 	case "$dynamicRef":
 		_, name, _ := strings.Cut(target.text, "#")
 		if a := to.v.get("$dynamicAnchor"); a != nil && a.text == name && refs.dynamic[name] > 1 {
-			return l, l.fail(keyword, "is supported where one schema only has the $dynamicAnchor %q", name)
+			return l, l.fail(keyword, "is supported only if a single schema has the $dynamicAnchor %q", name)
 		}
 	case "$recursiveRef":
 		if target.text != "#" {
 			return l, l.fail(keyword, "must be \"#\", got %q", target.text)
 		}
 		if a := to.v.get("$recursiveAnchor"); a != nil && a.truth && refs.recursive > 1 {
-			return l, l.fail(keyword, "is supported where one schema only has a $recursiveAnchor")
+			return l, l.fail(keyword, "is supported only if a single schema has a $recursiveAnchor")
 		}
 	}
 	return to, nil

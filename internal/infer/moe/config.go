@@ -127,7 +127,8 @@ func (c *Config) check(f *gguf.File) error {
 	}
 	c.HeadDim = int(headDim)
 	if !f.Has("llama.attention.key_length") && c.Dim%c.Heads != 0 {
-		return bad("llama.embedding_length must be a multiple of llama.attention.head_count %d, got %d", c.Heads, c.Dim)
+		return bad("llama.embedding_length must be a multiple of llama.attention.head_count %d, got %d", c.Heads,
+			c.Dim)
 	}
 	if v := f.Uint32Or("llama.attention.value_length", headDim); v != headDim {
 		return bad("llama.attention.value_length must be %d as the keys, got %d", headDim, v)

@@ -45,7 +45,7 @@ func (m *Model) Forward(kv *kvcache.Storage, spans []Span) ([][]float32, error) 
 		if fault := gguf.Fault(b.reason); fault != nil {
 			return nil, fault
 		}
-		return nil, fmt.Errorf("forward pass of %d tokens broke down: %v", len(m.tokens), b.reason)
+		return nil, fmt.Errorf("forward pass of %d tokens failed: %v", len(m.tokens), b.reason)
 	}
 	return m.rows, nil
 }

@@ -174,7 +174,7 @@ func (t *later) pack(todo []piece) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			if err = gguf.Fault(r); err == nil {
-				err = fmt.Errorf("packing the weights broke down: %v", r)
+				err = fmt.Errorf("packing the weights failed: %v", r)
 			}
 		}
 	}()

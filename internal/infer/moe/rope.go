@@ -124,7 +124,8 @@ func (l *loader) ropeFactors() ([]float32, error) {
 	}
 	for i, v := range factors {
 		if !(v > 0) || math.IsInf(float64(v), 0) {
-			return nil, fmt.Errorf("%w: tensor %s must have finite numbers above 0, got %v at %d", ErrModel, name, v, i)
+			return nil, fmt.Errorf("%w: tensor %s must have finite numbers above 0, got %v at %d", ErrModel, name, v,
+				i)
 		}
 	}
 	return factors, nil

@@ -223,7 +223,7 @@ func check(t Type, bytes, elems int) (*format, error) {
 		return nil, err
 	}
 	if bytes != want {
-		return nil, fmt.Errorf("%w: %d elements of %v take %d bytes, not %d", ErrLength, elems, t, want, bytes)
+		return nil, fmt.Errorf("%w: %d elements of %v take %d bytes, got %d", ErrLength, elems, t, want, bytes)
 	}
 	return t.format(), nil
 }

@@ -71,9 +71,9 @@ func TestBadArguments(t *testing.T) {
 		{huge, ErrLength, "too long"},
 		{noType, ErrType, "type 99"},
 		{Unpack(Type(1<<31), nil, nil), ErrType, "type 2147483648"},
-		{Unpack(Q8_0, make([]float32, 32), make([]byte, 33)), ErrLength, "34 bytes, not 33"},
+		{Unpack(Q8_0, make([]float32, 32), make([]byte, 33)), ErrLength, "34 bytes, got 33"},
 		{Unpack(Q8_0, make([]float32, 31), make([]byte, 34)), ErrLength, "31 elements"},
-		{Pack(Q4_0, make([]byte, 17), make([]float32, 32)), ErrLength, "18 bytes, not 17"},
+		{Pack(Q4_0, make([]byte, 17), make([]float32, 32)), ErrLength, "18 bytes, got 17"},
 		{Pack(Q8_0, make([]byte, 34), nan), ErrNotFinite, "element 7"},
 		{Pack(Q2_K, make([]byte, 84), inf), ErrNotFinite, "element 255"},
 	} {

@@ -125,7 +125,7 @@ func newConversion(dir, name string, o Options) (c *conversion, err error) {
 func (o *Options) cacheDir() (string, error) {
 	dir, err := o.cacheIn("converted")
 	if err != nil {
-		return "", &Error{Err: unusable{fmt.Errorf("there is no directory to keep the converted model in: %w", err)},
+		return "", &Error{Err: unusable{fmt.Errorf("no directory can keep the converted model: %w", err)},
 			Hint: cacheHint}
 	}
 	return dir, nil

@@ -184,7 +184,8 @@ func (c *hfConfig) check() error {
 	case c.HeadDim%2 != 0:
 		return fmt.Errorf("head_dim must be even, got %d", c.HeadDim)
 	case c.Heads%c.KVHeads != 0:
-		return fmt.Errorf("num_attention_heads must be a multiple of num_key_value_heads %d, got %d", c.KVHeads, c.Heads)
+		return fmt.Errorf("num_attention_heads must be a multiple of num_key_value_heads %d, got %d", c.KVHeads,
+			c.Heads)
 	case c.ExpertsUsed > c.Experts:
 		return fmt.Errorf("num_experts_per_tok must be at most the %d experts, got %d", c.Experts, c.ExpertsUsed)
 	case !(c.RopeTheta > 1 && c.RopeTheta < 1e12):

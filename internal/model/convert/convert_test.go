@@ -315,11 +315,11 @@ func TestBadSources(t *testing.T) {
 		"missing shard": {func(d string) { os.Remove(filepath.Join(d, second)) }, second + " is named in"},
 		"cut shard":     {func(d string) { os.Truncate(filepath.Join(d, second), 9000) }, second},
 		"wrong shape": {func(d string) { edit(d, "config.json", `"hidden_size":64`, `"hidden_size":128`) },
-			"config.json wants"},
+			"by config.json"},
 		"experts": {func(d string) {
 			edit(d, "config.json", `"num_local_experts":8`,
 				`"num_local_experts":9`)
-		}, "config.json wants [9 64]"},
+		}, "must be [9 64] by config.json"},
 		"fewer layers": {func(d string) {
 			edit(d, "config.json", `"num_hidden_layers":2`,
 				`"num_hidden_layers":1`)

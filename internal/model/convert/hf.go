@@ -145,7 +145,7 @@ func unpackExperts(found map[string]*Tensor, c *hfConfig, x safetensors.Tensor, 
 		return p.errorf("dtype %s is not supported (F32, F16 and BF16 are)", x.DType)
 	}
 	if want := []int{c.Experts, len(stems) * rows, cols}; !slices.Equal(x.Shape, want) {
-		return p.errorf("shape %v, config.json wants %v", x.Shape, want)
+		return p.errorf("the shape must be %v by config.json, got %v", want, x.Shape)
 	}
 	p.typ = typ
 	size := int64(rows) * int64(cols) * int64(typ.BlockBytes())
@@ -177,7 +177,7 @@ func hfPart(c *hfConfig, x safetensors.Tensor, kind Kind) (part, error) {
 		return p, p.errorf("dtype %s is not supported (F32, F16 and BF16 are)", x.DType)
 	}
 	if !slices.Equal(x.Shape, want) {
-		return p, p.errorf("shape %v, config.json wants %v", x.Shape, want)
+		return p, p.errorf("the shape must be %v by config.json, got %v", want, x.Shape)
 	}
 	p.typ = typ
 	if len(dims) > 1 {

@@ -226,7 +226,7 @@ func (t *target) transfer(ctx context.Context) (sum string, err error) {
 	}
 	if len(bad) > 0 {
 		s := t.sources[bad[0]]
-		return "", fmt.Errorf("%w: %s: what arrived does not have the checksum that the hub says (%s)", ErrChecksum,
+		return "", fmt.Errorf("%w: %s: the file does not have the checksum that the hub reports (%s)", ErrChecksum,
 			s.what, s.sha+s.file.GitSHA1)
 	}
 	if err := t.plausible(f); err != nil {

@@ -115,7 +115,7 @@ func (c *Client) getJSON(ctx context.Context, target, what string, into any) (ne
 	if m := nextLink.FindStringSubmatch(header.Get("Link")); m != nil {
 		u, err := at.Parse(m[1])
 		if err != nil || !sameOrigin(u, at) {
-			return "", fmt.Errorf("%w: %s: the listing goes on at another server, %q", ErrAnswer, what, plain(m[1]))
+			return "", fmt.Errorf("%w: %s: the listing continues on another server, %q", ErrAnswer, what, plain(m[1]))
 		}
 		next = u.String()
 	}

@@ -27,7 +27,7 @@ func ParseRef(s string) (Ref, error) {
 	}
 	rest, ok := strings.CutPrefix(s, "hf://")
 	if !ok {
-		return Ref{}, fmt.Errorf("%w: %q: want hf://owner/repo[/file][@revision] or an https URL", ErrRef, s)
+		return Ref{}, fmt.Errorf("%w: must be hf://owner/repo[/file][@revision] or an https URL, got %q", ErrRef, s)
 	}
 	r := Ref{Revision: "main"}
 	if before, after, ok := strings.Cut(rest, "@"); ok {
@@ -38,7 +38,7 @@ func ParseRef(s string) (Ref, error) {
 	}
 	parts := strings.SplitN(rest, "/", 3)
 	if len(parts) < 2 || !namePart.MatchString(parts[0]) || !namePart.MatchString(parts[1]) {
-		return Ref{}, fmt.Errorf("%w: %q: want hf://owner/repo[/file][@revision]", ErrRef, s)
+		return Ref{}, fmt.Errorf("%w: must be hf://owner/repo[/file][@revision], got %q", ErrRef, s)
 	}
 	r.Owner, r.Repo = parts[0], parts[1]
 	if len(parts) == 3 {

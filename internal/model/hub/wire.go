@@ -73,7 +73,7 @@ func (c *Client) open(ctx context.Context, method string, from place, header htt
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	silent := func() {
-		cancel(fmt.Errorf("%w: %s: no answer, or next to none, for %v", ErrTransfer, from.url.Host, c.silence()))
+		cancel(fmt.Errorf("%w: %s: hardly anything came for %v", ErrTransfer, from.url.Host, c.silence()))
 	}
 	all, one := time.AfterFunc(2*c.silence(), silent), time.AfterFunc(c.silence(), silent)
 	defer all.Stop()

@@ -25,19 +25,19 @@ func checkHead(resp *http.Response, p *prepared) error {
 	switch {
 	case s < 200 || s > 599, s == http.StatusNoContent && !p.other, s == http.StatusResetContent,
 		s == http.StatusPartialContent, s >= 300 && s < 400, s != http.StatusOK && s < 300 && !p.other:
-		return fmt.Errorf("%w: the status %d carries none", errForm, s)
+		return fmt.Errorf("%w: a response with the status %d has none", errForm, s)
 	case s >= 400 || s == http.StatusNoContent:
 		return nil // the body of an error is read, and replaced if it is not of OpenAI's form
 	}
 	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return fmt.Errorf("%w: it is compressed, which nobody asked for", errForm)
+		return fmt.Errorf("%w: it is compressed, which was not requested", errForm)
 	}
 	kind := mediaType(resp.Header)
 	switch {
 	case kind == "text/html" || kind == "application/xhtml+xml":
 		return fmt.Errorf("%w: it is a web page", errForm)
 	case kind == typeEvents && !p.stream && !p.other:
-		return fmt.Errorf("%w: it is a stream, and none was asked for", errForm)
+		return fmt.Errorf("%w: it is a stream, which was not requested", errForm)
 	}
 	return nil
 }

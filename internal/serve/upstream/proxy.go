@@ -252,7 +252,7 @@ func (f *passage) pass(resp *http.Response, s *server, begun time.Time) error {
 var errGone = fmt.Errorf("the client is gone: %w", context.Canceled)
 
 // errSilence ends an answer that stopped coming while its connection stayed open.
-var errSilence = errors.New("the upstream fell silent")
+var errSilence = errors.New("the upstream stopped sending")
 
 // watchedBody is the body of an answer that may not be silent for longer than a limit.
 type watchedBody struct {

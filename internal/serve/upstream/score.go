@@ -139,7 +139,7 @@ func promptOf(c *openai.TextChoice, ids []int32, top int) ([]llm.Token, error) {
 		n = min(len(echo.Tokens), len(echo.TokenLogprobs))
 	}
 	if n == 0 {
-		return nil, fmt.Errorf("the upstream says nothing of the prompt's log-probabilities: %w", llm.ErrUnsupported)
+		return nil, fmt.Errorf("the upstream does not report the prompt's log-probabilities: %w", llm.ErrUnsupported)
 	}
 	if ids != nil {
 		if n < len(ids) {
