@@ -35,7 +35,7 @@ type step struct {
 // over.
 const inlineTokens = 2
 
-// planStage gives the number of items of a stage. A pass that broke down has no more items.
+// planStage gives the number of items of a stage. A pass that failed has no more items.
 func (m *Model) planStage(stage int) (items int) {
 	defer m.guard()
 	if m.broken.Load() != nil {

@@ -71,7 +71,7 @@ func checkKeys(f *gguf.File) error {
 	return checkNormalizer(f)
 }
 
-// checkTensors refuses tensors that nobody asked for.
+// checkTensors refuses tensors that loading did not use.
 func (l *loader) checkTensors() error {
 	var idle []string
 	for _, t := range l.file.Tensors() {

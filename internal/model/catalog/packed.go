@@ -203,7 +203,7 @@ func (o *Opened) Pack(ctx context.Context, options Options, begin func(path stri
 	progress func(int64)) (err error) {
 	p, ok := o.packable(&options)
 	if !ok {
-		return fmt.Errorf("%w: it would be of no use", ErrNotPacked)
+		return fmt.Errorf("%w: a copy of this model would not be used", ErrNotPacked)
 	}
 	const tick = 2 * time.Second // as in sourceFile.same
 	for _, f := range p.Files {
@@ -227,7 +227,7 @@ func (o *Opened) Pack(ctx context.Context, options Options, begin func(path stri
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
 	if _, err := os.Stat(p.Path); err == nil {
-		return fmt.Errorf("%w: it is there already", ErrNotPacked)
+		return fmt.Errorf("%w: the copy exists already", ErrNotPacked)
 	}
 	return p.write(ctx, options, base, begin, progress)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // errForm says that an upstream's answer does not have the form of an answer to the request.
-var errForm = errors.New("not an answer")
+var errForm = errors.New("invalid answer")
 
 const (
 	typeEvents = "text/event-stream"
