@@ -105,7 +105,8 @@ func (a *auditor) latency(q evidence.Request) float64 {
 	return float64(q.Latency(a.p.ph.Kind)) / float64(time.Millisecond)
 }
 
-// gap is the time per token after the first, in milliseconds, or NaN without a second token.
+// gap is the mean time between two chunks of content, in milliseconds, or NaN without a second chunk. It counts chunks
+// because an audit does not rely on the usage that the server reports.
 func gap(q evidence.Request) float64 {
 	if q.Chunks < 2 {
 		return math.NaN()

@@ -22,14 +22,15 @@ func (a *auditor) emptyFirst(ctx context.Context) evidence.Audit {
 	var shares, leads, opened, first []float64
 	for range firstAnswers {
 		q := a.ask(ctx, a.fresh(), auditTokens)
-		if !q.OK() || q.Begins() == 0 {
+		took, any := q.Times().FirstAnyToken(a.p.ph.Kind)
+		if !q.OK() || !any {
 			continue
 		}
 		lead := 0.0
 		if q.Opened > 0 {
 			lead = float64(q.Begins() - q.Opened)
 		}
-		wait := float64(q.Begins() - q.Issued)
+		wait := float64(took)
 		shares, leads = append(shares, lead/wait), append(leads, lead)
 		first, opened = append(first, wait), append(opened, wait-lead)
 	}

@@ -128,8 +128,8 @@ func (p *phase) measureFirstAny() {
 		return
 	}
 	for _, q := range p.judged {
-		if q.OK() && q.Begins() > 0 {
-			p.firstAny = append(p.firstAny, ms(q.Begins()-q.Begin(p.plan.Kind)))
+		if d, ok := q.FirstAnyToken(p.plan.Kind); ok && q.OK() {
+			p.firstAny = append(p.firstAny, ms(int64(d)))
 		}
 	}
 }
@@ -143,19 +143,20 @@ func (p *phase) latency(q *request, target float64) float64 {
 	return l
 }
 
-func (p *phase) firstToken(q *request) (float64, bool) {
-	return ms(q.First - q.Begin(p.plan.Kind)), q.OK() && q.First > 0
+// firstToken is the time to the first token in milliseconds. ok is false if the request was not answered, or if its
+// answer has no such time.
+func (p *phase) firstToken(q *request) (v float64, ok bool) {
+	d, ok := q.FirstToken(p.plan.Kind)
+	return ms(int64(d)), ok && q.OK()
 }
 
-// perToken is the time per output token after the first, in milliseconds. Reasoning that is shown counts too, as it
-// does in usage. Where chunks hold several tokens this is a mean over all tokens, and not the time between any two of
-// them. Reasoning that is billed but not shown is left out: it came before the first token.
-func perToken(q *request) (float64, bool) {
-	n := q.Shown()
-	if !q.OK() || n < 2 || q.Begins() == 0 || q.Last < q.Begins() {
+// perToken is the time per output token after the first, in milliseconds. ok is false if the request was not answered,
+// or if its answer has no such time.
+func perToken(q *request) (v float64, ok bool) {
+	if !q.OK() {
 		return 0, false
 	}
-	return ms(q.Last-q.Begins()) / float64(n-1), true
+	return q.PerToken(q.Shown())
 }
 
 // window is the steady window's length in seconds.

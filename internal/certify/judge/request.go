@@ -41,10 +41,8 @@ func (q *request) OK() bool { return q.Fail == "" }
 // End is the time at which its latency ends.
 func (q *request) End() int64 { return q.Times.End(q.OK()) }
 
-// Latency is the time between Begin and End.
-func (q *request) Latency(kind testcases.Kind) time.Duration {
-	return time.Duration(q.End() - q.Begin(kind))
-}
+// Latency is the end-to-end latency in a phase of this kind.
+func (q *request) Latency(kind testcases.Kind) time.Duration { return q.Times.Latency(kind, q.OK()) }
 
 // Ended is finish_reason, translated into OpenAI's words.
 func (q *request) Ended() string { return evidence.EndOf(q.Finish) }

@@ -215,6 +215,29 @@ func TestAKilledRun(tt *testing.T) {
 	}
 }
 
+// TestTimesAreTheJudges: the page of a running certification shows the same times as the verdict, also if the model
+// reasons and the server bills tokens that it does not send.
+func TestTimesAreTheJudges(tt *testing.T) {
+	t := newStory(tt)
+	t.head()
+	for i := range int64(200) {
+		at := i * 50 * ms
+		t.add(evidence.Event{At: at + 400*ms, Request: &evidence.Request{Phase: "sustained", N: int(i), Prompt: "a/b",
+			Scheduled: at, Issued: at + ms, First: at + (100+i)*ms, Last: at + (300+2*i)*ms, Done: at + (350+2*i)*ms,
+			Chunks: 6, Status: 200, HasUsage: true, PromptTokens: 3, OutputTokens: 40, ReasoningTokens: 30}})
+	}
+	t.phase("sustained", testcases.KindOpen, 0, 11*sec, "")
+	t.r.Judge()
+	d := t.r.judged.Phases[0]
+	for i, judged := range []*report.Dist{latency: d.Latency, ttft: d.TTFT, tpot: d.TPOT} {
+		shown := t.r.View().Load.Times[i]
+		if shown.N != judged.N || math.Abs(shown.Quantiles[0].Value-*judged.P50) > 1e-5 { // the report is rounded
+			t.Errorf("%s: the median of %d is shown as %v ms; the verdict has %v ms of %d", shown.Name, shown.N,
+				shown.Quantiles[0].Value, *judged.P50, judged.N)
+		}
+	}
+}
+
 // TestStepsOfASweep: the steps of a sweep belong to its phase, and the load shown is that of the step.
 func TestStepsOfASweep(tt *testing.T) {
 	t := newStory(tt)

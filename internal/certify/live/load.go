@@ -174,12 +174,12 @@ func (l *load) add(q *evidence.Request) {
 		l.latest = l.latest[1:]
 	}
 	begin := q.Begin(l.plan.Kind)
-	l.times[latency].add(begin, q.End()-begin)
-	if q.First > 0 {
-		l.times[ttft].add(begin, q.First-begin)
+	l.times[latency].add(begin, milliseconds(q.Latency(l.plan.Kind)))
+	if d, ok := q.Times().FirstToken(l.plan.Kind); ok {
+		l.times[ttft].add(begin, milliseconds(d))
 	}
-	if first := q.Begins(); q.OutputTokens > 1 && first > 0 && q.Last >= first {
-		l.times[tpot].add(begin, (q.Last-first)/int64(q.OutputTokens-1))
+	if each, ok := q.PerToken(); ok {
+		l.times[tpot].add(begin, each)
 	}
 }
 
@@ -261,14 +261,16 @@ type timed struct {
 	ms float64
 }
 
-func (s *sample) add(at, ns int64) {
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func (s *sample) add(at int64, ms float64) {
 	if s.step == 0 { // allocate all memory at once, so that the memory of a page that is open for hours does not grow
 		s.step, s.kept = 1, make([]timed, 0, mostTimes)
 	}
 	if s.n++; (s.n-1)%s.step != 0 {
 		return
 	}
-	s.kept = append(s.kept, timed{at, float64(ns) / float64(time.Millisecond)})
+	s.kept = append(s.kept, timed{at, ms})
 	if len(s.kept) < mostTimes {
 		return
 	}
