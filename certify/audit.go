@@ -13,6 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // Audits check whether the server does what it claims to do. Each audit is a small experiment with one request in
@@ -60,7 +61,7 @@ func (p *phaseRun) audits(ctx context.Context) evidence.Phase {
 	}
 	client, err := r.server.loadClient(r.plan.c, p.ph)
 	if err != nil {
-		rec.CutShort = evidence.CutReason(err.Error())
+		rec.CutShort = testcases.CutReason(err.Error())
 		return rec
 	}
 	defer client.Close()

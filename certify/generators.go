@@ -251,7 +251,7 @@ func (g *generators) load(ctx context.Context, p *phaseRun, plan loadgen.Plan) e
 		}
 		now := r.record.since()
 		return evidence.Phase{ID: p.ph.ID, Kind: p.ph.Kind, Start: begin, SteadyFrom: begin, SteadyTo: now, End: now,
-			Planned: plan.Requests, CutShort: evidence.CutReason(err.Error())}
+			Planned: plan.Requests, CutShort: testcases.CutReason(err.Error())}
 	}
 	stop := g.followInFlight()
 	at := g.hub.Start()
@@ -324,7 +324,7 @@ func joined(plan loadgen.Plan, at, now int64, ended []remote.Ended, names []stri
 	}
 	out.SteadyTo = max(out.SteadyTo, at)
 	out.SteadyFrom = min(at+int64(plan.Ramp), out.SteadyTo)
-	out.CutShort = evidence.CutReason(strings.Join(lost, "; "))
+	out.CutShort = testcases.CutReason(strings.Join(lost, "; "))
 	if len(lost) == 0 && len(cut) > 0 {
 		out.CutShort = cutOf(cut, ended)
 	}
@@ -333,24 +333,24 @@ func joined(plan loadgen.Plan, at, now int64, ended []remote.Ended, names []stri
 
 // cutOf merges the reasons why the parts of a phase were cut short. If only some of the generators lost the server,
 // the server has not gone away.
-func cutOf(cut []string, ended []remote.Ended) evidence.CutReason {
+func cutOf(cut []string, ended []remote.Ended) testcases.CutReason {
 	var gone []string
 	parts := 0
 	for i, e := range ended {
 		if e.Phase != nil {
 			parts++
-			if e.Part.CutShort == evidence.CutTargetLost {
+			if e.Part.CutShort == testcases.CutTargetLost {
 				gone = append(gone, fmt.Sprint(i+1))
 			}
 		}
 	}
 	if len(gone) > 0 && len(gone) < parts {
-		return evidence.CutReason("the way to the server was lost by generator " + strings.Join(gone, ", "))
+		return testcases.CutReason("the way to the server was lost by generator " + strings.Join(gone, ", "))
 	}
-	for _, first := range []evidence.CutReason{evidence.CutTargetLost, evidence.CutInterrupted} {
+	for _, first := range []testcases.CutReason{testcases.CutTargetLost, testcases.CutInterrupted} {
 		if slices.Contains(cut, string(first)) {
 			return first
 		}
 	}
-	return evidence.CutReason(strings.Join(cut, ", "))
+	return testcases.CutReason(strings.Join(cut, ", "))
 }

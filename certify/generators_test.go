@@ -241,7 +241,7 @@ func TestALostGenerator(t *testing.T) {
 		t.Error(said)
 	}
 	for _, ph := range rep.Phases {
-		if ph.ID == "sustained" && !strings.Contains(ph.CutShort, "generator 2") {
+		if ph.ID == "sustained" && !strings.Contains(string(ph.CutShort), "generator 2") {
 			t.Errorf("sustained: cut short %q", ph.CutShort)
 		}
 	}

@@ -55,15 +55,15 @@ func (r *runner) phase(ctx context.Context, index int, ph testcases.Phase) {
 		hush()
 	}
 	if run.hushed() && ctx.Err() == nil {
-		rec.CutShort = evidence.CutSilent
+		rec.CutShort = testcases.CutSilent
 	}
-	if rec.CutShort == "" && ctx.Err() != nil || rec.CutShort == evidence.CutInterrupted {
-		rec.CutShort = evidence.CutInterrupted
+	if rec.CutShort == "" && ctx.Err() != nil || rec.CutShort == testcases.CutInterrupted {
+		rec.CutShort = testcases.CutInterrupted
 		switch {
 		case errors.Is(context.Cause(ctx), errTargetLost):
-			rec.CutShort = evidence.CutTargetLost
+			rec.CutShort = testcases.CutTargetLost
 		case errors.Is(context.Cause(ctx), errUnanswered):
-			rec.CutShort = evidence.CutUnanswered
+			rec.CutShort = testcases.CutUnanswered
 		}
 	}
 	r.metrics.after(ctx, ph.ID, run.answered)
@@ -122,7 +122,7 @@ func (p *phaseRun) load(ctx context.Context, plan loadgen.Plan) evidence.Phase {
 		}
 	}
 	r.progress.note(err.Error())
-	none.End, none.SteadyTo, none.CutShort = r.record.since(), r.record.since(), evidence.CutReason(err.Error())
+	none.End, none.SteadyTo, none.CutShort = r.record.since(), r.record.since(), testcases.CutReason(err.Error())
 	return none
 }
 
@@ -165,11 +165,11 @@ func (p *phaseRun) warmup(ctx context.Context) evidence.Phase {
 		rec.MaxInFlight = max(rec.MaxInFlight, more.MaxInFlight)
 		at, steady = stats.SteadyFrom(p.latencies)
 	}
-	if rec.CutShort == evidence.CutMaxTime { // a warm-up that ends because its time is over was not cut short
+	if rec.CutShort == testcases.CutMaxTime { // a warm-up that ends because its time is over was not cut short
 		rec.CutShort = ""
 	}
 	if p.answered == 0 && p.failed > 0 && (ctx.Err() == nil || errors.Is(context.Cause(ctx), errUnanswered)) {
-		rec.CutShort = evidence.CutUnanswered
+		rec.CutShort = testcases.CutUnanswered
 		why := fmt.Errorf("%w: none of %s was answered; the last: %s", errUnanswered,
 			noun.Of(p.failed, "request", "requests"), p.why)
 		p.r.condition(context.WithoutCancel(ctx), evidence.ConditionBaseline, result{err: why})

@@ -24,7 +24,7 @@ import (
 const slowStart = 2 * time.Second
 
 // errTargetLost ends a run whose server is lost.
-var errTargetLost = errors.New("target lost")
+var errTargetLost = errors.New(string(testcases.CutTargetLost))
 
 // server is the server under test: how to reach it, and its own description.
 type server struct {

@@ -91,12 +91,12 @@ func (p *phaseRun) step(ctx context.Context, ph testcases.Phase, as evidence.Ste
 	within, stop := context.WithTimeoutCause(ctx, stepTime(ph, plan.Offsets)+seconds(sweep.DrainS), errDrained)
 	rec := run.load(within, plan)
 	if errors.Is(context.Cause(within), errDrained) && ctx.Err() == nil {
-		rec.CutShort = evidence.CutDrain
+		rec.CutShort = testcases.CutDrain
 	}
 	stop()
 	rec.Step = &as
 	if ctx.Err() != nil {
-		rec.CutShort = evidence.CutInterrupted
+		rec.CutShort = testcases.CutInterrupted
 	}
 	r.metrics.after(ctx, ph.ID, run.answered)
 	r.record.add(evidence.Event{Phase: &rec})
@@ -113,8 +113,8 @@ func (p *phaseRun) step(ctx context.Context, ph testcases.Phase, as evidence.Ste
 			short(time.Duration(rec.SteadyTo-rec.Start).Seconds()), o.Verdict)
 	}
 	r.progress.tell(end)
-	return o, ctx.Err() == nil && (rec.CutShort == "" || rec.CutShort == evidence.CutDrain ||
-		rec.CutShort == evidence.CutMaxTime)
+	return o, ctx.Err() == nil && (rec.CutShort == "" || rec.CutShort == testcases.CutDrain ||
+		rec.CutShort == testcases.CutMaxTime)
 }
 
 // stepTime is the longest time in which a step sends requests.

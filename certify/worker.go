@@ -259,7 +259,7 @@ func (w *worker) Run(ctx context.Context, start int64) *evidence.Phase {
 	if err != nil {
 		now := w.guest.Now()
 		rec = evidence.Phase{ID: plan.ID, Kind: plan.Kind, Start: start, SteadyFrom: start, SteadyTo: now, End: now,
-			CutShort: evidence.CutReason(err.Error())}
+			CutShort: testcases.CutReason(err.Error())}
 	}
 	if w.record != nil {
 		_ = w.record.Add(evidence.Event{At: w.guest.Now(), Part: &evidence.Part{Phase: plan.ID, Generator: w.index + 1,

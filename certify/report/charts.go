@@ -5,6 +5,8 @@ import (
 	"html/template"
 	"math"
 	"strings"
+
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // Chart is a plot with its caption and the legend of its colours.
@@ -25,7 +27,7 @@ func draw(p *plot, caption string, keys ...ChartKey) Chart {
 // phaseCharts are the plots of one phase of load.
 func phaseCharts(s PhaseSeries, r *Report, n int) []Chart {
 	var out []Chart
-	if s.Kind != "batch" { // all requests of a batch are scheduled at once
+	if s.Kind != testcases.KindBatch { // all requests of a batch are scheduled at once
 		out = append(out, latencyChart(s, r, n))
 	}
 	if len(s.TTFT) > 2 {
@@ -34,7 +36,7 @@ func phaseCharts(s PhaseSeries, r *Report, n int) []Chart {
 	if len(s.LatencyECDF) > 1 {
 		out = append(out, ecdfChart(s, r, n))
 	}
-	if s.Kind == "open" {
+	if s.Kind == testcases.KindOpen {
 		out = append(out, rateChart(s, r, n), inFlightChart(s, n))
 	}
 	return out

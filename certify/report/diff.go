@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // Values of Change.How.
@@ -275,7 +277,7 @@ func phaseChanges(a, b *Report, shift Shift, took taken) []Change {
 	var out []Change
 	for _, p := range b.Phases {
 		q, ok := before[p.ID]
-		if !ok || p.Latency == nil || q.Latency == nil || p.Kind != "open" && p.Kind != "closed" || p.Step != "" {
+		if !ok || p.Latency == nil || q.Latency == nil || !p.Kind.Loop() || p.Step != "" {
 			continue
 		}
 		add := func(c Change) { out = append(out, took.hindered(c, p.ID)) }
@@ -292,7 +294,7 @@ func phaseChanges(a, b *Report, shift Shift, took taken) []Change {
 		if rate.How != Same {
 			rate.Reason = percentChange(q.RPS, p.RPS)
 		}
-		if p.Kind == "open" && p.OfferedRPS != q.OfferedRPS && rate.How != Same {
+		if p.Kind == testcases.KindOpen && p.OfferedRPS != q.OfferedRPS && rate.How != Same {
 			rate.How, rate.Reason = Differ, "another rate was offered"
 		}
 		add(rate)

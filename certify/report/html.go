@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 //go:embed page.html
@@ -231,8 +233,8 @@ func figures(r *Report) []figure {
 			f.Value = Number(*row.value)
 		}
 		for _, c := range r.Checks {
-			if c.Gate && c.Rule != "knee" && c.Unit == row.checks && c.Target != nil && *c.Target == row.target &&
-				graver(c.Verdict, f.Verdict) {
+			if c.Gate && c.Rule != testcases.RuleKnee && c.Unit == row.checks && c.Target != nil &&
+				*c.Target == row.target && graver(c.Verdict, f.Verdict) {
 				f.Verdict = c.Verdict
 			}
 		}

@@ -2,7 +2,8 @@ package report
 
 import (
 	"slices"
-	"strings"
+
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // section is a heading of the page, for its table of contents.
@@ -33,9 +34,9 @@ func (d *pageData) contents() []section {
 // keyPhase is the phase whose times are in the tiles: the first open loop with times of tokens, or else the first
 // closed one. Without any, it is the step with the highest load at which a sweep held.
 func keyPhase(r *Report) (name string, p *Phase) {
-	for _, kind := range []string{"open", "closed"} {
+	for _, kind := range []testcases.Kind{testcases.KindOpen, testcases.KindClosed} {
 		for i := range r.Phases {
-			if q := &r.Phases[i]; string(q.Kind) == kind && q.Step == "" && q.TTFT != nil {
+			if q := &r.Phases[i]; q.Kind == kind && q.Step == "" && q.TTFT != nil {
 				return q.ID, q
 			}
 		}
@@ -65,9 +66,11 @@ func tokenFigures(r *Report) []figure {
 	}
 	var out []figure
 	for _, x := range []struct {
-		name, rule string
-		d          *Dist
-	}{{"Time to first token", "ttft_", p.TTFT}, {"Time per output token", "tpot_", p.TPOT}} {
+		name  string
+		rules []testcases.Rule
+		d     *Dist
+	}{{"Time to first token", []testcases.Rule{testcases.RuleTTFTMean, testcases.RuleTTFTPercentile}, p.TTFT},
+		{"Time per output token", []testcases.Rule{testcases.RuleTPOTMean, testcases.RuleTPOTPercentile}, p.TPOT}} {
 		if x.d == nil {
 			continue
 		}
@@ -76,7 +79,7 @@ func tokenFigures(r *Report) []figure {
 			f.Goal = "p99 " + Number(*x.d.P99) + " ms, in " + name
 		}
 		for _, c := range r.Checks {
-			if strings.HasPrefix(c.Rule, x.rule) && c.Phase == p.ID && c.Target != nil && graver(c.Verdict,
+			if slices.Contains(x.rules, c.Rule) && c.Phase == p.ID && c.Target != nil && graver(c.Verdict,
 				f.Verdict) {
 				f.Goal, f.Verdict = "target "+op(c.Op)+" "+Number(*c.Target)+" ms", c.Verdict
 				if c.Measured != nil {
@@ -104,7 +107,7 @@ func tokenFigures(r *Report) []figure {
 			f.Goal = "below " + Number(*s.High)
 		}
 		for _, c := range r.Checks {
-			if c.Rule == "knee" && c.Phase == s.Phase && c.Gate {
+			if c.Rule == testcases.RuleKnee && c.Phase == s.Phase && c.Gate {
 				f.Verdict = c.Verdict
 			}
 		}
@@ -179,9 +182,9 @@ func howClass(how string) string {
 // stepClass is the CSS class of a step's verdict.
 func stepClass(x Step) string {
 	switch x.Verdict {
-	case "held":
+	case StepHeld:
 		return "pass"
-	case "missed":
+	case StepMissed:
 		return "fail"
 	}
 	return "info"
@@ -189,8 +192,8 @@ func stepClass(x Step) string {
 
 // stepWord is a step's verdict in words. For an unclear one it says what is more likely.
 func stepWord(x Step) string {
-	if x.Verdict != "unclear" {
-		return x.Verdict
+	if x.Verdict != StepUnclear {
+		return string(x.Verdict)
 	}
 	return map[bool]string{true: "rather held", false: "rather missed"}[x.Likely]
 }

@@ -20,12 +20,8 @@ func View(r *Report, s Series, signed ...Signature) any { return view(r, s, sign
 // ChangesOf returns the changes, the worse figures first, and the number of figures that are the same within noise.
 func ChangesOf(c Comparison) (changed []Change, same int) { return changeRows(&Against{Comparison: c}) }
 
-// PhaseCharts are the plots of a phase of load: latency, time to the first token, their distributions, and for an open
-// loop the rates and the requests in flight. n is unique on the page, because ids of the SVG contain it.
-func PhaseCharts(s PhaseSeries, r *Report, n int) []Chart { return phaseCharts(s, r, n) }
-
 // LoadChart is the plot of a phase's load and its completions. With InFlightChart and TTFTChart it is useful while the
-// phase still runs. n is as in PhaseCharts.
+// phase still runs. n is unique on the page, because ids of the SVG contain it.
 func LoadChart(s PhaseSeries, r *Report, n int) Chart { return rateChart(s, r, n) }
 
 // InFlightChart is the plot of a phase's requests in flight; see LoadChart.
@@ -45,7 +41,7 @@ func ResourceCharts(s Series, r *Report) []Chart {
 	return append(resourceCharts(s, r), gpuCharts(s, r)...)
 }
 
-// SweepCharts are the plots of a sweep with its knee. n is as in PhaseCharts.
+// SweepCharts are the plots of a sweep with its knee. n is as in LoadChart.
 func SweepCharts(s Sweep, n int) []Chart { return sweepCharts(s, n) }
 
 // TrendCharts has a plot for each line of a trend, in the order of the lines.

@@ -86,7 +86,8 @@ type Check struct {
 	Verdict  Verdict     `json:"verdict"`
 	Reason   string      `json:"reason"`
 	Gate     bool        `json:"gate"`
-	Rule     string      `json:"rule,omitempty"` // rule that judged it; absent in reports of earlier versions
+	// rule that judged it; absent in reports of earlier versions
+	Rule testcases.Rule `json:"rule,omitempty"`
 }
 
 // Precondition is a condition that must hold for the load to count, and what was found.
@@ -150,9 +151,9 @@ type Phase struct {
 	Little      float64 `json:"little_error"` // abs(L − λW)/L
 	OutputTPS   float64 `json:"output_tokens_per_s"`
 	// mean prompt tokens of answers with usage, because a latency means nothing without lengths
-	PromptMean float64 `json:"prompt_tokens_mean,omitempty"`
-	OutputMean float64 `json:"output_tokens_mean,omitempty"`
-	CutShort   string  `json:"cut_short,omitempty"`
+	PromptMean float64             `json:"prompt_tokens_mean,omitempty"`
+	OutputMean float64             `json:"output_tokens_mean,omitempty"`
+	CutShort   testcases.CutReason `json:"cut_short,omitempty"`
 	// how much of the machine other programs took during the phase, if it was much
 	Taken string `json:"taken,omitempty"`
 	// what accelerators used in the window; absent if they were not observed

@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/slo"
+	"github.com/hxp-enterprise/mixtral/internal/certify/knee"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // Sweep is the result of a search for the highest load at which the server meets its objectives.
@@ -22,31 +26,54 @@ type Sweep struct {
 	// highest load that was proven to meet the objectives; null if there is none
 	Low *float64 `json:"low"`
 	// lowest load that was proven to miss the objectives; null if there is none
-	High     *float64 `json:"high"`
-	Located  bool     `json:"located"`             // whether low and high are proven and that close together
-	Finding  string   `json:"finding"`             // the result in a sentence
-	CutShort string   `json:"cut_short,omitempty"` // why the sweep ended before it was complete
-	Marks    []Mark   `json:"marks,omitempty"`     // limits of the objectives, for charts
-	Steps    []Step   `json:"steps"`               // the steps, in the order in which they ran
+	High    *float64 `json:"high"`
+	Located bool     `json:"located"` // whether low and high are proven and that close together
+	Finding string   `json:"finding"` // the result in a sentence
+	// why the sweep ended before it was complete
+	CutShort testcases.CutReason `json:"cut_short,omitempty"`
+	Marks    []Mark              `json:"marks,omitempty"` // limits of the objectives, for charts
+	Steps    []Step              `json:"steps"`           // the steps, in the order in which they ran
 }
 
 // Mark is the limit that an objective sets for one figure of a step.
 type Mark struct {
-	Metric    string  `json:"metric"`    // "ttft", "tpot", "itl", "latency" or "goodput"
+	Metric    Metric  `json:"metric"`    // "ttft", "tpot", "itl", "latency" or "goodput"
 	Statistic string  `json:"statistic"` // "mean" or "p99"; empty for goodput
 	Limit     float64 `json:"limit"`     // milliseconds, or a share
 }
 
+// StepVerdict says whether the server met a sweep's objectives at one load.
+type StepVerdict string
+
+// Verdicts on a step.
+const (
+	StepHeld    = StepVerdict(knee.Held)    // every objective was proven to be met
+	StepMissed  = StepVerdict(knee.Missed)  // one objective was proven not to be met
+	StepUnclear = StepVerdict(knee.Unclear) // neither was proven
+)
+
+// Metric names the figure of a step that an objective limits.
+type Metric string
+
+// The metrics of objectives.
+const (
+	MetricTTFT    = Metric(slo.TTFT)
+	MetricTPOT    = Metric(slo.TPOT)
+	MetricITL     = Metric(slo.ITL)
+	MetricLatency = Metric(slo.Latency)
+	MetricGoodput = Metric(testcases.RuleGoodput)
+)
+
 // Step is one load that a sweep tried. Times are milliseconds.
 type Step struct {
-	Phase    string  `json:"phase"`    // id of its entry in `phases`, which has all its figures
-	Load     float64 `json:"load"`     // requests per second, or requests in flight
-	Seconds  float64 `json:"seconds"`  // length of the step. Unit: s
-	Verdict  string  `json:"verdict"`  // "held", "missed" or "unclear"
-	Likely   bool    `json:"likely"`   // whether its figures met the objectives, proven or not
-	Why      string  `json:"why"`      // the reason of the verdict in words
-	Requests int     `json:"requests"` // judged requests, including those canceled at the end
-	Failed   int     `json:"failed"`   // how many of them failed or were canceled
+	Phase    string      `json:"phase"`    // id of its entry in `phases`, which has all its figures
+	Load     float64     `json:"load"`     // requests per second, or requests in flight
+	Seconds  float64     `json:"seconds"`  // length of the step. Unit: s
+	Verdict  StepVerdict `json:"verdict"`  // "held", "missed" or "unclear"
+	Likely   bool        `json:"likely"`   // whether its figures met the objectives, proven or not
+	Why      string      `json:"why"`      // the reason of the verdict in words
+	Requests int         `json:"requests"` // judged requests, including those canceled at the end
+	Failed   int         `json:"failed"`   // how many of them failed or were canceled
 	// completions per second in the step's window
 	RPS       float64     `json:"rps"`
 	RPSBand   *[2]float64 `json:"rps_interval,omitempty"` // exact Poisson interval of rps. Unit: 1/s
@@ -87,11 +114,7 @@ func sweepTable(b *strings.Builder, s Sweep) {
 	rows := [][]string{{Clean(s.Unit), "", "s", "requests", "failed", "per s", "tokens/s", "goodput", "ttft ms", "p99",
 		"tpot ms", "latency ms", "p99"}}
 	for _, x := range s.byLoad() {
-		verdict := Clean(x.Verdict)
-		if verdict == "unclear" {
-			verdict = map[bool]string{true: "rather held", false: "rather missed"}[x.Likely]
-		}
-		row := []string{Number(x.Load), verdict, Number(x.Seconds), Number(float64(x.Requests)),
+		row := []string{Number(x.Load), Clean(stepWord(x)), Number(x.Seconds), Number(float64(x.Requests)),
 			Number(float64(x.Failed)), Number(x.RPS), Number(x.OutputTPS), fmt.Sprintf("%.1f %%", 100*x.Goodput)}
 		for _, d := range []struct {
 			of  *Dist

@@ -30,11 +30,12 @@ func sweepCharts(s Sweep, n int) []Chart {
 	}
 	var out []Chart
 	for _, d := range []struct {
-		metric, name string
-		of           func(Step) *Dist
-	}{{"ttft", "Time to first token", func(x Step) *Dist { return x.TTFT }},
-		{"tpot", "Time per output token", func(x Step) *Dist { return x.TPOT }},
-		{"latency", "Latency", func(x Step) *Dist { return x.Latency }}} {
+		metric Metric
+		name   string
+		of     func(Step) *Dist
+	}{{MetricTTFT, "Time to first token", func(x Step) *Dist { return x.TTFT }},
+		{MetricTPOT, "Time per output token", func(x Step) *Dist { return x.TPOT }},
+		{MetricLatency, "Latency", func(x Step) *Dist { return x.Latency }}} {
 		if c, ok := sweepDist(s, steps, d.metric, d.name, d.of, n); ok {
 			out = append(out, c)
 		}
@@ -61,8 +62,9 @@ func sweepPlot(s Sweep, steps []Step, id, title string, n int) *plot {
 }
 
 // sweepDist draws the mean of a time with its interval, and its 99th percentile.
-func sweepDist(s Sweep, steps []Step, metric, name string, of func(Step) *Dist, n int) (Chart, bool) {
-	p := sweepPlot(s, steps, metric, name, n)
+func sweepDist(s Sweep, steps []Step, metric Metric, name string, of func(Step) *Dist,
+	n int) (Chart, bool) {
+	p := sweepPlot(s, steps, string(metric), name, n)
 	p.yLabel = "ms"
 	var mean, p99 []Point
 	for _, x := range steps {
@@ -113,7 +115,7 @@ func sweepGoodput(s Sweep, steps []Step, n int) Chart {
 	p := sweepPlot(s, steps, "good", "Goodput", n)
 	p.yLabel, p.yMax, p.yPercent = "goodput", 1.05, true
 	var all []Point
-	by := map[string][]Point{}
+	by := map[StepVerdict][]Point{}
 	for _, x := range steps {
 		at := Point{x.Load, x.Goodput}
 		all = append(all, at)
@@ -123,16 +125,19 @@ func sweepGoodput(s Sweep, steps []Step, n int) Chart {
 		}
 	}
 	for _, m := range s.Marks {
-		if m.Metric == "goodput" {
+		if m.Metric == MetricGoodput {
 			p.levels = append(p.levels, mark{label: "at least " + Number(100*m.Limit) + " %", from: m.Limit})
 		}
 	}
 	p.lines = []line{{class: "soft", points: all}}
 	var keys []ChartKey
-	for _, v := range []struct{ verdict, class string }{{"held", "good"}, {"unclear", "unclear"}, {"missed", "bad"}} {
+	for _, v := range []struct {
+		verdict StepVerdict
+		class   string
+	}{{StepHeld, "good"}, {StepUnclear, "unclear"}, {StepMissed, "bad"}} {
 		if len(by[v.verdict]) > 0 {
 			p.dots = append(p.dots, dots{class: v.class, points: by[v.verdict], r: 3.2})
-			keys = append(keys, ChartKey{v.class, v.verdict})
+			keys = append(keys, ChartKey{v.class, string(v.verdict)})
 		}
 	}
 	p.about = fmt.Sprintf("from %s %% to %s %%", Number(100*all[0].Y), Number(100*all[len(all)-1].Y))

@@ -20,11 +20,11 @@ func swept() *Report {
 	s := Sweep{Phase: "knee", Over: "rate", Unit: "requests/s", From: 5, To: 40, Confidence: 0.95, Within: 0.05,
 		Objectives: []string{"ttft:p99<2,000 ms", "goodput>=95 %"}, Knee: f(24), Low: f(20), High: f(30),
 		Finding: "24 requests/s, from 20 to 30 at 95 % confidence <i>",
-		Marks:   []Mark{{"ttft", "p99", 2000}, {"goodput", "", 0.95}}}
+		Marks:   []Mark{{MetricTTFT, "p99", 2000}, {MetricGoodput, "", 0.95}}}
 	for i, load := range []float64{5, 40, 20, 30, 24} {
-		verdict := map[bool]string{true: "held", false: "missed"}[load < 24]
+		verdict := map[bool]StepVerdict{true: StepHeld, false: StepMissed}[load < 24]
 		if load == 24 {
-			verdict = "unclear"
+			verdict = StepUnclear
 		}
 		s.Steps = append(s.Steps, Step{Phase: "knee-0" + string(rune('1'+i)), Load: load, Seconds: 10,
 			Verdict: verdict,

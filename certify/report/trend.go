@@ -80,7 +80,7 @@ func NewTrend(ids []string, reports []*Report) Trend {
 			}
 		}
 		for _, p := range r.Phases {
-			if p.Step != "" || p.Kind != "open" && p.Kind != "closed" {
+			if p.Step != "" || !p.Kind.Loop() {
 				continue
 			}
 			for _, d := range []struct {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -116,9 +117,29 @@ var ranks = map[string]int{
 // through HTTP only.
 var (
 	serving    = []string{"internal/infer", "internal/model", "internal/serve", "internal/web/chat", "models"}
-	certifying = []string{"internal/certify", "internal/web/console", "certify", "testcases"}
-	shared     = []string{"internal/base", "internal/llm", "internal/web/look"}
+	certifying = []string{"internal/certify", "internal/web/console", "internal/web/verifypage", "certify",
+		"testcases"}
+	shared = []string{"internal/base", "internal/llm", "internal/web/look"}
 )
+
+// neither are the packages of no half: the commands, which wire both together, and the simulation, which runs the
+// scheduler of the serving half for a command.
+var neither = []string{"cmd", "internal/plan"}
+
+// housed says whether a package is in a half, shared by both, or known to be in neither. A package that is in none of
+// the lists could import anything. The root is package mixtral, which serves.
+func housed(rel string) bool {
+	return rel == "" || under(rel, slices.Concat(serving, certifying, shared, neither))
+}
+
+func TestHoused(t *testing.T) {
+	for rel, want := range map[string]bool{"": true, "cmd/mixtral": true, "certify/report": true, "internal/llm": true,
+		"internal/web/verifypage": true, "internal/web/other": false, "internal/certifying": false} {
+		if housed(rel) != want {
+			t.Errorf("%q is in a half: %v, want %v", rel, !want, want)
+		}
+	}
+}
 
 // onlyIn names what may be imported in few places: cgo nowhere, unsafe where bytes become numbers.
 var onlyIn = map[string][]string{
@@ -206,6 +227,9 @@ func TestImportRanks(t *testing.T) {
 		if !ok {
 			t.Errorf("%q has no rank: give it a line in the table", rel)
 			continue
+		}
+		if !housed(rel) {
+			t.Errorf("%q is in no half: add it to serving, certifying, shared or neither", rel)
 		}
 		for _, imp := range p.Imports {
 			dep, ours := local(imp)

@@ -34,7 +34,7 @@ func TestEveryoneSeesRunsOfEveryKind(t *testing.T) {
 		t.Errorf("the report has the generators %+v", r.Generators)
 	}
 	broken := makeUp(t, dir, tiny, 3, nil)
-	broken.phase(evidence.Phase{ID: "single", Kind: testcases.KindClosed, CutShort: evidence.CutInterrupted}, 12,
+	broken.phase(evidence.Phase{ID: "single", Kind: testcases.KindClosed, CutShort: testcases.CutInterrupted}, 12,
 		90*ms, nil)
 	if r := broken.end(evidence.End{Interrupted: true, Reason: "stopped on request"}); r.Status != report.Invalid {
 		t.Errorf("the run that was broken off ended %s", r.Status)

@@ -8,8 +8,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// TestTimesOfARequest: the verdict, the pages and the terminal all take a request's times from here, so each definition
-// is held by an example.
+// TestTimesOfARequest: the verdict, the pages and the terminal all take a request's times from here, so each
+// definition is held by an example.
 func TestTimesOfARequest(t *testing.T) {
 	const ms = int64(time.Millisecond)
 	full := Request{Scheduled: 10 * ms, Issued: 15 * ms, First: 110 * ms, Last: 510 * ms, Done: 600 * ms,

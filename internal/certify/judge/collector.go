@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
-	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 const (
@@ -38,7 +37,7 @@ func (r *run) collected(p *phase, good []at[*evidence.Sample], value func(at[*ev
 			plural(n, "time", "times"))}
 	}
 	for _, q := range r.phases {
-		loaded := q.plan.Kind == testcases.KindClosed || q.plan.Kind == testcases.KindOpen
+		loaded := q.plan.Kind.Loop()
 		if q != p && loaded && q.ran != nil && teethOf(good, q, value, grown) > 0 {
 			return collections{true, 0, window, "a collector worked in phase " + q.plan.ID + " and not in it"}
 		}

@@ -125,11 +125,11 @@ func (r *run) judgeAll() ([]report.Check, report.Verdict) {
 }
 
 // ruleName is the rule of a check. Reports show it since revision 2 of the rules.
-func (r *run) ruleName(c *testcases.Check) string {
+func (r *run) ruleName(c *testcases.Check) testcases.Rule {
 	if r.header.Rules < 2 {
 		return ""
 	}
-	return string(c.Rule)
+	return c.Rule
 }
 
 // judge applies the rule of one check.

@@ -84,7 +84,7 @@ func (r *run) fitLeak() *leakFit {
 func (r *run) leakPhase() *phase {
 	name := ""
 	for i := range r.c.Checks {
-		if r.c.Checks[i].Rule == "leak" {
+		if r.c.Checks[i].Rule == testcases.RuleLeak {
 			name = r.c.Checks[i].Phase
 		}
 	}

@@ -54,7 +54,7 @@ func (p *phase) measure(c *testcases.Case) {
 		return
 	}
 	p.from, p.to = p.ran.SteadyFrom, p.ran.SteadyTo
-	if p.to <= p.from || p.plan.Kind != testcases.KindClosed && p.plan.Kind != testcases.KindOpen {
+	if p.to <= p.from || !p.plan.Kind.Loop() {
 		p.from, p.to = p.ran.Start, p.ran.End // only loops have a steady state
 	}
 	p.delayOf = make([][]float64, p.generators)
@@ -171,7 +171,7 @@ func (p *phase) describe(c *testcases.Case) {
 		OfferedRPS: p.offered(c),
 		Scheduled:  max(len(p.requests), ran.Issued-p.canceled), Issued: len(p.requests), Failed: p.failed,
 		Completed:   len(p.requests) - p.failed,
-		MaxInFlight: ran.MaxInFlight, CutShort: string(ran.CutShort)}
+		MaxInFlight: ran.MaxInFlight, CutShort: ran.CutShort}
 	for _, q := range p.requests {
 		if !q.OK() {
 			if d.Failures == nil {

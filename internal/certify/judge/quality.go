@@ -42,7 +42,7 @@ func (r *run) marks(p *phase) (marks []mark, missing int) {
 // quiet is the phase from which quality is read: the one that a quality check names, or else the first quality phase.
 func (r *run) quiet() *phase {
 	for i := range r.c.Checks {
-		if c := &r.c.Checks[i]; c.Rule == "quality" && c.Phase != "" {
+		if c := &r.c.Checks[i]; c.Rule == testcases.RuleQuality && c.Phase != "" {
 			return r.byID(c.Phase)
 		}
 	}

@@ -123,15 +123,15 @@ func (r *run) distrust(c *testcases.Check) string {
 // rests lists the phases on which a check of load depends.
 func (r *run) rests(c *testcases.Check) []*phase {
 	switch c.Rule {
-	case "throughput", "batch_throughput":
+	case testcases.RuleThroughput, testcases.RuleBatchThroughput:
 		if c.Phase != "" {
 			return r.load(c.Phase)
 		}
-		if p := r.sustainedPhase(); p != nil && c.Rule == "throughput" {
+		if p := r.sustainedPhase(); p != nil && c.Rule == testcases.RuleThroughput {
 			return []*phase{p}
 		}
 		return nil
-	case "degradation_after":
+	case testcases.RuleDegradationAfter:
 		var out []*phase
 		for _, p := range r.phases {
 			if p.plan.CompareTo != "" && (c.Phase == "" || c.Phase == p.plan.ID) {
@@ -332,7 +332,7 @@ func stepsComplete(r *run, _ *testcases.Check) outcome {
 		switch id := p.plan.ID; {
 		case p.ran == nil:
 			short = append(short, id+" did not run")
-		case p.ran.CutShort == evidence.CutTargetLost:
+		case p.ran.CutShort == testcases.CutTargetLost:
 			gone = append(gone, id)
 		case p.ran.CutShort != "":
 			short = append(short, fmt.Sprintf("%s was cut short (%s) after %s of %s requests", id, p.ran.CutShort,

@@ -154,8 +154,7 @@ func (r *run) byID(id string) *phase {
 func (r *run) load(id string) []*phase {
 	var out []*phase
 	for _, p := range r.phases {
-		if id == p.plan.ID || id == "" && p.step == nil && (p.plan.Kind == testcases.KindClosed ||
-			p.plan.Kind == testcases.KindOpen) {
+		if id == p.plan.ID || id == "" && p.step == nil && p.plan.Kind.Loop() {
 			out = append(out, p)
 		}
 	}
@@ -166,7 +165,7 @@ func (r *run) load(id string) []*phase {
 // first that ran.
 func (r *run) sustainedPhase() *phase {
 	for i := range r.c.Checks {
-		if c := &r.c.Checks[i]; c.Rule == "throughput" && c.Phase != "" {
+		if c := &r.c.Checks[i]; c.Rule == testcases.RuleThroughput && c.Phase != "" {
 			if p := r.byID(c.Phase); p != nil && p.ran != nil {
 				return p
 			}

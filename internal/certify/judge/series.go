@@ -31,8 +31,7 @@ func (r *run) series() report.Series {
 			continue
 		}
 		s.Spans = append(s.Spans, report.Marker{Name: p.plan.ID, From: seconds(p.ran.Start), To: seconds(p.ran.End)})
-		if len(p.requests) > 0 && (p.plan.Kind == testcases.KindClosed || p.plan.Kind == testcases.KindOpen ||
-			p.plan.Kind == testcases.KindBatch) {
+		if len(p.requests) > 0 && (p.plan.Kind.Loop() || p.plan.Kind == testcases.KindBatch) {
 			s.Phases = append(s.Phases, p.series())
 		}
 	}

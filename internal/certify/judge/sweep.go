@@ -91,7 +91,7 @@ const growthParts = 60
 // so they count as failures.
 func (p *phase) measured(c *testcases.Case) knee.Measured {
 	m := knee.Measured{Requests: len(p.judged), ErrorBudget: c.Limits.ErrorBudget}
-	cut := p.ran.CutShort == evidence.CutDrain
+	cut := p.ran.CutShort == testcases.CutDrain
 	lost := 0
 	for _, q := range p.judged {
 		if !q.OK() {
@@ -217,15 +217,15 @@ func markOf(x testcases.Check) report.Mark {
 	m := report.Mark{Statistic: slo.Objective{Percentile: x.P}.Statistic(), Limit: x.Limit}
 	switch x.Rule {
 	case testcases.RuleTTFTMean, testcases.RuleTTFTPercentile:
-		m.Metric = "ttft"
+		m.Metric = report.MetricTTFT
 	case testcases.RuleTPOTMean, testcases.RuleTPOTPercentile:
-		m.Metric = "tpot"
+		m.Metric = report.MetricTPOT
 	case testcases.RuleITLMean, testcases.RuleITLPercentile:
-		m.Metric = "itl"
+		m.Metric = report.MetricITL
 	case testcases.RuleGoodput:
-		m.Metric, m.Statistic = "goodput", ""
+		m.Metric, m.Statistic = report.MetricGoodput, ""
 	default:
-		m.Metric = "latency"
+		m.Metric = report.MetricLatency
 	}
 	return m
 }
@@ -268,7 +268,7 @@ func (r *run) sweepOf(p *phase) *report.Sweep {
 		return nil
 	}
 	if p.ran != nil {
-		out.CutShort = string(p.ran.CutShort)
+		out.CutShort = p.ran.CutShort
 	} else if !r.goesOn {
 		out.CutShort = "the record ends in it"
 	}
@@ -326,7 +326,7 @@ func finding(s *report.Sweep, k knee.Knee) string {
 		}
 	}
 	if s.CutShort != "" {
-		text += "; the sweep was cut short: " + s.CutShort
+		text += "; the sweep was cut short: " + string(s.CutShort)
 	}
 	return text
 }
@@ -334,7 +334,7 @@ func finding(s *report.Sweep, k knee.Knee) string {
 // stepReport is one step as the report shows it.
 func (r *run) stepReport(p *phase, m knee.Measured, o knee.Outcome) report.Step {
 	d := p.report
-	x := report.Step{Phase: p.plan.ID, Load: p.step.Load, Seconds: d.DurationS, Verdict: string(o.Verdict),
+	x := report.Step{Phase: p.plan.ID, Load: p.step.Load, Seconds: d.DurationS, Verdict: report.StepVerdict(o.Verdict),
 		Likely: o.Likely, Why: o.Why, Requests: m.Requests, Failed: m.Failed, RPS: d.RPS, OutputTPS: d.OutputTPS,
 		TTFT: d.TTFT, TPOT: d.TPOT, Latency: d.Latency, MaxInFlight: d.MaxInFlight}
 	if p.window() <= 0 || m.Requests == 0 {
@@ -371,7 +371,7 @@ func (p *phase) tokenBand(conf float64) *[2]float64 {
 func highestHeld(sweeps []report.Sweep) (best *report.Step) {
 	for i := range sweeps {
 		for k := range sweeps[i].Steps {
-			if x := &sweeps[i].Steps[k]; x.Verdict == string(knee.Held) && (best == nil || x.Load > best.Load) {
+			if x := &sweeps[i].Steps[k]; x.Verdict == report.StepHeld && (best == nil || x.Load > best.Load) {
 				best = x
 			}
 		}

@@ -188,7 +188,7 @@ func TestWhatAStepLeavesUnansweredCounts(t *testing.T) {
 	if o := StepOutcome(c, plan, rec, reqs, nil); o.Verdict == knee.Missed {
 		t.Errorf("interrupted: %+v", o)
 	}
-	rec.CutShort = evidence.CutDrain
+	rec.CutShort = testcases.CutDrain
 	if o := StepOutcome(c, plan, rec, reqs, nil); o.Verdict != knee.Missed {
 		t.Errorf("a third was never answered: %+v", o)
 	}

@@ -15,10 +15,10 @@ const (
 	Open      CheckState = "open"       // cannot be judged yet
 	WouldPass CheckState = "would pass" // would pass if the run ended now
 	WouldFail CheckState = "would fail"
-	Passed    CheckState = "PASS" // the run has ended, as for the next two
-	Failed    CheckState = "FAIL"
-	Unjudged  CheckState = "INVALID"
-	Reported  CheckState = "INFO" // the check is not a gate
+	Passed    CheckState = CheckState(report.Pass) // the run has ended, as for the next two
+	Failed    CheckState = CheckState(report.Fail)
+	Unjudged  CheckState = CheckState(report.Invalid)
+	Reported  CheckState = CheckState(report.Info) // the check is not a gate
 )
 
 // Check is a check with its state.
@@ -44,10 +44,10 @@ func checksOf(r *report.Report, s Stage) []Check {
 		if c.Gate && s == Ended {
 			x.State = final[c.Verdict]
 		} else if c.Gate {
-			if x.State = sofar[c.Verdict]; x.State == WouldPass && slices.Contains(atTheEnd, testcases.Rule(c.Rule)) {
+			if x.State = sofar[c.Verdict]; x.State == WouldPass && slices.Contains(atTheEnd, c.Rule) {
 				x.State = Open
 			}
-			if s != Killed && testcases.Rule(c.Rule) == testcases.RuleReportWritten {
+			if s != Killed && c.Rule == testcases.RuleReportWritten {
 				x.Measured, x.Reason = nil, "it is written when the run has ended"
 			}
 		}

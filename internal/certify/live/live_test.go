@@ -62,7 +62,7 @@ func (t *story) sample(at int64, load int, rss int64, cpu float64) {
 	t.add(evidence.Event{At: at, Sample: &evidence.Sample{Source: "pid 1", RSS: rss, CPUSeconds: cpu, Load: load}})
 }
 
-func (t *story) phase(id string, kind testcases.Kind, from, to int64, cut evidence.CutReason) {
+func (t *story) phase(id string, kind testcases.Kind, from, to int64, cut testcases.CutReason) {
 	t.add(evidence.Event{At: to, Phase: &evidence.Phase{ID: id, Kind: kind, Start: from, SteadyFrom: from,
 		SteadyTo: to, End: to, CutShort: cut}})
 }
@@ -162,7 +162,7 @@ func TestARunToItsVerdict(tt *testing.T) {
 	if v.Checks[0].State != WouldFail {
 		t.Errorf("with 3 %% of failures, errors stands at %+v", v.Checks[0])
 	}
-	t.phase("sustained", testcases.KindOpen, 10*sec, 41*sec, evidence.CutInterrupted)
+	t.phase("sustained", testcases.KindOpen, 10*sec, 41*sec, testcases.CutInterrupted)
 	t.states(Done, Done, Cut, Planned)
 	t.add(evidence.Event{At: 41 * sec, End: &evidence.End{Interrupted: true, Reason: "stopped on request"}})
 	t.stage(Judging)

@@ -43,7 +43,7 @@ type pacer struct {
 	inFlight int
 	most     int
 	capHit   bool
-	cut      evidence.CutReason
+	cut      testcases.CutReason
 	stopped  time.Duration // when sending ended; valid if ended is set
 	ended    bool
 
@@ -93,9 +93,9 @@ func (m *pacer) next(now time.Duration) decision {
 	case m.enough(now):
 		return m.end(now, "")
 	case m.plan.MaxDuration > 0 && now >= m.start+m.plan.MaxDuration:
-		return m.end(now, evidence.CutMaxTime)
+		return m.end(now, testcases.CutMaxTime)
 	case m.lost(now):
-		return m.end(now, evidence.CutTargetLost)
+		return m.end(now, testcases.CutTargetLost)
 	case m.closedLoop():
 		return m.nextClosed(now)
 	}
@@ -113,7 +113,7 @@ func (m *pacer) lost(now time.Duration) bool {
 	return m.refused >= lostCount && now >= m.refusedAt+lostAfter
 }
 
-func (m *pacer) end(now time.Duration, cut evidence.CutReason) decision {
+func (m *pacer) end(now time.Duration, cut testcases.CutReason) decision {
 	m.ended, m.stopped, m.cut = true, now, cut
 	return decision{do: stop}
 }
@@ -199,7 +199,7 @@ func (m *pacer) done(now time.Duration, class evidence.Failure, next *follow) {
 // interrupt stops the plan before it is complete.
 func (m *pacer) interrupt(now time.Duration) {
 	if !m.ended {
-		m.end(now, evidence.CutInterrupted)
+		m.end(now, testcases.CutInterrupted)
 	}
 }
 

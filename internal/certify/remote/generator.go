@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // do is a decision of a generator.
@@ -112,7 +113,7 @@ func (g *generator) stop(seq int) []do {
 // unbegun reports the end of a phase that never began.
 func (g *generator) unbegun() []do {
 	g.stage = idle
-	return []do{{last: &Message{Kind: KindDone, Seq: g.seq, Part: &evidence.Part{CutShort: evidence.CutInterrupted}}}}
+	return []do{{last: &Message{Kind: KindDone, Seq: g.seq, Part: &evidence.Part{CutShort: testcases.CutInterrupted}}}}
 }
 
 // accepted reports that the plan was understood, or why it is refused.

@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
 )
 
 // ErrBusy is matched when a run is under way already.
@@ -149,8 +151,9 @@ func (s *Starter) Close() error {
 }
 
 // meanings of the exit codes of mixtral certify.
-var meanings = map[int]string{0: "PASS", 1: "FAIL", 2: "the command could not be used", 3: "the server could not be " +
-	"started or reached", 4: "INVALID: it could not be judged", 130: "interrupted", -1: "it was killed"}
+var meanings = map[int]string{0: string(report.Pass), 1: string(report.Fail), 2: "the command could not be used",
+	3: "the server could not be started or reached", 4: string(report.Invalid) + ": it could not be judged",
+	130: "interrupted", -1: "it was killed"}
 
 // State returns the state of the run that was started last.
 func (s *Starter) State() ChildState {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // comparePage compares two runs.
@@ -88,7 +89,7 @@ func (k *Console) fillComparison(ctx context.Context, p *comparePage, a, b *load
 			continue
 		}
 		p.Apart = false
-		if ph.Step != "" || ph.Latency == nil || ph.Kind != "open" && ph.Kind != "closed" && ph.Kind != "batch" {
+		if ph.Step != "" || ph.Latency == nil || !ph.Kind.Loop() && ph.Kind != testcases.KindBatch {
 			continue
 		}
 		now, was := after[ph.ID], before[ph.ID]
