@@ -51,7 +51,7 @@ func (p *phaseRun) sweep(ctx context.Context) evidence.Phase {
 			break
 		}
 		rec.Planned++
-		step := judge.StepPhase(of, fmt.Sprintf("%s-%02d", p.ph.ID, len(steps)+1), load, times)
+		step := judge.StepPhase(of, evidence.StepID(p.ph.ID, len(steps)+1), load, times)
 		o, ran := p.step(ctx, step, evidence.Step{Of: p.ph.ID, Load: load, Times: times}, sweep)
 		if !ran {
 			break

@@ -1,6 +1,9 @@
 package evidence
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // TargetKind says who started the server under test.
 type TargetKind string
@@ -102,3 +105,12 @@ const (
 	// on this machine, but its processes are not known, so its CPU time cannot be told from that of other programs
 	HostServerUnknown HostServer = "unknown"
 )
+
+// StepID is the id of the phase that is step n, from 1, of a sweep.
+func StepID(sweep string, n int) string { return fmt.Sprintf("%s-%02d", sweep, n) }
+
+// IsStep says whether the id of a phase is that of a step of a sweep.
+func IsStep(id, sweep string) bool {
+	n, ok := strings.CutPrefix(id, sweep+"-")
+	return ok && n != "" && strings.Trim(n, "0123456789") == ""
+}

@@ -53,3 +53,17 @@ func TestTimesOfARequest(t *testing.T) {
 		t.Errorf("in a closed loop the latency is %s, must count from Issued", d)
 	}
 }
+
+// TestStepsHaveIDs: the page of a running certification finds the sweep of a step by the ids that the run gives.
+func TestStepsHaveIDs(t *testing.T) {
+	for _, n := range []int{1, 12, 130} {
+		if id := StepID("load", n); !IsStep(id, "load") || IsStep(id, "lo") || IsStep(id, id) {
+			t.Errorf("%s is not found as a step of load alone", id)
+		}
+	}
+	for _, id := range []string{"load", "load-", "load-test", "load-01-01", "01"} {
+		if IsStep(id, "load") {
+			t.Errorf("%s is taken for a step of load", id)
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package live
 
 import (
-	"strings"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
@@ -184,7 +183,7 @@ func (r *Run) index(id string) int {
 		}
 	}
 	for i := range r.phases {
-		if p := &r.phases[i]; p.Kind == testcases.KindSweep && strings.HasPrefix(id, p.ID+"-") {
+		if p := &r.phases[i]; p.Kind == testcases.KindSweep && evidence.IsStep(id, p.ID) {
 			return i
 		}
 	}
