@@ -29,3 +29,27 @@ func ExampleDiff() {
 	}
 	// Output: mean worse +50 %
 }
+
+// A program that reads reports from elsewhere holds them against the schema, and asks which checks decided.
+func ExampleDeciding() {
+	data, err := report.JSON(&report.Report{TestCase: "TC-MINE", Profile: "quick", Status: report.Fail,
+		SchemaVersion: report.SchemaVersion, Preconditions: []report.Precondition{}, Phases: []report.Phase{},
+		Reconciliation: []report.Reconciled{}, Environment: map[string]string{},
+		Fingerprints: map[string]string{}, Checks: []report.Check{
+			{ID: "mean", Verdict: report.Fail, Gate: true, Reason: "180 ms, the target is below 120 ms"},
+			{ID: "errors", Verdict: report.Pass, Gate: true}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := report.Validate(data); err != nil {
+		log.Fatal(err)
+	}
+	r, err := report.Parse(data)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, c := range report.Deciding(r) {
+		fmt.Println(c.ID, c.Verdict, c.Reason)
+	}
+	// Output: mean FAIL 180 ms, the target is below 120 ms
+}
