@@ -81,7 +81,7 @@ func (r *run) judgeStep(p *phase, of testcases.Phase) (knee.Measured, knee.Outco
 	if why := r.taken(p); why != "" {
 		m.Doubt = why
 	}
-	return m, knee.Judge(m, alpha, search.Within/2)
+	return m, knee.Decide(m, alpha, search.Within/2)
 }
 
 // growthParts is the number of parts of a step's window: enough to see whether a backlog shrinks again.

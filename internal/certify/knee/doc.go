@@ -4,5 +4,5 @@
 // The search depends only on the steps that were taken, and not on a clock or on random numbers. It doubles the load
 // until a step misses the objectives, bisects between the last two loads, and then takes longer steps on either side
 // until the knee is enclosed with the stated confidence. search.go decides which load to try next, and what all steps
-// together show; step.go judges one step. Start reading at Search.Next.
+// together show; step.go decides whether one step held. Start reading at Search.Next.
 package knee

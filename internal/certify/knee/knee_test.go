@@ -125,7 +125,7 @@ func find(seed uint64, i int) (s knee.Search, k knee.Knee, steps []knee.Step) {
 			return s, s.Knee(steps), steps
 		}
 		r := rand.New(rand.NewPCG(seed, uint64(len(steps))))
-		o := knee.Judge(server.step(r, load, server.length*float64(times)), alpha, s.Within/2)
+		o := knee.Decide(server.step(r, load, server.length*float64(times)), alpha, s.Within/2)
 		steps = append(steps, knee.Step{Load: load, Times: times, Verdict: o.Verdict, Likely: o.Likely})
 	}
 }
@@ -214,7 +214,7 @@ func TestABacklogThatAddsUpNeverComesBack(t *testing.T) {
 		for range runs {
 			s := station{1, func(r *rand.Rand) float64 { return r.ExpFloat64() }}
 			m := s.open(r, load, float64(requests)/load, nothing)
-			if knee.Judge(m, alpha, 0.025).Verdict == knee.Held {
+			if knee.Decide(m, alpha, 0.025).Verdict == knee.Held {
 				share += 1.0 / runs
 			}
 		}

@@ -39,7 +39,7 @@ type Objective struct {
 	Worth float64
 }
 
-// fewest is the smallest number of requests by which a step can be judged.
+// fewest is the smallest number of requests by which a step can be decided.
 const fewest = 20
 
 // Outcome is the verdict on a step, with its reason.
@@ -49,9 +49,9 @@ type Outcome struct {
 	Why     string
 }
 
-// Judge decides whether a step held. alpha is the probability of a wrong verdict in either direction. within is the
+// Decide says whether a step held. alpha is the probability of a wrong verdict in either direction. within is the
 // share of the arrivals that may add to the backlog while the server still counts as keeping up.
-func Judge(m Measured, alpha, within float64) Outcome {
+func Decide(m Measured, alpha, within float64) Outcome {
 	if m.Requests < fewest {
 		likely := m.Failed == 0
 		for _, o := range m.Objectives {
@@ -69,7 +69,7 @@ func Judge(m Measured, alpha, within float64) Outcome {
 	// "held".
 	each := alpha / float64(max(len(m.Objectives), 1))
 	for _, o := range m.Objectives {
-		parts = append(parts, o.judge(alpha, each))
+		parts = append(parts, o.decide(alpha, each))
 	}
 	out := Outcome{Held, true, "every objective met"}
 	for _, p := range parts {
@@ -109,7 +109,7 @@ func (m Measured) errors(alpha float64) part {
 	return part{Unclear, false, why}
 }
 
-// keepsUp judges whether arrivals were answered. A server that keeps up answers more in those parts of the step in
+// keepsUp decides whether arrivals were answered. A server that keeps up answers more in those parts of the step in
 // which more requests arrive; a full one answers equally many in all parts. So the answers are fitted to the arrivals
 // by regression, and only the residuals count as uncertainty about the growth of the backlog.
 func (m Measured) keepsUp(alpha, within float64) part {
@@ -183,11 +183,11 @@ func dickeyFuller(alpha float64) float64 {
 	return -4.6 - 0.45*math.Max(math.Log2(0.01/alpha), 0)
 }
 
-// judge compares the sample of an objective with its limit. held is the probability of a wrong "held", and missed that
-// of a wrong "missed".
-func (o Objective) judge(held, missed float64) part {
+// decide compares the sample of an objective with its limit. held is the probability of a wrong "held", and missed
+// that of a wrong "missed".
+func (o Objective) decide(held, missed float64) part {
 	if o.Mean != nil || o.Bad == nil {
-		return o.judgeMean(held, missed)
+		return o.decideMean(held, missed)
 	}
 	bad, n := o.count(), float64(len(o.Bad))
 	worth := o.worth()
@@ -209,7 +209,7 @@ func (o Objective) judge(held, missed float64) part {
 	return part{Unclear, o.ratio() < 1, why}
 }
 
-func (o Objective) judgeMean(held, missed float64) part {
+func (o Objective) decideMean(held, missed float64) part {
 	if len(o.Mean) < fewest {
 		return part{Unclear, o.ratio() < 1, o.Name + ": too few answers have it"}
 	}

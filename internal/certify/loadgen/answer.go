@@ -210,8 +210,8 @@ func (a *answer) record() {
 // fewestRepeats is how many chunks, if all of them repeat the chunk before, cannot be a coincidence of the text.
 const fewestRepeats = 3
 
-// judge returns an error if the answer is wrong, although the HTTP response was complete.
-func (a *answer) judge() error {
+// check returns an error if the answer is wrong, although the HTTP response was complete.
+func (a *answer) check() error {
 	end := a.r.Ended()
 	switch {
 	case !a.done && a.r.Finish == "":

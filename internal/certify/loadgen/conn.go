@@ -125,7 +125,7 @@ func (cn *conn) answer(resp *http.Response, epoch time.Time, q *request,
 		ended, err = cn.whole(resp.Body, nil, epoch, a)
 	}
 	if err == nil {
-		err = a.judge()
+		err = a.check()
 	}
 	if r.Done == 0 && err != nil {
 		r.Done = int64(cn.at.Sub(epoch))

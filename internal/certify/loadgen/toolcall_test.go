@@ -50,7 +50,7 @@ func TestCallsAreJoined(t *testing.T) {
 				}
 			}
 			a.record()
-			if err := a.judge(); err != nil {
+			if err := a.check(); err != nil {
 				t.Error(err)
 			}
 			if !reflect.DeepEqual(r.Calls, c.want) || r.ToolCalls != len(c.want) {
@@ -96,7 +96,7 @@ func TestCallsAreNotKeptWhereTextsAreNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.record()
-	if r.ToolCalls != 2 || r.Calls != nil || a.judge() != nil {
-		t.Errorf("%d calls, %v, %v", r.ToolCalls, r.Calls, a.judge())
+	if r.ToolCalls != 2 || r.Calls != nil || a.check() != nil {
+		t.Errorf("%d calls, %v, %v", r.ToolCalls, r.Calls, a.check())
 	}
 }

@@ -20,7 +20,7 @@ func expectedAnswers(in Input) []string {
 	return nil
 }
 
-// exact judges whether the response states one of the answers: in whole words, not negated, and not as one of several
+// exact scores whether the response states one of the answers: in whole words, not negated, and not as one of several
 // possibilities. Of numbers the conclusion counts, and not intermediate results.
 func exact(response string, answers []string) Part {
 	tokens := answerTokens(response)

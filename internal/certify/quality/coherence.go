@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// coherence judges whether the answer is meaningful English: without loops, with real words, function words in their
+// coherence scores whether the answer is meaningful English: without loops, with real words, function words in their
 // places, and sentences in a sensible order.
 func coherence(d *doc) []Part {
 	parts := []Part{repetition(d)}
@@ -17,7 +17,7 @@ func coherence(d *doc) []Part {
 		parts = append(parts, tongue(d), spelling(d))
 	}
 	if len(d.prose) < 8 || len(d.source) > 0 && len(d.prose) < 12 {
-		return parts // "4." has no grammar to judge
+		return parts // "4." has no grammar to score
 	}
 	parts = append(parts, grammar(d), layout(d), sequence(d))
 	if d.code {
@@ -101,7 +101,7 @@ func distinct(d *doc) float64 {
 	return worst
 }
 
-// spelling judges the share of words that do not look English by their letters.
+// spelling scores the share of words that do not look English by their letters.
 func spelling(d *doc) Part {
 	bad := 0
 	for _, w := range d.prose {
@@ -114,13 +114,13 @@ func spelling(d *doc) Part {
 		len(d.prose))
 }
 
-// grammar judges the share of function words. Running English has 40–60 %, verse and notes somewhat less, and a list
+// grammar scores the share of function words. Running English has 40–60 %, verse and notes somewhat less, and a list
 // of keywords nearly none.
 func grammar(d *doc) Part {
 	all := len(d.prose) - countWords(d.prose, isNumber)
 	share := float64(countWords(d.prose, functional)) / float64(max(all, 1))
 	if all < 5 {
-		return part(Coherence, "function words", 1, "too few words to judge (%d)", all)
+		return part(Coherence, "function words", 1, "too few words to score (%d)", all)
 	}
 	items, size := 0, 0
 	for _, l := range d.lines {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// completeness judges whether the answer has everything that was asked for, in the form that was asked for, and is not
+// completeness scores whether the answer has everything that was asked for, in the form that was asked for, and is not
 // cut off.
 func completeness(d *doc) []Part {
 	parts := []Part{ending(d), length(d), formKept(d)}
@@ -17,7 +17,7 @@ func completeness(d *doc) []Part {
 	return parts
 }
 
-// ending judges finish_reason, and whether the last line is complete.
+// ending scores finish_reason, and whether the last line is complete.
 func ending(d *doc) Part {
 	switch {
 	case d.in.Finish == "length":
@@ -297,7 +297,7 @@ func announced(d *doc) (Part, bool) {
 	return Part{}, false
 }
 
-// facets judges the aspects that the rubric or the prompt asks for: "considering economic, social, and ethical
+// facets scores the aspects that the rubric or the prompt asks for: "considering economic, social, and ethical
 // dimensions", "compare A and B".
 func facets(d *doc) (Part, bool) {
 	if r := d.in.Rubric; r != nil && len(r.Facets) > 0 {

@@ -7,7 +7,7 @@
 // case asks for.
 //
 // score.go has the entry point. relevance.go, coherence.go and completeness.go have the components; answer.go, code.go
-// and form.go judge checkable answers, code and forms. order.go judges the order of sentences with the features of
+// and form.go score checkable answers, code and forms. order.go scores the order of sentences with the features of
 // cues.go: unit.go reads a sentence, unit_text.go has the table of its marks, and weights.go the fitted weights.
 // text.go splits an answer into words and sentences; lexicon.go, families.go, grammar.go and language.go have facts
 // about the language. calibrate.go measures how well scores separate good answers from bad ones, on the answers of

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "fit the order model again and rewrite w
 // development half; 0.003 to 0.3 were tried. Features without which that score was no worse were removed.
 const fitPenalty = 0.02
 
-// developmentCases are the good answers of the development half whose order can be judged.
+// developmentCases are the good answers of the development half whose order can be scored.
 func developmentCases() []orderCase {
 	var cases []orderCase
 	for i, t := range labelled() {

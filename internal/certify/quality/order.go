@@ -5,20 +5,20 @@ import (
 	"math/rand/v2"
 )
 
-// maxOrdered bounds the units whose order is judged. Permuting more costs time and adds no evidence.
+// maxOrdered bounds the units whose order is scored. Permuting more costs time and adds no evidence.
 const maxOrdered = 40
 
 // permutations is the number of random orders per judgement. With fewer than 100 the mean of their weights is too
 // inexact.
 const permutations = 150
 
-// ordering judges whether the sentences, or the lines of a poem, are in an order that a writer would choose. The
+// ordering scores whether the sentences, or the lines of a poem, are in an order that a writer would choose. The
 // features of cues.go give every order a log-weight. The evidence is the logarithm of this order's weight divided by
 // the mean weight of random orders of the same sentences. Without any features it is 0, and the part is neutral.
 func ordering(d *doc) Part {
 	units := d.units()
 	if len(units) < 3 || !ordered(d.form) {
-		return part(Coherence, "order", 1, "no order to judge in %d sentences", len(units))
+		return part(Coherence, "order", 1, "no order to score in %d sentences", len(units))
 	}
 	m := newOrderModel(d, units)
 	lr := m.evidence(&orderWeights)

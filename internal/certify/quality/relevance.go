@@ -10,7 +10,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
 )
 
-// relevance judges whether the answer is about the subject of the prompt.
+// relevance scores whether the answer is about the subject of the prompt.
 func relevance(d *doc) []Part {
 	parts := []Part{refusal(d), parrot(d)}
 	if len(d.expected) > 0 {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// unit is a sentence, or a line of verse, whose place in the order is judged.
+// unit is a sentence, or a line of verse, whose place in the order is scored.
 type unit struct {
 	words   []string
 	content []string // stems of the content words

@@ -121,7 +121,7 @@ func (s *server) serve(ctx context.Context, raw net.Conn) (ran bool) {
 		return false
 	}
 	defer s.busy.Unlock()
-	x := &session{o: s.o, conn: c, out: newOutbox(), machine: newGenerator(s.o.Now()), over: make(chan struct{})}
+	x := &session{o: s.o, conn: c, out: newOutbox(), state: newGenerator(s.o.Now()), over: make(chan struct{})}
 	x.run(ctx)
 	return x.ran
 }
@@ -132,10 +132,10 @@ type session struct {
 	conn net.Conn
 	out  *outbox
 
-	mu      sync.Mutex
-	machine *generator
-	cancel  context.CancelFunc // cancels what is under way
-	ended   bool
+	mu     sync.Mutex
+	state  *generator
+	cancel context.CancelFunc // cancels what is under way
+	ended  bool
 
 	worker Worker
 	work   sync.WaitGroup
@@ -156,7 +156,7 @@ func (x *session) run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() {
 		if err := x.out.write(x.conn, Silence); err != nil {
-			x.apply(ctx, x.locked(func() []do { return x.machine.finish(err.Error(), nil) }))
+			x.apply(ctx, x.locked(func() []do { return x.state.finish(err.Error(), nil) }))
 		}
 	})
 	hello := x.o.Hello
@@ -212,14 +212,14 @@ func (x *session) read(ctx context.Context) {
 		}
 		if err != nil {
 			x.apply(ctx, x.locked(func() []do {
-				return x.machine.finish(fmt.Sprintf("the connection to the coordinator ended: %v", err), nil)
+				return x.state.finish(fmt.Sprintf("the connection to the coordinator ended: %v", err), nil)
 			}))
 			return
 		}
 		if m.Kind == KindPlan {
 			most = maxMessage
 		}
-		x.apply(ctx, x.locked(func() []do { return x.machine.heardOf(now, m) }))
+		x.apply(ctx, x.locked(func() []do { return x.state.heardOf(now, m) }))
 	}
 }
 
@@ -233,7 +233,7 @@ func (x *session) tick(ctx context.Context) {
 		case <-x.over:
 			return
 		case <-ctx.Done():
-			x.apply(ctx, x.locked(func() []do { return x.machine.interrupted("the generator was told to stop") }))
+			x.apply(ctx, x.locked(func() []do { return x.state.interrupted("the generator was told to stop") }))
 			return
 		case <-tick.C:
 		}
@@ -242,7 +242,7 @@ func (x *session) tick(ctx context.Context) {
 			told = n
 			x.out.send(&Message{Kind: KindStatus, InFlight: n})
 		}
-		x.apply(ctx, x.locked(func() []do { return x.machine.tick(x.o.Now()) }))
+		x.apply(ctx, x.locked(func() []do { return x.state.tick(x.o.Now()) }))
 	}
 }
 
@@ -270,17 +270,17 @@ func (x *session) apply(ctx context.Context, list []do) {
 			x.ran = true
 			x.begin(ctx, func(ctx context.Context) []do {
 				digest, err := x.worker.Accept(ctx, d.accept)
-				return x.locked(func() []do { return x.machine.accepted(digest, err) })
+				return x.locked(func() []do { return x.state.accepted(digest, err) })
 			})
 		case d.check:
 			x.begin(ctx, func(ctx context.Context) []do {
 				x.worker.Check(ctx)
-				return x.locked(x.machine.checked)
+				return x.locked(x.state.checked)
 			})
 		case d.prepare != nil:
 			x.begin(ctx, func(ctx context.Context) []do {
 				digest, err := x.worker.Prepare(ctx, d.prepare)
-				return x.locked(func() []do { return x.machine.isPrepared(digest, err) })
+				return x.locked(func() []do { return x.state.isPrepared(digest, err) })
 			})
 		case d.run:
 			x.begin(ctx, func(ctx context.Context) []do { return x.load(ctx, d.start) })
@@ -331,7 +331,7 @@ func (x *session) load(ctx context.Context, start int64) []do {
 	x.lines.Lock()
 	part.Unsent = x.unsent
 	x.lines.Unlock()
-	return x.locked(func() []do { return x.machine.ended(part, phase) })
+	return x.locked(func() []do { return x.state.ended(part, phase) })
 }
 
 // Now is the time of the session's clock, in nanoseconds.
@@ -369,6 +369,6 @@ func (x *session) flush() {
 	case x.o.Keep:
 		x.unsent += n
 	case errors.Is(err, errSlow):
-		go x.apply(context.Background(), x.locked(func() []do { return x.machine.refuse("%v", err) }))
+		go x.apply(context.Background(), x.locked(func() []do { return x.state.refuse("%v", err) }))
 	}
 }

@@ -15,7 +15,7 @@ import (
 // ErrInvalid matches every error about a data set's content.
 var ErrInvalid = errors.New("invalid data set")
 
-// Kind names the way in which an item's response is judged.
+// Kind names the way in which an item's response is graded.
 type Kind string
 
 // The kinds of items.
