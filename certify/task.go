@@ -153,30 +153,35 @@ func (p *phaseRun) grade(ctx context.Context, t *task) {
 		if ctx.Err() != nil {
 			return // a missing grade makes the check INVALID
 		}
-		q := t.question(r.N)
-		g := &evidence.Grade{Phase: r.Phase, N: r.N, Item: q.item.ID, Of: q.of, Group: q.group}
-		if q.tools != nil {
-			g.Values, g.Why = t.toolValues(q.tools, r.Calls)
-		} else {
-			g.Values, g.Why = t.values(q, r.Text)
-		}
-		if runes := []rune(g.Why); len(runes) > mostWhy {
-			g.Why = string(runes[:mostWhy]) + "…"
-		}
-		if g.Why != "" && r.Finish == "length" {
-			g.Why += "; max_tokens cut the answer"
-		}
-		p.r.record.add(evidence.Event{Grade: g})
+		p.r.record.add(evidence.Event{Grade: t.grade(&r)})
 	}
 }
 
+// grade grades one answer.
+func (t *task) grade(r *evidence.Request) *evidence.Grade {
+	q := t.question(r.N)
+	g := &evidence.Grade{Phase: r.Phase, N: r.N, Item: q.item.ID, Of: q.of, Group: q.group}
+	if q.tools != nil {
+		g.Values, g.Why = t.toolValues(q.tools, r.Calls)
+	} else {
+		g.Values, g.Why = t.values(q, r.Text)
+	}
+	if runes := []rune(g.Why); len(runes) > mostWhy {
+		g.Why = string(runes[:mostWhy]) + "…"
+	}
+	if g.Why != "" && r.Ended() == evidence.EndLength {
+		g.Why += "; max_tokens cut the answer"
+	}
+	return g
+}
+
 // values returns an answer's grades, from 0 to 1, by rule, and what is wrong with the answer.
-func (t *task) values(q question, answer string) (values map[string]float64, why string) {
-	one := func(rule testcases.Rule, right bool, wrong string) (map[string]float64, string) {
+func (t *task) values(q question, answer string) (values map[testcases.Rule]float64, why string) {
+	one := func(rule testcases.Rule, right bool, wrong string) (map[testcases.Rule]float64, string) {
 		if right {
-			return map[string]float64{string(rule): 1}, ""
+			return map[testcases.Rule]float64{rule: 1}, ""
 		}
-		return map[string]float64{string(rule): 0}, wrong
+		return map[testcases.Rule]float64{rule: 0}, wrong
 	}
 	switch t.spec.Kind {
 	case testcases.TaskExactMatch:
@@ -190,8 +195,8 @@ func (t *task) values(q question, answer string) (values map[string]float64, why
 		return one(testcases.RuleJSONValid, err == nil, fmt.Sprint(err))
 	}
 	rouge := dataset.ScoreRouge(q.item.Reference, answer)
-	return map[string]float64{string(testcases.RuleRouge1): rouge.One.F, string(testcases.RuleRouge2): rouge.Two.F,
-		string(testcases.RuleRougeL): rouge.L.F}, ""
+	return map[testcases.Rule]float64{testcases.RuleRouge1: rouge.One.F, testcases.RuleRouge2: rouge.Two.F,
+		testcases.RuleRougeL: rouge.L.F}, ""
 }
 
 // valid checks an answer with the schema.

@@ -70,18 +70,18 @@ func (t *task) toolFields(q *tools.Question) map[string]json.RawMessage {
 }
 
 // toolValues returns an answer's grades, 0 or 1, by rule, and what is wrong with the answer.
-func (t *task) toolValues(q *tools.Question, made []evidence.Call) (values map[string]float64, why string) {
+func (t *task) toolValues(q *tools.Question, made []evidence.Call) (values map[testcases.Rule]float64, why string) {
 	calls := make([]tools.Call, len(made))
 	for i, c := range made {
 		calls[i] = tools.Call(c)
 	}
 	g := q.Grade(calls, t.forced())
-	values = map[string]float64{}
+	values = map[testcases.Rule]float64{}
 	for rule, right := range map[testcases.Rule]bool{testcases.RuleToolValid: g.Valid, testcases.RuleToolName: g.Named,
 		testcases.RuleToolMatch: g.Right} {
-		values[string(rule)] = 0
+		values[rule] = 0
 		if right {
-			values[string(rule)] = 1
+			values[rule] = 1
 		}
 	}
 	return values, g.Why

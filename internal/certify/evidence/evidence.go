@@ -362,13 +362,13 @@ type Score struct {
 
 // Grade says how correct one recorded answer to a task is.
 type Grade struct {
-	Phase  string             `json:"phase"`           // of the request
-	N      int                `json:"n"`               // of the request
-	Item   string             `json:"item"`            // the question's id
-	Of     int                `json:"of,omitempty"`    // number of questions in the set; 0: questions are generated
-	Group  string             `json:"group,omitempty"` // group of similar questions, such as "4000 tokens, depth 0.5"
-	Values map[string]float64 `json:"values"`          // grades from 0 to 1, by the rule that reads them
-	Why    string             `json:"why,omitempty"`   // what is wrong with the answer, shortened
+	Phase  string                     `json:"phase"`           // of the request
+	N      int                        `json:"n"`               // of the request
+	Item   string                     `json:"item"`            // the question's id
+	Of     int                        `json:"of,omitempty"`    // number of questions in the set; 0: questions are generated
+	Group  string                     `json:"group,omitempty"` // group of similar questions, such as "4000 tokens, depth 0.5"
+	Values map[testcases.Rule]float64 `json:"values"`          // grades from 0 to 1, by the rule that reads them
+	Why    string                     `json:"why,omitempty"`   // what is wrong with the answer, shortened
 }
 
 // Audit is one test of the server's honesty.

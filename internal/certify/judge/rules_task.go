@@ -42,7 +42,7 @@ func graded(r *run, c *testcases.Check) outcome {
 			missing++
 			continue
 		default:
-			v = g.Values[string(c.Rule)]
+			v = g.Values[c.Rule]
 			of, items[g.Item] = g.Of, true
 			n := groups[g.Group]
 			n[1]++
@@ -82,7 +82,7 @@ func graded(r *run, c *testcases.Check) outcome {
 	case low >= c.Limit:
 	case high < c.Limit:
 		o.verdict = report.Fail
-		o.reason += firstWrong(p.requests, byN, string(c.Rule), right == 0 && r.header.Rules >= 3)
+		o.reason += firstWrong(p.requests, byN, c.Rule, right == 0 && r.header.Rules >= 3)
 	case mean >= c.Limit:
 		o.verdict = report.Invalid
 		o.reason += "; " + moreNeeded(len(values), mean-lo, mean-c.Limit)
@@ -128,9 +128,9 @@ func weakest(groups map[string][2]int) string {
 
 // firstWrong shows the first wrong answer with a reason. If no answer was right, it may show the error of a failed
 // request instead, because a server may refuse all questions of a kind.
-func firstWrong(requests []*request, grades map[int]*evidence.Grade, metric string, none bool) string {
+func firstWrong(requests []*request, grades map[int]*evidence.Grade, rule testcases.Rule, none bool) string {
 	for _, q := range requests {
-		if g := grades[int(q.N)]; g != nil && g.Values[metric] < 1 && g.Why != "" {
+		if g := grades[int(q.N)]; g != nil && g.Values[rule] < 1 && g.Why != "" {
 			return "; such as " + g.Item + ": " + g.Why
 		}
 	}
