@@ -53,7 +53,7 @@ vuln-update: ## pins the newest copy of the database of vulnerabilities
 
 .PHONY: test
 test: ## everything a change must pass; says how long each part took
-	@MAKE="$(MAKE)" sh scripts/timed.sh "deps / compile" "10 lint / 5 arm64 / 5 race / timed unit+client e2e"
+	@MAKE="$(MAKE)" GO="$(GO)" sh scripts/timed.sh "deps / compile" "10 lint / 5 arm64 / 5 race / timed unit+client e2e"
 
 .PHONY: deps
 deps: ## what the tests need from Debian's packages (root or CI); says what is missing elsewhere

@@ -12,6 +12,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 trap 'trap "" TERM; kill 0; exit 130' INT TERM # what runs in the background does not hear of Ctrl-C
 now() { date +%s; }
+: >"$dir/times"
 
 target() { # target NAME
 	[ ! -e "$dir/failed" ] || return 0
@@ -56,11 +57,18 @@ for stage in "$@"; do
 done
 total=$(($(now) - start))
 
+targets=$(echo "$@" | tr '/+' '\n\n' | tr ' ' '\n' | grep -v '^[0-9]*$')
+# A target without a time did not end: its shell was killed. After a failure some have not even begun.
+if [ ! -e "$dir/failed" ]; then
+	for t in $targets; do
+		grep -q "^$t " "$dir/times" || echo "$t (it did not end)" >>"$dir/failed"
+	done
+fi
+
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -1)
-tier=$(go run ./cmd/mixtral doctor --json 2>/dev/null | sed -n 's/.*"kernels for \([a-z0-9]*\).*/\1/p' | head -1)
+tier=$("${GO:-go}" run ./cmd/mixtral doctor --json 2>/dev/null | sed -n 's/.*"kernels for \([a-z0-9-]*\).*/\1/p' | head -1)
 [ -n "$tier" ] || { echo "timed.sh: mixtral doctor names no tier" >&2; echo doctor >>"$dir/failed"; }
 echo
-targets=$(echo "$@" | tr '/+' '\n\n' | tr ' ' '\n' | grep -v '^[0-9]*$')
 echo "| machine | tier | $(for t in $targets; do printf '%s | ' "$t"; done)all |"
 printf '| %s, %s cores | %s |' "${cpu:-$(uname -m)}" "$(getconf _NPROCESSORS_ONLN)" "${tier:--}"
 for t in $targets; do
