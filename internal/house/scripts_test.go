@@ -66,3 +66,21 @@ func TestTimedMissesNothing(t *testing.T) {
 		t.Errorf("without a tier: exit code %d\n%s", code, out)
 	}
 }
+
+// TestVulnIsNotSkippedUnseen: without the releases' Go nothing can be looked at, which CI must not take for a result.
+func TestVulnIsNotSkippedUnseen(t *testing.T) {
+	for _, c := range []struct {
+		env  []string
+		code int
+	}{
+		{[]string{"CI=", "VULN="}, 0},
+		{[]string{"CI=true", "VULN="}, 1},
+		{[]string{"CI=", "VULN=required"}, 1},
+	} {
+		out, code := script(t, append(c.env, "RELEASE_GO=go1.26.999", "GOPROXY=off"), "vuln.sh", "./cmd/...")
+		if code != c.code || !strings.Contains(out, "go1.26.999, which releases are built with, cannot be downloaded: "+
+			"NOT CHECKED") {
+			t.Errorf("%q: exit code %d, want %d\n%s", c.env, code, c.code, out)
+		}
+	}
+}
