@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the release twice from the committed state: in two folders, the second time with nothing of the first in its
-# caches. What comes out must be the same, byte for byte: binaries, bills of materials, the page and the image. Then it is
-# tested: each binary started, the image too, digests and provenance compared (test/release).
+# caches. What comes out must be the same, byte for byte: binaries, bills of materials, the page and the image. Then it
+# is tested: each binary started, the image too, digests and provenance compared (test/release).
 set -eu
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
@@ -27,7 +27,9 @@ cmp "$dir/first/out/SHA256SUMS" "$dir/another/place/out/SHA256SUMS" || {
 	exit 1
 }
 cat "$dir/first/out/SHA256SUMS"
-# A release has all platforms: of some, only the bytes are compared.
-[ -n "${PLATFORMS:-}" ] ||
-	(cd "$dir/first/test" && MIXTRAL_DIST="$dir/first/out" go test -count 1 -timeout 30m -v ./release)
+# Without a binary for Linux there is no image, and nothing that can be started here.
+case " ${PLATFORMS:-linux/} " in
+*" linux/"*) (cd "$dir/first/test" && MIXTRAL_DIST="$dir/first/out" go test -count 1 -timeout 30m -v ./release) ;;
+*) echo "reproduce: nothing is for Linux: NOT TESTED" ;;
+esac
 echo "reproduce: passed"

@@ -73,16 +73,17 @@ func TestImage(t *testing.T) {
 	if err := validate.Index(all); err != nil {
 		t.Fatal(err)
 	}
+	found := images(t)
 	blobs, err := filepath.Glob(filepath.Join(dist, "image", "blobs", "sha256", "*"))
-	if err != nil || len(blobs) != 8 { // an index; two manifests, configurations and programs; what they share
-		t.Fatalf("%q, %v", blobs, err)
+	// an index; of each image its manifest, configuration and program; what they share
+	if want := 2 + 3*len(found); err != nil || len(blobs) != want {
+		t.Fatalf("%q, want %d, %v", blobs, want, err)
 	}
 	for _, path := range blobs {
 		if sum := fileSum(t, path); sum != filepath.Base(path) {
 			t.Errorf("%s has the digest %s", path, sum)
 		}
 	}
-	found := images(t)
 	for _, b := range binaries(t) {
 		if b.os != "linux" {
 			continue
