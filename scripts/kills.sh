@@ -1,18 +1,20 @@
 #!/bin/sh
-# Kills everything that this repository has at $KILLS random moments each, and prints the table of docs/SECURITY.md. With
-# $KILLS_RUN only the tests whose names match.
+# Kills everything that this repository has at $KILLS random moments each, and prints the table of docs/SECURITY.md.
+# With $KILLS_RUN only the tests whose names match.
 set -eu
 go=${GO:-go}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 export MIXTRAL_SEARCH=1s MIXTRAL_KILLS="${KILLS:-50}" MIXTRAL_KILLS_TABLE="$dir/table"
 failed=0
-for test in "./cmd/mixtral ${KILLS_RUN:-TestKill|TestFilesAreCut|TestFullDisk|TestNoHome|TestReadOnlyHome|TestFewFiles|TestTwoProcesses|TestLimitsOf}" \
-	"./internal/certify/loadgen ${KILLS_RUN:-TestSetClock}" \
-	"./internal/base/store/postgres ${KILLS_RUN:-TestKilledDatabase|TestTheLogOutlives}"; do
-	"$go" test "${test%% *}" -v -count 1 -timeout 0 -run "${test#* }" >"$dir/log" 2>&1 || failed=1
+killed() { # killed FLAG…: of go test
+	"$go" test -v -count 1 -timeout 0 "$@" >"$dir/log" 2>&1 || failed=1
 	grep -v -e '^=== ' "$dir/log" >&2
-done
+}
+others='TestFilesAreCut|TestFullDisk|TestNoHome|TestReadOnlyHome|TestFewFiles|TestTwoProcesses|TestLimitsOf'
+killed ./cmd/mixtral -run "${KILLS_RUN:-TestKill|$others}"
+killed ./internal/certify/loadgen -run "${KILLS_RUN:-TestSetClock}"
+killed ./internal/base/store/postgres -run "${KILLS_RUN:-TestKilledDatabase|TestTheLogOutlives}"
 echo
 echo "| what is killed or cut | times | of them at work | found afterwards |"
 echo "|---|---|---|---|"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# packages.sh without PATTERN…: the module's packages but those. A pattern that names none is an error, so that a package
-# which moved is not tested twice, or never, without a word.
+# packages.sh without PATTERN…: the module's packages but those. A pattern that names none is an error, so that a
+# package which moved is not tested twice, or never, without a word.
 set -eu
 shift
 all=$(go list ./...)

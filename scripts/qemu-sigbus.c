@@ -1,6 +1,7 @@
-// Why scripts/arm64.sh leaves out TestCutFiles and TestLaterCut. Go's runtime on arm64 takes the address of a fault from
-// the signal's context (runtime/signal_linux_arm64.go), where Linux puts it for SIGBUS as for SIGSEGV. qemu's user mode
-// fills it in for SIGSEGV only, so that a Go program there gets a nil dereference in place of the fault of a file that was cut.
+// Why scripts/arm64.sh leaves out TestCutFiles and TestLaterCut. Go's runtime on arm64 takes the address of a fault
+// from the signal's context (runtime/signal_linux_arm64.go), where Linux puts it for SIGBUS as for SIGSEGV. qemu's user
+// mode fills it in for SIGSEGV only, so that a Go program there gets a nil dereference in place of the fault of a file
+// that was cut.
 //
 //	aarch64-linux-gnu-gcc -static -o sigbus scripts/qemu-sigbus.c && qemu-aarch64 ./sigbus; qemu-aarch64 ./sigbus x
 //

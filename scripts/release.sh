@@ -8,10 +8,10 @@
 #	SHA256SUMS                  the digests of all of them
 #	provenance.json             how it was built (SLSA)
 #
-# The bytes depend on the commit and on go.mod's toolchain alone, but for provenance.json, which tells when it was built
-# and by whom ($RELEASE_BUILDER, a URL); `make reproduce` proves it. The version is the commit's tag.
-# $RELEASE_KEY is a file with an Ed25519 key, as PEM or OpenSSH write it, or with the public half of a key that an SSH agent
-# has; $RELEASE_PASSPHRASE_FILE has an encrypted key's passphrase. With a key there are provenance.intoto.jsonl,
+# The bytes depend on the commit and on go.mod's toolchain alone, but for provenance.json, which tells when it was
+# built and by whom ($RELEASE_BUILDER, a URL); `make reproduce` proves it. The version is the commit's tag.
+# $RELEASE_KEY is a file with an Ed25519 key, as PEM or OpenSSH write it, or with the public half of a key that an SSH
+# agent has; $RELEASE_PASSPHRASE_FILE has an encrypted key's passphrase. With a key there are provenance.intoto.jsonl,
 # SHA256SUMS.sig and SHA256SUMS.sshsig, too. scripts/verify-release.sh verifies all of it.
 set -eu
 out=${1:-dist}

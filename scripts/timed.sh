@@ -66,7 +66,8 @@ if [ ! -e "$dir/failed" ]; then
 fi
 
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -1)
-tier=$("${GO:-go}" run ./cmd/mixtral doctor --json 2>/dev/null | sed -n 's/.*"kernels for \([a-z0-9-]*\).*/\1/p' | head -1)
+tier=$("${GO:-go}" run ./cmd/mixtral doctor --json 2>/dev/null |
+	sed -n 's/.*"kernels for \([a-z0-9-]*\).*/\1/p' | head -1)
 [ -n "$tier" ] || { echo "timed.sh: mixtral doctor names no tier" >&2; echo doctor >>"$dir/failed"; }
 echo
 echo "| machine | tier | $(for t in $targets; do printf '%s | ' "$t"; done)all |"

@@ -3,9 +3,9 @@
 #
 #	verify-release.sh FOLDER KEY
 #
-# KEY is the file of the releases' public key, as PEM or as a line that begins with ssh-ed25519: from a place that you trust,
-# not from beside the release. Files that were not downloaded are not missed, but at least one must be there; without
-# the signature of the provenance (provenance.intoto.jsonl) that is left out, and said.
+# KEY is the file of the releases' public key, as PEM or as a line that begins with ssh-ed25519: from a place that you
+# trust, not from beside the release. Files that were not downloaded are not missed, but at least one must be there;
+# without the signature of the provenance (provenance.intoto.jsonl) that is left out, and said.
 set -eu
 die() {
 	echo "verify-release: $*" >&2
@@ -20,14 +20,15 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
 if grep -q '^ssh-ed25519 ' "$key"; then
-	# What both formats have in common are the key's 32 bytes, the last ones of SSH's; the twelve before them are PEM's.
+	# What both formats have in common are the key's 32 bytes, the last of SSH's; the twelve before them are PEM's.
 	[ "$(grep -c '^ssh-ed25519 ' "$key")" = 1 ] || die "$key has several keys, one is needed"
 	{
 		printf '\060\052\060\005\006\003\053\145\160\003\041\000'
 		sed -n 's/^ssh-ed25519 \([^ ]*\).*/\1/p' "$key" | openssl base64 -d -A | tail -c 32
 	} | openssl pkey -pubin -inform DER -out "$dir/key.pem" || die "$key is not an Ed25519 key"
 else
-	openssl pkey -pubin -in "$key" -out "$dir/key.pem" 2>"$dir/error" || die "$key is not a public key: $(head -1 "$dir/error")"
+	openssl pkey -pubin -in "$key" -out "$dir/key.pem" 2>"$dir/error" ||
+		die "$key is not a public key: $(head -1 "$dir/error")"
 fi
 signed() { # signed MESSAGE SIGNATURE
 	openssl pkeyutl -verify -pubin -inkey "$dir/key.pem" -rawin -in "$1" -sigfile "$2" >/dev/null 2>&1

@@ -3,15 +3,16 @@
 #
 #   models/demo/rebuild.sh [WORK]
 #
-# Needs Debian's python3-torch and libopenblas0-openmp (half an hour on two free cores). WORK (tmp/demo-model) holds the
-# run; a run that was stopped goes on there. PYTHON names another interpreter.
+# Needs Debian's python3-torch and libopenblas0-openmp (half an hour on two free cores). WORK (tmp/demo-model) holds
+# the run; a run that was stopped goes on there. PYTHON names another interpreter.
 set -eu
 cd "$(dirname "$0")"
 work=${1:-../../tmp/demo-model}
 python=${PYTHON:-/usr/bin/python3}
 mkdir -p "$work" testdata
 
-# OpenBLAS with OpenMP shares PyTorch's threads. Built with threads of its own it fights them, and all is three times slower.
+# OpenBLAS with OpenMP shares PyTorch's threads. Built with threads of its own it fights them, and all is three times
+# slower.
 blas=$(ls /usr/lib/*/openblas-openmp/libopenblas.so.0 2>/dev/null || true)
 if [ -n "$blas" ]; then export LD_PRELOAD="$blas"; fi
 # Large tensors come from the heap and stay there: mapping them anew at each step costs a page fault for each page.
