@@ -154,3 +154,17 @@ func TestCertificationDecides(t *testing.T) {
 		}
 	}
 }
+
+// TestCertificationNeedsItsEmulator: who asks for a certification on arm64, as make soak does, gets one or an error.
+// make test goes on without qemu, but not under CI.
+func TestCertificationNeedsItsEmulator(t *testing.T) {
+	for _, c := range []struct {
+		ci, what string
+		code     int
+	}{{"", "test", 0}, {"true", "test", 1}, {"", "certify", 1}, {"true", "certify", 1}} {
+		out, code := script(t, []string{"PATH=" + t.TempDir(), "CI=" + c.ci}, "arm64.sh", c.what)
+		if code != c.code || !strings.Contains(out, "qemu-aarch64 is missing") {
+			t.Errorf("CI=%s, %s: exit code %d, want %d\n%s", c.ci, c.what, code, c.code, out)
+		}
+	}
+}
