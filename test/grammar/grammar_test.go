@@ -116,7 +116,8 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestEverydaySchemas: the schemas of the grammar package's own tests.
+// TestEverydaySchemas: the schemas of the grammar package's own tests, but orders.json: its answers are longer than
+// the model's context, and that package's TestCorpus validates them.
 func TestEverydaySchemas(t *testing.T) {
 	e := open(t)
 	paths, err := filepath.Glob("../../internal/infer/grammar/testdata/*.json")
@@ -124,16 +125,26 @@ func TestEverydaySchemas(t *testing.T) {
 		t.Fatal(paths, err)
 	}
 	for _, path := range paths {
+		if filepath.Base(path) == "orders.json" {
+			continue
+		}
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
+		ended := 0
 		for seed := range int64(20) {
-			if text, ok := generate(t, e, string(b), seed); ok {
-				if err := check(t, string(b), text); err != nil {
-					t.Errorf("%s: %s: %v", path, text, err)
-				}
+			text, ok := generate(t, e, string(b), seed)
+			if !ok {
+				continue
 			}
+			ended++
+			if err := check(t, string(b), text); err != nil {
+				t.Errorf("%s: %s: %v", path, text, err)
+			}
+		}
+		if ended == 0 {
+			t.Errorf("%s: no answer ended", path)
 		}
 	}
 }
