@@ -66,7 +66,7 @@ if [ ! -e "$dir/failed" ]; then
 fi
 
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -1)
-tier=$("${GO:-go}" run ./cmd/mixtral doctor --json 2>/dev/null |
+tier=$(${GO:-go} run ./cmd/mixtral doctor --json 2>/dev/null |
 	sed -n 's/.*"kernels for \([a-z0-9-]*\).*/\1/p' | head -1)
 [ -n "$tier" ] || { echo "timed.sh: mixtral doctor names no tier" >&2; echo doctor >>"$dir/failed"; }
 echo
