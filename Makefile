@@ -186,7 +186,7 @@ bench: ## kernels, scheduler, load generator; then the whole engine
 .PHONY: bank
 bank: ## the certifier against servers with planted faults and strange ones, 30 seeded runs of each fault (two hours)
 	MIXTRAL_BANK=$${MIXTRAL_BANK:-30} MIXTRAL_BANK_HEALTHY=$${MIXTRAL_BANK_HEALTHY:-50} MIXTRAL_BANK_STRANGE=1 \
-		$(GO) test ./certify -run 'TestBank$$|Strange' -v -timeout 4h
+		$(GO) test ./certify -run 'TestBank$$|Strange' -v -count 1 -timeout 4h
 
 .PHONY: overload
 overload: ## ten times the capacity for a while, on a machine that does nothing else (OVERLOAD_SECONDS=15)
