@@ -302,7 +302,7 @@ func TestSelections(t *testing.T) {
 
 var (
 	ownVariable = regexp.MustCompile(`\bMIXTRAL_[A-Z0-9_]+\b`)
-	literal     = regexp.MustCompile("[\"`](MIXTRAL_[A-Z0-9_]+)[\"`=]")
+	variable    = regexp.MustCompile("[\"`](MIXTRAL_[A-Z0-9_]+)[\"`=]")
 )
 
 // TestVariablesOfCommandsAreRead: a test that a variable turns on is skipped, or does less, when the Makefile sets
@@ -313,7 +313,7 @@ func TestVariablesOfCommandsAreRead(t *testing.T) {
 		if strings.HasPrefix(filepath.ToSlash(path), "internal/house/") {
 			return
 		}
-		for _, m := range literal.FindAllSubmatch(data, -1) {
+		for _, m := range variable.FindAllSubmatch(data, -1) {
 			read[string(m[1])] = true
 		}
 	})
