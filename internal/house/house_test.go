@@ -27,6 +27,7 @@ var ranks = map[string]int{
 	"internal/base/host":      0, // what the machine gives this process
 	"internal/base/slo":       1, // service-level objectives
 	"internal/base/bounded":   0, // files from elsewhere, within bounds
+	"internal/base/yamlfile":  1, // a struct from a YAML file, with every error
 	"internal/base/hostile":   0, // what readers of them must survive, for tests
 	"internal/base/noun":      0, // a count and its noun
 	"internal/base/spell":     0, // which word a misspelt one means
@@ -70,12 +71,12 @@ var ranks = map[string]int{
 
 	"internal/serve/route":     0, // which replica gets a request
 	"internal/serve/access":    2, // who may reach the service, and how much of it
-	"internal/serve/upstream":  2, // other servers as llm.Backend
+	"internal/serve/upstream":  3, // other servers as llm.Backend
 	"internal/serve/body":      2, // the fields of a request
 	"internal/serve/responses": 3, // the Responses API as chats
 	"internal/serve/messages":  3, // the Messages API as chats
 	"internal/serve/api":       4, // HTTP routes
-	"internal/serve/settings":  1, // a struct from a file and the environment
+	"internal/serve/settings":  2, // a struct from a file and the environment
 	"internal/serve/service":   5, // the serving half, wired together
 
 	"certify/prompts":           1, // prompt files

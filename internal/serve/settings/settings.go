@@ -3,6 +3,8 @@ package settings
 import (
 	"reflect"
 	"strconv"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/yamlfile"
 )
 
 // Problem is an error about one setting.
@@ -14,39 +16,17 @@ type Problem struct {
 }
 
 // Keys lists the keys of a struct in the order of its fields. A field whose tag is "-" has none.
-func Keys(t reflect.Type) (keys []string) {
-	for f := range fields(t) {
-		keys = append(keys, f)
-	}
-	return keys
-}
-
-// fields yields the key and the index of each field that has a key.
-func fields(t reflect.Type) func(yield func(string, int) bool) {
-	return func(yield func(string, int) bool) {
-		for i := range t.NumField() {
-			if key := t.Field(i).Tag.Get("yaml"); key != "-" && !yield(key, i) {
-				return
-			}
-		}
-	}
-}
+func Keys(t reflect.Type) []string { return yamlfile.Keys(t) }
 
 // field finds the field of a key in the struct that to points to.
 func field(to any, key string) (reflect.Value, bool) {
-	v := reflect.ValueOf(to).Elem()
-	for name, i := range fields(v.Type()) {
-		if name == key {
-			return v.Field(i), true
-		}
-	}
-	return reflect.Value{}, false
+	return yamlfile.Field(reflect.ValueOf(to).Elem(), key)
 }
 
 // mustBe says what a value for a kind of field must be.
 var mustBe = map[reflect.Kind]string{
 	reflect.String: "must be text", reflect.Int: "must be an integer", reflect.Float64: "must be a number",
-	reflect.Bool: "must be true or false", reflect.Slice: "must be a list of text",
+	reflect.Bool: "must be true or false",
 }
 
 // Same says whether a key has the same value in two structs of one type.
