@@ -16,9 +16,9 @@
 //	loaded, err := c.With(nil) // nil: the built-in prompts
 //
 // case.go has the types, kind.go how phases of a kind run and end, rule.go the table of the rules of checks, and
-// validate.go the allowed values of each field. parse.go reads and writes YAML, and extend.go merges a case with the
-// one that it extends. sweep.go has sweeps, traffic.go the traffic of phases, task.go the graded tasks, and slo.go
-// the objectives. set.go changes single values by their path, schema.go makes the JSON Schema, describe.go the
-// manual, metrics.go lists the metrics that a case can name, and testcases.go has the built-in cases and the prompts of
-// a case. Start reading at Case.
+// validate.go the allowed values of each field. parse.go reads and writes YAML, extend.go merges a case with the one
+// that it extends, source.go finds the lines of their files, and problem.go lists all mistakes. sweep.go has sweeps,
+// traffic.go the traffic of phases, task.go the graded tasks, and slo.go the objectives. set.go changes single values
+// by their path, schema.go makes the JSON Schema, describe.go the manual, metrics.go lists the metrics that a case can
+// name, and testcases.go has the built-in cases and the prompts of a case. Start reading at Case.
 package testcases

@@ -11,8 +11,6 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
-
-	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // maxExtends is how many cases may extend each other. A longer chain is probably a cycle.
@@ -32,56 +30,78 @@ func readSource(ref string) (data []byte, dir string, err error) {
 	return data, filepath.Dir(ref), err
 }
 
-// extended merges the file of a case with the case that it extends. It returns the file unchanged if it extends none.
-func extended(data []byte, dir string) ([]byte, error) {
-	tree, err := treeOf(data)
-	if err != nil || tree["extends"] == nil { // Parse says what is wrong with the file
-		return data, nil
+// extended reads the files of a case: its own, the one that it extends, and so on. The source has them merged; it is
+// the file unchanged if that extends none.
+func extended(name string, data []byte, dir string) (*source, error) {
+	own, err := readFile(name, data)
+	if err != nil {
+		return nil, err
+	}
+	s := &source{files: []*file{own}, tree: own.tree, data: data}
+	if !extends(own.tree) {
+		return s, nil
+	}
+	tree := maps.Clone(own.tree)
+	last := own // the file whose extends is followed
+	wrong := func(reason string, err error) (*source, error) {
+		last.problems = append(last.problems, &Problem{Key: "extends", Reason: reason, line: last.lines["extends"],
+			err: err})
+		delete(tree, "extends")
+		s.tree, s.partial = tree, true
+		if s.data, err = yaml.Marshal(tree); err != nil {
+			return nil, fmt.Errorf("%w: %s: cannot be read as YAML", ErrInvalid, name)
+		}
+		_, err = s.parse()
+		return nil, err
 	}
 	for range maxExtends {
 		ref, ok := tree["extends"].(string)
 		if !ok {
-			return nil, &Problem{Key: "extends", Reason: "must be the id of a built-in case, or the path of " +
-				"a case file"}
+			return wrong(fmt.Sprintf("must be the id of a built-in case, or the path of a case file, got %v",
+				tree["extends"]), nil)
 		}
 		if !slices.Contains(List(), ref) && !filepath.IsAbs(ref) {
 			ref = filepath.Join(dir, ref)
 		}
 		under, folder, err := readSource(ref)
 		if err != nil {
-			return nil, fmt.Errorf("extends: %w", err)
+			return wrong(err.Error(), err)
 		}
-		parent, err := treeOf(under)
+		parent, err := readFile(ref, under)
 		if err != nil {
-			return nil, fmt.Errorf("extends: %s: %w", ref, err)
+			return nil, err
 		}
-		relocate(parent, dir, folder)
+		last = parent
+		s.files = append(s.files, parent)
+		relocate(parent.tree, dir, folder)
 		delete(tree, "extends")
-		tree, _ = merged(parent, tree).(map[string]any)
-		if tree["extends"] == nil {
-			return yaml.Marshal(tree)
+		tree, _ = merged(parent.tree, tree).(map[string]any)
+		if !extends(tree) {
+			s.tree = tree
+			s.data, err = yaml.Marshal(tree)
+			return s, err
 		}
 		if next, ok := tree["extends"].(string); ok && !slices.Contains(List(), next) && !filepath.IsAbs(next) {
 			tree["extends"] = relative(dir, filepath.Join(folder, next))
 		}
 	}
-	return nil, &Problem{Key: "extends", Reason: fmt.Sprintf("more than %d cases extend each other", maxExtends)}
+	s.files, last = s.files[:1], own
+	return wrong(fmt.Sprintf("more than %d cases extend each other", maxExtends), nil)
 }
+
+// extends says whether a case names another one that it extends.
+func extends(tree map[string]any) bool { return tree["extends"] != nil && tree["extends"] != "" }
 
 // treeOf reads YAML into maps and lists. It recovers from panics, because the YAML library panics on some invalid
 // files.
 func treeOf(data []byte) (tree map[string]any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: unreadable YAML (%v)", ErrInvalid, r)
+			err = errors.New("cannot be read as YAML")
 		}
 	}()
-	if err := bounded.YAML(data); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	if err := yaml.Unmarshal(data, &tree); err != nil {
-		text := bounded.Lines(yaml.FormatError(err, false, true))
-		return nil, fmt.Errorf("%w: %s", ErrInvalid, strings.TrimSpace(text))
+	if yaml.UnmarshalWithOptions(data, &tree, yaml.AllowDuplicateMapKey()) != nil {
+		return nil, errors.New("cannot be read as YAML")
 	}
 	return tree, nil
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
+	"github.com/hxp-enterprise/mixtral/internal/base/spell"
+	"github.com/hxp-enterprise/mixtral/internal/base/yamlfile"
 )
 
 // maxFile limits a case file, in bytes. The built-in case has about 10 kB.
@@ -61,23 +63,91 @@ func (c *Case) Marshal() ([]byte, error) {
 }
 
 // Parse reads a case file as strict YAML, adds the defaults, and validates the case. It does not follow extends; Load
-// does. Errors match ErrInvalid and show the wrong line.
+// does. Errors match ErrInvalid. They list all problems, each with its line.
 func Parse(data []byte) (*Case, error) {
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrInvalid, len(data), maxFile)
-	}
-	c := Defaults()
-	if err := unmarshal(data, &c); err != nil {
+	f, err := readFile("", data)
+	if err != nil {
 		return nil, err
 	}
-	if c.Extends != "" {
-		return nil, showLines(&Problem{Key: "extends", Reason: "is for case files: what is read here " +
-			"stands by itself"}, data)
+	s := &source{files: []*file{f}, tree: f.tree, data: data}
+	if extends(f.tree) {
+		f.problems = append(f.problems, &Problem{Key: "extends", Reason: "is for case files: what is read here " +
+			"stands by itself", line: f.lines["extends"]})
 	}
-	if err := errors.Join(c.ExpandSLO(), c.Validate()); err != nil {
-		return nil, showLines(err, data)
+	return s.parse()
+}
+
+// parse makes the case of a source.
+func (s *source) parse() (*Case, error) {
+	c := Defaults()
+	lines, found, err := yamlfile.Read(&c, "", s.data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	var all []*Problem
+	for i, f := range s.files {
+		for _, p := range f.problems {
+			p.file, p.Place = i, yamlfile.Place(f.name, p.line)
+			all = append(all, p)
+		}
+	}
+	if len(all)+len(found) == 0 {
+		c = Defaults()
+		if err := unmarshal(s.data, &c); err != nil {
+			return nil, err
+		}
+	}
+	wrong := wrongKeys(found, lines)
+	for _, p := range Problems(errors.Join(c.ExpandSLO(), c.Validate())) {
+		if !p.follows(wrong) && (!s.partial || p.alone && s.find(s.files[0], p.Key).whole) {
+			all = append(all, s.located(p))
+		}
+	}
+	if len(all) == 0 && len(found) > 0 { // cannot happen, as long as what goes wrong together goes wrong alone
+		for _, p := range found {
+			all = append(all, s.located(problemOf(p)))
+		}
+	}
+	if len(all) > 0 {
+		return nil, listed(all)
 	}
 	return &c, nil
+}
+
+// wrongKeys lists the keys whose values could not be read, and those that an unknown key probably means, unless the
+// file has them, too.
+func wrongKeys(found []yamlfile.Problem, lines yamlfile.Lines) (keys []string) {
+	for _, p := range found {
+		keys = append(keys, p.Path)
+		if near := strings.TrimSuffix(p.Path, p.Key) + nearest(p.Key, p.Known); p.Key != "" && lines[near] == 0 {
+			keys = append(keys, near)
+		}
+	}
+	return keys
+}
+
+// nearest returns the known key that an unknown one most likely means, or nothing: a similar one, or the one that has
+// a unit behind it.
+func nearest(key string, known []string) string {
+	for _, k := range known {
+		if key != "" && strings.HasPrefix(k, key+"_") {
+			return k
+		}
+	}
+	return spell.Nearest(key, known)
+}
+
+// problemOf says in words what Read found.
+func problemOf(p yamlfile.Problem) *Problem {
+	reason := fmt.Sprintf("%s, got %s", p.Allowed, p.Value)
+	if p.Allowed == "" {
+		reason = fmt.Sprintf("unknown key %q", p.Key)
+		if near := nearest(p.Key, p.Known); near != "" {
+			reason += fmt.Sprintf(" (did you mean %q?)", near)
+		}
+		reason += "; known keys: " + strings.Join(p.Known, ", ")
+	}
+	return &Problem{Key: bounded.Short(p.Path, 200), Reason: bounded.Short(reason, 1000), line: p.Line}
 }
 
 // unmarshal reads strict YAML. It recovers from panics, because the YAML library panics on some invalid files (see
@@ -85,72 +155,19 @@ func Parse(data []byte) (*Case, error) {
 func unmarshal(data []byte, c *Case) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: unreadable YAML (%v)", ErrInvalid, r)
+			err = fmt.Errorf("%w: cannot be read as YAML", ErrInvalid)
 		}
 	}()
 	if err := bounded.YAML(data); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if err := yaml.UnmarshalWithOptions(data, c, yaml.Strict()); err != nil {
-		return fmt.Errorf("%w: %s", ErrInvalid, strings.TrimSpace(bounded.Lines(yaml.FormatError(err, false, true))))
+		where := ""
+		var detail yaml.Error
+		if errors.As(err, &detail) && detail.GetToken() != nil {
+			where = yamlfile.Place("", detail.GetToken().Position.Line) + ": "
+		}
+		return fmt.Errorf("%w: %scannot be read as YAML", ErrInvalid, where)
 	}
 	return nil
-}
-
-// annotated returns the lines around a key in the source, or "" if the key is not there.
-func annotated(data []byte, key string) (lines string) {
-	defer func() {
-		if recover() != nil {
-			lines = ""
-		}
-	}()
-	path, err := yaml.PathString("$." + key)
-	if err != nil {
-		return ""
-	}
-	src, err := path.AnnotateSource(data, false)
-	if err != nil {
-		return ""
-	}
-	return "\n" + strings.TrimRight(bounded.Lines(string(src)), "\n ")
-}
-
-// Problem is one mistake in a case: the key, and what is allowed there. It matches ErrInvalid.
-type Problem struct {
-	Key    string // "targets.latency_ms", "profiles.quick[3].rps"
-	Reason string
-}
-
-// Error returns "key: reason".
-func (p *Problem) Error() string { return p.Key + ": " + p.Reason }
-
-// Is makes every Problem match ErrInvalid.
-func (p *Problem) Is(target error) bool { return target == ErrInvalid }
-
-// Problems lists the problems in err.
-func Problems(err error) []*Problem {
-	var joined interface{ Unwrap() []error }
-	if !errors.As(err, &joined) {
-		var p *Problem
-		if errors.As(err, &p) {
-			return []*Problem{p}
-		}
-		return nil
-	}
-	var all []*Problem
-	for _, e := range joined.Unwrap() {
-		all = append(all, Problems(e)...)
-	}
-	return all
-}
-
-// showLines adds to every problem the lines around its key, if the key is in the file.
-func showLines(err error, data []byte) error {
-	var all []error
-	for _, p := range Problems(err) {
-		shown := *p
-		shown.Reason += annotated(data, p.Key)
-		all = append(all, &shown)
-	}
-	return errors.Join(all...)
 }

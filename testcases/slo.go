@@ -90,7 +90,7 @@ func (c *Case) ExpandSLO() error {
 		}
 		checks, err := parseObjectives(c.SLO[phase])
 		if err != nil {
-			return &Problem{Key: "slo." + phase, Reason: err.Error()}
+			return &Problem{Key: "slo." + phase, Reason: err.Error(), alone: true}
 		}
 		for _, x := range checks {
 			x.ID, x.Phase = sloPrefix(phase)+x.ID, phase

@@ -202,10 +202,11 @@ func (s *Sweep) validate(p *problems, c *Case, at string, ph Phase) {
 	p.within(at+".rest_s", s.RestS, 0, 3600)
 	if s.Objectives != "" {
 		if _, err := parseObjectives(s.Objectives); err != nil {
-			p.add(at+".objectives", "%v", err)
+			p.value(at+".objectives", "%v", err)
 		}
 	} else if full, _ := c.SweepOf(ph); full.Objectives == "" && s.Over == OverConcurrency {
-		p.add(at+".objectives", "must be given: any number of requests in flight holds where nothing is asked")
+		p.addUsing([]string{"targets.", "checks", "slo"}, at+".objectives",
+			"must be given: any number of requests in flight holds where nothing is asked")
 	}
 	if ph.Arrivals == ArrivalsTrace || len(ph.Stages) > 0 || ph.RPS != 0 || ph.RPSFactor != 0 || ph.Concurrency != 0 {
 		p.add(at,

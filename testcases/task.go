@@ -99,7 +99,7 @@ func (c *Case) validateTaskCheck(p *problems, at string, check Check) {
 		return
 	}
 	if !(check.Limit > 0 && check.Limit <= 1) {
-		p.add(at+".limit", "must be above 0 and at most 1, got %g", check.Limit)
+		p.value(at+".limit", "must be above 0 and at most 1, got %g", check.Limit)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 		phases := c.Profiles[name]

@@ -64,13 +64,21 @@ func Load(ref string) (*Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.Source, err = extended(data, dir); err != nil {
-		return nil, fmt.Errorf("%s: %w", ref, err)
+	s, err := extended(ref, data, dir)
+	if err != nil {
+		return nil, err
 	}
-	if l.Case, err = Parse(l.Source); err != nil {
-		return nil, fmt.Errorf("%s: %w", ref, err)
+	if l.Case, err = s.parse(); err != nil {
+		return nil, err
 	}
+	l.Source = s.data
 	if err := l.LoadPrompts(dir); err != nil {
+		if found := Problems(err); len(found) > 0 {
+			for i, p := range found {
+				found[i] = s.located(p)
+			}
+			return nil, listed(found)
+		}
 		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
 	return l, nil
@@ -132,28 +140,30 @@ func (l *Loaded) LoadPrompts(dir string) (err error) {
 			name = filepath.Join(dir, name)
 		}
 		if l.PromptBytes, err = bounded.File(name, prompts.MostBytes); err != nil {
-			return &Problem{Key: "prompts", Reason: err.Error()}
+			err = &Problem{Key: "prompts", Reason: err.Error(), alone: true}
 		}
 	}
-	if err := l.LoadTraffic(dir); err != nil {
+	if err := errors.Join(err, l.LoadTraffic(dir)); err != nil {
 		return err
 	}
 	return l.readPrompts()
 }
 
 // LoadTraffic reads the files of the phases' traffic and tasks, relative to dir. It skips those that are already in
-// Files.
+// Files. The error lists all that cannot be read.
 func (l *Loaded) LoadTraffic(dir string) error {
+	var all []error
 	for _, profile := range slices.Sorted(maps.Keys(l.Case.Profiles)) {
 		for i, ph := range l.Case.Profiles[profile] {
 			for key, name := range ph.files() {
 				if err := l.loadFile(dir, name); err != nil {
-					return &Problem{Key: fmt.Sprintf("profiles.%s[%d].%s", profile, i, key), Reason: err.Error()}
+					all = append(all, &Problem{Key: fmt.Sprintf("profiles.%s[%d].%s", profile, i, key),
+						Reason: err.Error(), alone: true})
 				}
 			}
 		}
 	}
-	return nil
+	return errors.Join(all...)
 }
 
 // files returns the names of the files that a phase reads, with their keys.
@@ -209,18 +219,23 @@ func readAtMost(path string, most int64) ([]byte, error) {
 // readPrompts decodes PromptBytes, and checks that every prompt that a phase names is there.
 func (l *Loaded) readPrompts() (err error) {
 	if l.Prompts, err = prompts.Load(l.PromptBytes); err != nil {
-		return fmt.Errorf("prompts: %w", err)
+		where := l.Case.Prompts
+		if line, column, ok := prompts.Place(l.PromptBytes, err); ok {
+			where = fmt.Sprintf("%s:%d:%d", where, line, column)
+		}
+		return fmt.Errorf("prompts: %s: %w", where, err)
 	}
+	var all []error
 	for _, name := range slices.Sorted(maps.Keys(l.Case.Profiles)) {
 		for i, ph := range l.Case.Profiles[name] {
 			for _, key := range ph.Prompts {
 				if _, ok := l.Prompts.ByKey(key); !ok {
-					return &Problem{Key: fmt.Sprintf("profiles.%s[%d].prompts", name, i),
+					all = append(all, &Problem{Key: fmt.Sprintf("profiles.%s[%d].prompts", name, i),
 						Reason: fmt.Sprintf("unknown prompt %q; known prompts: %s", key,
-							strings.Join(l.Prompts.Keys(), ", "))}
+							strings.Join(l.Prompts.Keys(), ", "))})
 				}
 			}
 		}
 	}
-	return nil
+	return errors.Join(all...)
 }

@@ -109,7 +109,7 @@ func TestCasesInFiles(t *testing.T) {
 	put("latency_ms: 2000", "latency_ms: -1")
 	if _, err := Load(file); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(),
 		"targets.latency_ms: must be between 0 and 1e+09, got -1") ||
-		!strings.Contains(err.Error(), "latency_ms: -1\n") {
+		!strings.Contains(err.Error(), "case.yaml:32: ") {
 		t.Errorf("bad target: %v", err)
 	}
 	if _, err := Load("TC-none"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), Default) {

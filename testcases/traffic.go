@@ -188,7 +188,7 @@ func (d *Distribution) validate(p *problems, at string, lo, hi float64) {
 	}
 	for _, v := range d.Values {
 		if !(v >= lo && v <= hi) {
-			p.add(at+".values", "must be between %g and %g, one is %g", lo, hi, v)
+			p.value(at+".values", "must be between %g and %g, one is %g", lo, hi, v)
 			break
 		}
 	}

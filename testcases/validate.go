@@ -20,34 +20,48 @@ var arrivals = []Arrivals{ArrivalsPoisson, ArrivalsConstant, ArrivalsGamma, Arri
 var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // problems collects all mistakes, so that one reading of a file shows them all.
-type problems struct{ all []error }
+type problems struct {
+	all []error
+	// what rules about several values compare at present, as in Problem.uses
+	scope []string
+}
 
-func (p *problems) add(key, reason string, args ...any) {
-	p.all = append(p.all, &Problem{Key: key, Reason: fmt.Sprintf(reason, args...)})
+// value adds a mistake that is in one value alone.
+func (p *problems) value(key, reason string, args ...any) {
+	p.all = append(p.all, &Problem{Key: key, Reason: fmt.Sprintf(reason, args...), alone: true})
+}
+
+// add adds a mistake that is in how several values go together: those of the scope.
+func (p *problems) add(key, reason string, args ...any) { p.addUsing(nil, key, reason, args...) }
+
+// addUsing adds a mistake that is in how the values of the scope and those of uses go together.
+func (p *problems) addUsing(uses []string, key, reason string, args ...any) {
+	p.all = append(p.all, &Problem{Key: key, Reason: fmt.Sprintf(reason, args...),
+		uses: slices.Concat(p.scope, uses)})
 }
 
 // within demands lo ≤ v ≤ hi, which NaN does not satisfy.
 func (p *problems) within(key string, v, lo, hi float64) {
 	if !(v >= lo && v <= hi) {
-		p.add(key, "must be between %g and %g, got %g", lo, hi, v)
+		p.value(key, "must be between %g and %g, got %g", lo, hi, v)
 	}
 }
 
 func (p *problems) count(key string, v, lo, hi int) {
 	if v < lo || v > hi {
-		p.add(key, "must be between %d and %d, got %d", lo, hi, v)
+		p.value(key, "must be between %d and %d, got %d", lo, hi, v)
 	}
 }
 
 func (p *problems) id(key, v string) {
 	if !idForm.MatchString(v) {
-		p.add(key, "must be 1 to 64 letters, digits, dots, dashes or underscores, got %q", v)
+		p.value(key, "must be 1 to 64 letters, digits, dots, dashes or underscores, got %q", v)
 	}
 }
 
 func oneOf[S ~string](p *problems, key string, v S, allowed []S) {
 	if !slices.Contains(allowed, v) {
-		p.add(key, "must be one of %s, got %q", list(allowed), v)
+		p.value(key, "must be one of %s, got %q", list(allowed), v)
 	}
 }
 
@@ -73,11 +87,11 @@ func ruleNames() []Rule {
 func (c *Case) Validate() error {
 	var p problems
 	if c.SchemaVersion != SchemaVersion {
-		p.add("schema_version", "must be %d, got %d", SchemaVersion, c.SchemaVersion)
+		p.value("schema_version", "must be %d, got %d", SchemaVersion, c.SchemaVersion)
 	}
 	p.id("id", c.ID)
 	if strings.TrimSpace(c.Name) == "" {
-		p.add("name", "must not be empty")
+		p.value("name", "must not be empty")
 	}
 	p.count("environment.cpu_cores", c.Environment.CPUCores, 0, 1<<16)
 	p.within("environment.memory_gb", c.Environment.MemoryGB, 0, 1e6)
@@ -86,18 +100,18 @@ func (c *Case) Validate() error {
 	c.Targets.validate(&p)
 	c.Limits.validate(&p)
 	if c.Prompts == "" {
-		p.add("prompts", `must be "builtin" or the path of a prompt file`)
+		p.value("prompts", `must be "builtin" or the path of a prompt file`)
 	}
 	p.count("request.max_tokens", c.Request.MaxTokens, 1, 1<<20)
 	p.within("request.temperature", c.Request.Temperature, 0, 2)
 	for key := range c.Metrics {
 		if !slices.Contains(MetricNames(), key) {
-			p.add("metrics."+key, "must be one of %s", strings.Join(MetricNames(), ", "))
+			p.value("metrics."+key, "must be one of %s", strings.Join(MetricNames(), ", "))
 		}
 	}
 	for _, key := range []string{"stream", "messages", "model"} {
 		if c.Request.Body[key] != nil {
-			p.add("request.body."+key, "must not be there: the run decides it")
+			p.value("request.body."+key, "must not be there: the run decides it")
 		}
 	}
 	c.validateProfiles(&p)
@@ -116,7 +130,7 @@ func (t *Targets) validate(p *problems) {
 	p.within("targets.tpot_ms", t.TPOTMS, 0, 1e9)
 	p.within("targets.itl_ms", t.ITLMS, 0, 1e9)
 	if !(t.Goodput >= 0 && t.Goodput < 1) {
-		p.add("targets.goodput", "must be at least 0 and below 1, got %g: no number of requests proves that "+
+		p.value("targets.goodput", "must be at least 0 and below 1, got %g: no number of requests proves that "+
 			"all are good",
 			t.Goodput)
 	}
@@ -142,24 +156,39 @@ func (l *Limits) validate(p *problems) {
 
 func (c *Case) validateProfiles(p *problems) {
 	if len(c.Profiles) == 0 {
-		p.add("profiles", `must have at least one profile, such as "quick"`)
+		p.value("profiles", `must have at least one profile, such as "quick"`)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 		key := "profiles." + name
 		p.id(key, name)
 		if len(c.Profiles[name]) == 0 {
-			p.add(key, "must have at least one phase")
+			p.value(key, "must have at least one phase")
 		}
 		earlier := map[string]Kind{} // by id
 		for i, ph := range c.Profiles[name] {
 			at := fmt.Sprintf("%s[%d]", key, i)
+			p.scope = []string{at + "."}
 			if _, twice := earlier[ph.ID]; twice {
-				p.add(at+".id", "%q is already the id of an earlier phase of this profile", ph.ID)
+				p.value(at+".id", "%q is already the id of an earlier phase of this profile", ph.ID)
 			}
 			c.validatePhase(p, at, ph, earlier)
 			earlier[ph.ID] = ph.Kind
 		}
 	}
+	p.scope = nil
+}
+
+// phaseKeys lists the keys that say which phases there are, as for Problem.uses.
+func (c *Case) phaseKeys() []string {
+	keys := []string{"profiles"}
+	for name, phases := range c.Profiles {
+		for i := range phases {
+			at := fmt.Sprintf("profiles.%s[%d].", name, i)
+			keys = append(keys, at+"id", at+"kind", at+"sweep", at+"task")
+		}
+		keys = append(keys, "profiles."+name)
+	}
+	return keys
 }
 
 // maxPhaseS is a week, in seconds. A longer phase is a typing error.
@@ -186,7 +215,8 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 	}
 	if ph.CompareTo != "" {
 		if kind, ok := earlier[ph.CompareTo]; !ok || kind != ph.Kind {
-			p.add(at+".compare_to", "must name an earlier phase of kind %s, got %q", ph.Kind, ph.CompareTo)
+			p.addUsing(c.phaseKeys(), at+".compare_to", "must name an earlier phase of kind %s, got %q", ph.Kind,
+				ph.CompareTo)
 		}
 	}
 	if ph.Task != nil {
@@ -214,7 +244,8 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 			break
 		}
 		if c.Rate(ph) <= 0 {
-			p.add(at+".rps", "needs a rate here or in targets.throughput_rps")
+			p.addUsing([]string{"targets.throughput_rps"}, at+".rps",
+				"needs a rate here or in targets.throughput_rps")
 		}
 		if ph.DurationS <= 0 && ph.Requests <= 0 {
 			p.add(at+".duration_s", "an open phase needs duration_s or requests")
@@ -235,41 +266,74 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 }
 
 func (c *Case) validateChecks(p *problems) {
+	phaseKeys := c.phaseKeys()
 	for _, phase := range slices.Sorted(maps.Keys(c.SLO)) {
 		if _, err := parseObjectives(c.SLO[phase]); err != nil {
-			p.add("slo."+phase, "%v", err)
+			p.value("slo."+phase, "%v", err)
 		}
 		for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 			if _, ok := c.Profiles[name].ByID(phase); !ok {
-				p.add("slo."+phase, "profile %s has no phase %q", name, phase)
+				p.addUsing(phaseKeys, "slo."+phase, "profile %s has no phase %q", name, phase)
 			}
 		}
 	}
 	if len(c.Checks)+len(c.SLO) == 0 {
-		p.add("checks", "must have at least one check")
+		p.value("checks", "must have at least one check")
 	}
 	ids, covered := map[string]bool{}, map[string]bool{}
+	coverKeys := []string{"checks"}
 	for i, ch := range c.Checks {
 		at := fmt.Sprintf("checks[%d]", i)
+		coverKeys = append(coverKeys, at+".covers")
+		if c.ofSLO(ch) {
+			c.validateSLOCheck(p, ch, ids[ch.ID])
+			ids[ch.ID] = true
+			continue
+		}
 		p.id(at+".id", ch.ID)
 		if ids[ch.ID] {
-			p.add(at+".id", "%q is already the id of an earlier check", ch.ID)
+			p.value(at+".id", "%q is already the id of an earlier check", ch.ID)
 		}
 		ids[ch.ID] = true
 		if strings.TrimSpace(ch.Clause) == "" {
-			p.add(at+".clause", "must be the sentence that the check keeps")
+			p.value(at+".clause", "must be the sentence that the check keeps")
 		}
+		p.scope = append([]string{at + "."}, phaseKeys...)
 		for _, id := range ch.Covers {
 			covered[id] = true
 			if _, ok := c.Criteria[id]; !ok {
-				p.add(at+".covers", "must name keys of criteria; unknown key %q", id)
+				p.addUsing([]string{"criteria"}, at+".covers", "must name keys of criteria; unknown key %q", id)
 			}
 		}
 		c.validateCheck(p, at, ch)
+		p.scope = nil
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Criteria)) {
 		if !covered[id] {
-			p.add("criteria."+id, "no check covers it")
+			p.addUsing(coverKeys, "criteria."+id, "no check covers it")
+		}
+	}
+}
+
+// ofSLO says whether ExpandSLO made the check.
+func (c *Case) ofSLO(ch Check) bool {
+	_, ok := c.SLO[ch.Phase]
+	return ok && strings.HasPrefix(ch.ID, sloPrefix(ch.Phase))
+}
+
+// validateSLOCheck checks a check that ExpandSLO made. Its mistakes are those of the objectives: nobody wrote the
+// check.
+func (c *Case) validateSLOCheck(p *problems, ch Check, twice bool) {
+	key := "slo." + ch.Phase
+	if !idForm.MatchString(ch.ID) || twice {
+		p.value(key, "its check has the id %q, which must be 1 to 64 letters, digits, dots, dashes or underscores, "+
+			"and differ from those of other checks", ch.ID)
+	}
+	var of problems
+	c.validateCheck(&of, "", ch)
+	for _, found := range Problems(errors.Join(of.all...)) {
+		if found.Key != ".phase" { // the objectives have this mistake already
+			p.value(key, "its check %s: %s", strings.TrimPrefix(found.Key, "."), found.Reason)
 		}
 	}
 }
@@ -277,7 +341,7 @@ func (c *Case) validateChecks(p *problems) {
 func (c *Case) validateCheck(p *problems, at string, ch Check) {
 	rule, ok := ch.Rule.Info()
 	if !ok {
-		p.add(at+".rule", "must be one of %s, got %q", list(ruleNames()), ch.Rule)
+		p.value(at+".rule", "must be one of %s, got %q", list(ruleNames()), ch.Rule)
 		return
 	}
 	c.validateTaskCheck(p, at, ch)
@@ -316,14 +380,18 @@ func (c *Case) validateCheck(p *problems, at string, ch Check) {
 	if rule.Needs == needsLimit && !(ch.Limit > 0) {
 		p.add(at+".limit", "rule %s needs one above 0", ch.Rule)
 	} else if rule.Needs != "" && !(c.Limit(ch) > 0) {
-		p.add(at+".target", "rule %s needs a value above 0 in %s, a target or a limit", ch.Rule, rule.Needs)
+		p.addUsing(numbers, at+".target", "rule %s needs a value above 0 in %s, a target or a limit", ch.Rule,
+			rule.Needs)
 	}
 	if ch.Target != "" {
 		if _, err := c.Number(ch.Target); err != nil {
-			p.add(at+".target", "must be a number among targets or limits, got %q", ch.Target)
+			p.value(at+".target", "must be a number among targets or limits, got %q", ch.Target)
 		}
 	}
 }
+
+// numbers are the sections whose numbers checks compare with, as for Problem.uses.
+var numbers = []string{"targets.", "limits."}
 
 // phaseOf returns the phase with an id, from any profile.
 func (c *Case) phaseOf(id string) Phase {
