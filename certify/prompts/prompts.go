@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
+	"github.com/hxp-enterprise/mixtral/internal/base/plainjson"
+	"github.com/hxp-enterprise/mixtral/internal/base/spell"
 )
 
 // ErrInvalid matches every error about a prompt file's content.
@@ -101,8 +104,11 @@ func Load(data []byte) (*Set, error) {
 		return nil, fmt.Errorf("%w: not UTF-8", ErrInvalid)
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, fmt.Errorf("%w: must be a JSON object of category → level → prompt", ErrInvalid)
+	if t, err := dec.Token(); err != nil {
+		return nil, fmt.Errorf("%w: must be a JSON object of category → level → prompt: %w", ErrInvalid,
+			plainjson.Error(err))
+	} else if t != json.Delim('{') {
+		return nil, fmt.Errorf("%w: must be a JSON object of category → level → prompt, got %s", ErrInvalid, given(t))
 	}
 	s := &Set{}
 	var rubrics map[string]*Rubric
@@ -110,7 +116,7 @@ func Load(data []byte) (*Set, error) {
 	for dec.More() {
 		t, err := dec.Token()
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, plainjson.Error(err))
 		}
 		key := t.(string) // an object's key is a string
 		if seen[key] {
@@ -120,8 +126,10 @@ func Load(data []byte) (*Set, error) {
 		switch key {
 		case "schema_version":
 			var v int
-			if err := dec.Decode(&v); err != nil || v != 1 {
-				return nil, fmt.Errorf("%w: schema_version: must be 1", ErrInvalid)
+			if err := dec.Decode(&v); err != nil {
+				return nil, fmt.Errorf("%w: schema_version: must be 1: %w", ErrInvalid, plainjson.Error(err))
+			} else if v != 1 {
+				return nil, fmt.Errorf("%w: schema_version: must be 1, got %d", ErrInvalid, v)
 			}
 		case "rubrics":
 			if rubrics, err = readRubrics(dec); err != nil {
@@ -134,7 +142,7 @@ func Load(data []byte) (*Set, error) {
 		}
 	}
 	if _, err := dec.Token(); err != nil { // reads the closing brace
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, plainjson.Error(err))
 	}
 	if dec.More() {
 		return nil, fmt.Errorf("%w: there is more after the end of the object", ErrInvalid)
@@ -160,17 +168,20 @@ func (s *Set) readCategory(dec *json.Decoder, category string) error {
 	if category == "" || strings.Contains(category, "/") {
 		return fmt.Errorf("%w: category %q: must not be empty or hold a slash", ErrInvalid, category)
 	}
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return fmt.Errorf("%w: %s: must be an object of level → prompt", ErrInvalid, category)
+	if t, err := dec.Token(); err != nil {
+		return fmt.Errorf("%w: %s: must be an object of level → prompt: %w", ErrInvalid, category,
+			plainjson.Error(err))
+	} else if t != json.Delim('{') {
+		return fmt.Errorf("%w: %s: must be an object of level → prompt, got %s", ErrInvalid, category, given(t))
 	}
 	for dec.More() {
 		t, err := dec.Token()
 		if err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrInvalid, category, err)
+			return fmt.Errorf("%w: %s: %w", ErrInvalid, category, plainjson.Error(err))
 		}
 		p := Prompt{Category: category, Level: t.(string)}
 		if err := dec.Decode(&p.Text); err != nil {
-			return fmt.Errorf("%w: %s: must be a string: %w", ErrInvalid, p.Key(), err)
+			return fmt.Errorf("%w: %s: %w", ErrInvalid, p.Key(), plainjson.Error(err))
 		}
 		switch _, twice := s.ByKey(p.Key()); {
 		case twice:
@@ -184,14 +195,29 @@ func (s *Set) readCategory(dec *json.Decoder, category string) error {
 		}
 		s.Prompts = append(s.Prompts, p)
 	}
-	_, err := dec.Token()
-	return err
+	if _, err := dec.Token(); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrInvalid, category, plainjson.Error(err))
+	}
+	return nil
+}
+
+// given describes the first token of a value that is no object.
+func given(t json.Token) string {
+	switch t := t.(type) {
+	case json.Delim:
+		return "a list"
+	case string:
+		return strconv.Quote(bounded.Short(t, 40))
+	case nil:
+		return "null"
+	}
+	return fmt.Sprint(t)
 }
 
 func readRubrics(dec *json.Decoder) (map[string]*Rubric, error) {
 	var raw map[string]json.RawMessage
 	if err := dec.Decode(&raw); err != nil {
-		return nil, fmt.Errorf("%w: rubrics: %w", ErrInvalid, err)
+		return nil, fmt.Errorf("%w: rubrics: %w", ErrInvalid, plainjson.Error(err))
 	}
 	rubrics := make(map[string]*Rubric, len(raw))
 	for _, key := range slices.Sorted(maps.Keys(raw)) { // the same error each time
@@ -209,10 +235,8 @@ func ParseRubric(data []byte) (*Rubric, error) {
 	if err := withinBounds(data); err != nil {
 		return nil, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
 	r := &Rubric{}
-	if err := dec.Decode(r); err != nil {
+	if err := plainjson.Strict(data, r, spell.Nearest); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if r.Form != "" && !slices.Contains(Forms, r.Form) {
@@ -225,7 +249,8 @@ func ParseRubric(data []byte) (*Rubric, error) {
 	}{{"points", r.Points}, {"facets", r.Facets}} {
 		for i, p := range group.points {
 			if p.Weight < 0 {
-				return nil, fmt.Errorf("%w: %s[%d].weight: %g is negative", ErrInvalid, group.name, i, p.Weight)
+				return nil, fmt.Errorf("%w: %s[%d].weight: must be at least 0, got %g", ErrInvalid, group.name, i,
+					p.Weight)
 			}
 			if len(p.Any) == 0 || slices.ContainsFunc(p.Any,
 				func(t string) bool { return strings.TrimSpace(t) == "" }) {

@@ -38,22 +38,27 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"not an object", `[]`, "must be a JSON object"},
 		{"empty", `{}`, "no prompt"},
-		{"level not a string", `{"a":{"b":3}}`, "a/b: must be a string"},
+		{"level not a string", `{"a":{"b":3}}`, "a/b: must be text, got a number"},
+		{"category not an object", `{"a":"x"}`, `a: must be an object of level → prompt, got "x"`},
+		{"not JSON", `hello`, "not JSON: got 'h' where a value must begin"},
 		{"blank prompt", `{"a":{"b":"  "}}`, "a/b: is empty"},
 		{"twice", `{"a":{"b":"x","b":"y"}}`, "a/b is given twice"},
 		{"category twice", `{"a":{"b":"x"},"a":{"c":"y"}}`, `key "a" is given twice`},
 		{"orphan rubric", `{"a":{"b":"x"},"rubrics":{"a/c":{}}}`, "a/c: the file has no such prompt"},
-		{"unknown rubric key", `{"a":{"b":"x"},"rubrics":{"a/b":{"pionts":[]}}}`, "pionts"},
+		{"unknown rubric key", `{"a":{"b":"x"},"rubrics":{"a/b":{"pionts":[]}}}`,
+			`rubrics: a/b: invalid prompt file: unknown key "pionts" (did you mean "points"?); known keys: form, answers, ` +
+				`points, facets`},
+		{"rubric of a wrong type", `{"a":{"b":"x"},"rubrics":{"a/b":{"points":3}}}`, "points: must be a list, got a number"},
 		{"unknown form", `{"a":{"b":"x"},"rubrics":{"a/b":{"form":"opera"}}}`, `unknown form "opera"; known forms:`},
 		{"empty term", `{"a":{"b":"x"},"rubrics":{"a/b":{"points":[{"name":"n","any":[""]}]}}}`, "points[0].any"},
-		{"version", `{"schema_version":2,"a":{"b":"x"}}`, "schema_version"},
+		{"version", `{"schema_version":2,"a":{"b":"x"}}`, "schema_version: must be 1, got 2"},
 		{"trailing", `{"a":{"b":"x"}} {}`, "after the end"},
-		{"cut", `{"a":{"b":"x"`, "EOF"},
+		{"cut", `{"a":{"b":"x"`, "a: not JSON: it ends too early"},
 		{"bytes", "{\"a\":{\"b\":\"\xff\"}}", "not UTF-8"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := Load([]byte(c.in))
-			if !errors.Is(err, ErrInvalid) && c.name != "cut" {
+			if !errors.Is(err, ErrInvalid) {
 				t.Fatalf("error %v does not match ErrInvalid", err)
 			}
 			if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -70,6 +75,9 @@ func FuzzLoad(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := Load(data)
 		if err != nil {
+			if !errors.Is(err, ErrInvalid) {
+				t.Errorf("not ErrInvalid: %v", err)
+			}
 			return
 		}
 		for _, key := range s.Keys() {

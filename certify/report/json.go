@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
+	"github.com/hxp-enterprise/mixtral/internal/base/plainjson"
 )
 
 // ErrFormat matches errors about a file that is not a report of this program, or is one of a later version.
@@ -65,7 +66,7 @@ func Parse(data []byte) (*Report, error) {
 	}
 	var r Report
 	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, fmt.Errorf("report: %w: %w", ErrFormat, err)
+		return nil, fmt.Errorf("report: %w: %w", ErrFormat, plainjson.At(data, err))
 	}
 	switch {
 	case r.TestCase == "" || r.Status == "":

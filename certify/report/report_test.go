@@ -168,6 +168,15 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%q: %v, want ErrFormat", s, err)
 		}
 	}
+	for text, want := range map[string]string{"": "report: not a certification report: not JSON: it is empty",
+		"# hello": "report: not a certification report: line 1: not JSON: got '#' where a value must begin: text in " +
+			"double quotes, a number, a list, an object, true, false or null",
+		"{\n\"timestamp\": []}": "report: not a certification report: line 2: timestamp: must be a number, got a " +
+			"list"} {
+		if _, err := Parse([]byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
 }
 
 func FuzzParse(f *testing.F) {

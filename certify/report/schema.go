@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/plainjson"
 )
 
 //go:embed report.schema.json
@@ -65,7 +67,7 @@ func Validate(data []byte) error {
 	}
 	var doc any
 	if err := json.Unmarshal(data, &doc); err != nil {
-		return fmt.Errorf("report: %w: %w", ErrFormat, err)
+		return fmt.Errorf("report: %w: %w", ErrFormat, plainjson.At(data, err))
 	}
 	if err := resolved.Validate(doc); err != nil {
 		return fmt.Errorf("report: %w: %w", ErrFormat, err)

@@ -27,6 +27,7 @@ var ranks = map[string]int{
 	"internal/base/host":      0, // what the machine gives this process
 	"internal/base/slo":       1, // service-level objectives
 	"internal/base/bounded":   0, // files from elsewhere, within bounds
+	"internal/base/plainjson": 0, // errors of JSON in plain words
 	"internal/base/yamlfile":  1, // a struct from a YAML file, with every error
 	"internal/base/hostile":   0, // what readers of them must survive, for tests
 	"internal/base/noun":      0, // a count and its noun

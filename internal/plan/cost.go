@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/plainjson"
 )
 
 // ErrProfile is matched by errors about a profile's content.
@@ -93,7 +95,7 @@ func ReadProfile(data []byte) (*Profile, error) {
 	}
 	p := &Profile{}
 	if err := json.Unmarshal(data, p); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrProfile, err)
+		return nil, fmt.Errorf("%w: %w", ErrProfile, plainjson.At(data, err))
 	}
 	return p, p.check()
 }

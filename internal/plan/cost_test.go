@@ -48,7 +48,10 @@ func TestBadProfiles(t *testing.T) {
 		"seconds":  {`"seconds":0.2`, `"seconds":0`, "must have seconds above 0, got 0 for"},
 		"negative": {`"seconds_per_row":0.0001`, `"seconds_per_row":-1`, "seconds_per_row: must be a number of at least 0, got -1"},
 		"blocks":   {`"kv_blocks":100`, `"kv_blocks":0`, "kv_blocks: must be between 1 and 1073741824, got 0"},
-		"json":     {`{"schema_version"`, `["schema_version"`, "invalid"},
+		"json": {`{"schema_version"`, `["schema_version"`,
+			"invalid profile: line 1: not JSON: got ':' where a comma or ] must follow"},
+		"cut":  {`}]`, ``, "not JSON: "},
+		"type": {`"kv_blocks":100`, `"kv_blocks":"x"`, "kv_blocks: must be a whole number, got text"},
 	} {
 		changed := strings.Replace(string(data), tt.old, tt.with, 1)
 		if changed == string(data) {
@@ -58,6 +61,10 @@ func TestBadProfiles(t *testing.T) {
 			!strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if _, err := ReadProfile(nil); !errors.Is(err, ErrProfile) ||
+		err.Error() != "invalid profile: not JSON: it is empty" {
+		t.Error(err)
 	}
 	if _, err := ReadProfile(make([]byte, maxProfile+1)); !errors.Is(err, ErrProfile) {
 		t.Error(err)
