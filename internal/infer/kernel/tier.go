@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
@@ -80,10 +81,17 @@ var generic = tier{
 	touch: touchGeneric, multiply: multiplyGeneric, multiplyOps: multiplyGenericOps,
 }
 
-// active is the tier in use. It is set at start-up, and by tests through ForceTier.
-var active *tier
+// tierVariable is the environment variable that chooses a tier, for measurements.
+const tierVariable = "MIXTRAL_CPU_TIER"
 
-func init() { active = startTier(os.Getenv("MIXTRAL_CPU_TIER")) }
+// active is the tier in use. It is set at start-up, and by tests through ForceTier. tierRefused says why it is not the
+// one that the environment asked for.
+var (
+	active      *tier
+	tierRefused error
+)
+
+func init() { active, tierRefused = startTier(os.Getenv(tierVariable)) }
 
 // tiers lists what this machine can run, lowest first.
 func tiers() []*tier { return append([]*tier{&generic}, machineTiers()...) }
@@ -103,17 +111,23 @@ func bestTier() *tier {
 	return all[len(all)-1]
 }
 
-// startTier is the best tier of this machine, or the one asked for if the machine has it. A name that is unknown or
-// beyond this machine falls back to generic, never to a crash on an illegal instruction.
-func startTier(name string) *tier {
+// startTier is the best tier of this machine, or the one asked for if the machine has it. Where it has not, the error
+// says so: the best tier is used then, since generic is a hundred times slower.
+func startTier(name string) (*tier, error) {
+	best := bestTier()
 	if name == "" {
-		return bestTier()
+		return best, nil
 	}
 	if t := tierNamed(name); t != nil {
-		return t
+		return t, nil
 	}
-	return &generic
+	return best, fmt.Errorf("%s must be one of %s on this machine, got %q; using %s", tierVariable,
+		strings.Join(Tiers(), ", "), name, best.name)
 }
+
+// TierRefused is an error if the environment asked for a tier that this machine does not have. It names the tiers that
+// the machine has, and the one that is used instead.
+func TierRefused() error { return tierRefused }
 
 // Tier names the instruction set in use: "generic" or one of the processor's architecture.
 func Tier() string { return active.name }

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -29,21 +30,23 @@ func TestForceTier(t *testing.T) {
 	}
 }
 
-// TestStartTier: the environment's wish is taken if the machine can, and never leads to an illegal instruction.
+// TestStartTier: the environment's wish is taken if the machine can. One that is unknown, or beyond this machine,
+// never leads to an illegal instruction, nor to a slow tier without a word.
 func TestStartTier(t *testing.T) {
 	best := Tiers()[len(Tiers())-1]
-	for wish, want := range map[string]string{"": best, "quantum": "generic"} {
-		if got := startTier(wish); got.name != want {
-			t.Errorf("wish %q: tier %q, want %q", wish, got.name, want)
+	for _, wish := range []string{"", "quantum", "AVX2", "generic", "avx2", "avxvnni", "avx512", "neon",
+		"neon-dotprod", "neon-i8mm"} {
+		want, refused := wish, ""
+		if !slices.Contains(Tiers(), wish) {
+			want = best
 		}
-	}
-	for _, name := range []string{"generic", "avx2", "avxvnni", "avx512", "neon"} {
-		want := "generic"
-		if slices.Contains(Tiers(), name) {
-			want = name
+		if want != wish && wish != "" {
+			refused = fmt.Sprintf("MIXTRAL_CPU_TIER must be one of %s on this machine, got %q; using %s",
+				strings.Join(Tiers(), ", "), wish, best)
 		}
-		if got := startTier(name); got.name != want {
-			t.Errorf("wish %q: tier %q, want %q", name, got.name, want)
+		got, err := startTier(wish)
+		if got.name != want || (err == nil) != (refused == "") || err != nil && err.Error() != refused {
+			t.Errorf("wish %q: tier %q, want %q; error %v, want %q", wish, got.name, want, err, refused)
 		}
 	}
 }
