@@ -17,6 +17,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/model/chat"
@@ -140,7 +141,7 @@ type Config struct {
 	// so that a context twice as long or twice as many requests fit. Default: f16.
 	KVType string `yaml:"kv_type"`
 
-	// ChatTemplate is how conversations are put before the model: a file with a Jinja template, or chatml, llama-2,
+	// ChatTemplate is the template that formats conversations: a file with a Jinja template, or chatml, llama-2,
 	// mistral, zephyr or none. Default: empty, what the model's own file says.
 	ChatTemplate string `yaml:"chat_template"`
 
@@ -223,8 +224,7 @@ type Config struct {
 	TLSKeyFile string `yaml:"tls_key_file"`
 
 	// AllowedHosts are names that requests may ask for in their Host header, with commas between and without ports.
-	// Where only this machine reaches Host, requests may otherwise ask only for localhost, Host and IP addresses.
-	// Default: empty.
+	// On a loopback address, only localhost, Host and IP addresses are accepted besides these names. Default: empty.
 	AllowedHosts string `yaml:"allowed_hosts"`
 
 	// AllowedOrigins are the sites whose pages may use the service from a browser, as https://HOST or
@@ -259,8 +259,9 @@ type Config struct {
 	// Logger is what the service logs to; nil means nowhere. Default: nil. It is not a key of files.
 	Logger *slog.Logger `yaml:"-"`
 
-	// Warnings are what LoadConfig and ParseConfig found odd, such as a variable of the environment whose name looks
-	// like a misspelt key. New logs them. Default: empty. It is not a key of files.
+	// Warnings are what LoadConfig and ParseConfig found odd: variables of the environment whose names look misspelt,
+	// and, from LoadConfig, a MIXTRAL_CPU_TIER that this machine does not have. New logs them. Default: empty. It is
+	// not a key of files.
 	Warnings []string `yaml:"-"`
 
 	loaded *loaded `yaml:"-"` // what LoadConfig or ParseConfig read, for the errors of Validate; nil where neither did
@@ -307,7 +308,8 @@ var ErrConfig = service.ErrConfig
 
 // LoadConfig reads a YAML file, none if path is empty, over the defaults, then the MIXTRAL_ variables of the
 // environment, then the values in set, each KEY=VALUE. Open checks the result; Validate does it earlier. Errors match
-// ErrConfig, unless the file cannot be read, and list everything that is wrong with all of these.
+// ErrConfig, unless the file cannot be read, and list everything that is wrong with all of these. With such an error,
+// the configuration has nothing but its Warnings.
 func LoadConfig(path string, set ...string) (Config, error) {
 	var data []byte
 	if path != "" {
@@ -316,21 +318,25 @@ func LoadConfig(path string, set ...string) (Config, error) {
 			return Config{}, fmt.Errorf("configuration: %w", err)
 		}
 	}
-	return ParseConfig(path, data, os.Environ(), set...)
+	c, err := ParseConfig(path, data, os.Environ(), set...)
+	if refused := kernel.TierRefused(); refused != nil {
+		c.Warnings = append(c.Warnings, refused.Error())
+	}
+	return c, err
 }
 
 // ParseConfig is LoadConfig with the file's content and the environment given. name is for error messages.
 func ParseConfig(name string, data []byte, environ []string, set ...string) (Config, error) {
 	c := DefaultConfig()
+	warnings := settings.Misspelt(environ, settings.Prefix, settings.Variables(reflect.TypeFor[Config]()))
 	places, problems, err := settings.YAML(&c, name, data)
 	if err != nil {
-		return Config{}, fmt.Errorf("%w: %w", ErrConfig, err)
+		return Config{Warnings: warnings}, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if u, set := telemetry.TracingURL(lookup(environ)); set { // over the file, and below a variable of our own
 		c.TracingURL = u
 	}
-	more, warnings := settings.Environ(&c, "MIXTRAL_", environ, places)
-	problems = append(problems, more...)
+	problems = append(problems, settings.Environ(&c, settings.Prefix, environ, places)...)
 	for _, pair := range set {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok {
@@ -346,7 +352,7 @@ func ParseConfig(name string, data []byte, environ []string, set ...string) (Con
 	}
 	c.loaded = &loaded{places, c}
 	if len(problems) > 0 {
-		return Config{}, c.allProblems(problems)
+		return Config{Warnings: warnings}, c.allProblems(problems)
 	}
 	c.Warnings = warnings
 	return c, nil

@@ -21,11 +21,11 @@ func (c *Config) checkAccess(v *validator) {
 			"needs api_key_file where other machines can reach it, or insecure_bind to allow it without keys")
 	}
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
-		key, value := "tls_key_file", c.TLSKeyFile
-		if c.TLSCertFile == "" {
-			key, value = "tls_cert_file", c.TLSCertFile
+		given, value, missing := "tls_cert_file", c.TLSCertFile, "tls_key_file"
+		if value == "" {
+			given, value, missing = "tls_key_file", c.TLSKeyFile, "tls_cert_file"
 		}
-		v.add(key, strconv.Quote(value), "must be set: tls_cert_file and tls_key_file go together")
+		v.add(given, strconv.Quote(value), "needs "+missing) // at the key that is in the file or the environment
 	}
 	if slices.ContainsFunc(splitList(c.AllowedHosts), func(name string) bool {
 		return strings.ContainsAny(name, ":/ *")

@@ -124,6 +124,20 @@ func TestEverythingAtOnce(t *testing.T) {
 	}
 }
 
+// TestIncompleteAtOnce: a key that needs another one is named beside unknown keys too, at the place where it is set.
+func TestIncompleteAtOnce(t *testing.T) {
+	_, err := ParseConfig("c.yaml", []byte("tls_cert_file: /x\nfoo: 1\nbackend: vllm\n"), nil)
+	var e *ConfigError
+	if !errors.As(err, &e) {
+		t.Fatal(err)
+	}
+	want := []Problem{{"tls_cert_file", `"/x"`, "needs tls_key_file", "c.yaml:1"}, {Key: "foo", Place: "c.yaml:2"},
+		{"backend", `"vllm"`, "needs upstream or upstream_file", "c.yaml:3"}}
+	if diff := cmp.Diff(want, e.Problems); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestPlaces: what cannot be used is named with the place that set it, as long as the program has not set it itself.
 func TestPlaces(t *testing.T) {
 	c, err := ParseConfig("c.yaml", []byte("port: 99999999\ncpu_cores: 0\n"), []string{"MIXTRAL_TEMPERATURE=3"})
@@ -153,6 +167,12 @@ func TestMisspeltVariables(t *testing.T) {
 		!strings.Contains(c.Warnings[0], "MIXTRAL_PROT sets nothing: did you mean MIXTRAL_PORT?") ||
 		!strings.Contains(c.Warnings[1], "MIXTRAL_MODEL_PATH?") || c.Port != DefaultConfig().Port {
 		t.Errorf("%q, %v", c.Warnings, err)
+	}
+	for _, file := range []string{"foo: 1\n", "port: [1\n"} { // an error does not hide what may have caused it
+		c, err := ParseConfig("c.yaml", []byte(file), []string{"MIXTRAL_PROT=1"})
+		if err == nil || len(c.Warnings) != 1 {
+			t.Errorf("%q: %q, %v", file, c.Warnings, err)
+		}
 	}
 	var log strings.Builder
 	c.Logger, c.LogLevel = slog.New(slog.NewTextHandler(&log, nil)), "warn"
@@ -333,10 +353,9 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.Host, c.TLSCertFile, c.TLSKeyFile = "0.0.0.0", "c", "k" },
 			problem("host", `"0.0.0.0"`,
 				"needs api_key_file where other machines can reach it, or insecure_bind to allow it without keys")},
-		{func(c *Config) { c.TLSCertFile = "c" }, problem("tls_key_file", `""`,
-			"must be set: tls_cert_file and tls_key_file go together")},
-		{func(c *Config) { c.TLSKeyFile = "k" }, problem("tls_cert_file", `""`,
-			"must be set: tls_cert_file and tls_key_file go together")},
+		{func(c *Config) { c.TLSCertFile = "c" }, problem("tls_cert_file", `"c"`, "needs tls_key_file")},
+		{func(c *Config) { c.TLSKeyFile = "k" }, problem("tls_key_file", `"k"`, "needs tls_cert_file")},
+		{func(c *Config) { c.Backend = BackendVLLM }, problem("backend", `"vllm"`, "needs upstream or upstream_file")},
 		{func(c *Config) { c.AllowedHosts = "a.example, https://b" },
 			problem("allowed_hosts", `"a.example, https://b"`,
 				"must be host names without ports, separated by commas")},

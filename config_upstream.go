@@ -35,7 +35,9 @@ func (c *Config) upstream(v *validator) *service.Upstream {
 			u.Names = append(u.Names, c.ModelID)
 		}
 	}
-	if c.UpstreamFile == "" {
+	if c.UpstreamFile == "" && c.Upstream == "" {
+		v.add("backend", strconv.Quote(string(c.Backend)), "needs upstream or upstream_file")
+	} else if c.UpstreamFile == "" {
 		if err := upstream.CheckURLs(u.URLs); err != nil {
 			v.add("upstream", strconv.Quote(c.Upstream),
 				"must be http://host:port or https://host, several separated by commas, unless upstream_file is set")

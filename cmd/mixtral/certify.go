@@ -55,9 +55,9 @@ type certifyCmd struct {
 
 	TracingURL string `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector for traces, such as http://localhost:4318; default: OTEL_EXPORTER_OTLP_ENDPOINT."`
 
-	Reviewer        string `placeholder:"URL" aliases:"judge" help:"OpenAI-compatible server whose model gives a second opinion on answers. The verdict does not depend on it."`
-	ReviewerModel   string `placeholder:"NAME" aliases:"judge-model" help:"Model of the reviewer; default: the first that it lists."`
-	ReviewerKeyFile string `name:"reviewer-key-file" aliases:"judge-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the reviewer's API key."`
+	Reviewer        string `placeholder:"URL" help:"OpenAI-compatible server whose model gives a second opinion on answers. The verdict does not depend on it."`
+	ReviewerModel   string `placeholder:"NAME" help:"Model of the reviewer; default: the first that it lists."`
+	ReviewerKeyFile string `name:"reviewer-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the reviewer's API key."`
 
 	Set       []string `sep:"none" placeholder:"KEY=VALUE" help:"Override a value of the case, such as targets.throughput_rps=80; repeatable."`
 	SLO       []string `name:"slo" sep:"none" placeholder:"LIST" help:"Objectives to add to those of the case, such as ttft:p99<2s,tpot:p99<200ms,goodput>=95%; PHASE=LIST for one phase; default: the open phases. Repeatable."`

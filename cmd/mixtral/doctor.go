@@ -27,6 +27,7 @@ type doctorCmd struct {
 type facts struct {
 	OS, Arch  string
 	Tier      string
+	Refused   error         // why it is not the tier that the environment asked for
 	Peaks     []kernel.Peak // of the machine's tiers, lowest first
 	Limits    host.Limits
 	DiskFree  int64
@@ -48,8 +49,8 @@ type finding struct {
 }
 
 func (d doctorCmd) Run(a *app) error {
-	f := facts{OS: runtime.GOOS, Arch: runtime.GOARCH, Tier: kernel.Tier(), Peaks: kernel.Peaks(0),
-		Limits: host.Read(), Port: d.Port}
+	f := facts{OS: runtime.GOOS, Arch: runtime.GOARCH, Tier: kernel.Tier(), Refused: kernel.TierRefused(),
+		Peaks: kernel.Peaks(0), Limits: host.Read(), Port: d.Port}
 	f.DiskFree, f.DiskErr = host.DiskFree(d.Dir)
 	f.OpenFiles, f.FilesErr = host.OpenFiles()
 	f.HugePages, f.PagesErr = host.HugePages()
@@ -113,6 +114,9 @@ type cpuTier struct {
 	gain        string // relative to the tier before it
 }
 
+// byCount is the gain of tiers that were run only under an emulator.
+const byCount = "prompts up to twice as fast by the number of instructions; not timed"
+
 // cpuTiers lists the tiers of each architecture, lowest first. The gain of a tier follows from the products of 8-bit
 // numbers per instruction: for 32 bytes AVX2 needs three instructions and AVX-VNNI one, and AVX-512 doubles the bytes.
 var cpuTiers = map[string][]cpuTier{
@@ -124,8 +128,8 @@ var cpuTiers = map[string][]cpuTier{
 	},
 	"arm64": {
 		{"neon", "NEON: every arm64 processor", "many times as fast"},
-		{"neon-dotprod", "SDOT: Apple M1, Graviton 2, Ampere Altra and later", "prompts up to twice as fast"},
-		{"neon-i8mm", "SMMLA: Apple M2, Graviton 3 and later", "prompts up to twice as fast"},
+		{"neon-dotprod", "SDOT: Apple M1, Graviton 2, Ampere Altra and later", byCount},
+		{"neon-i8mm", "SMMLA: Apple M2, Graviton 3 and later", byCount},
 	},
 }
 
@@ -147,6 +151,10 @@ func diagnoseCPU(f facts) finding {
 			peak = p.GOPs
 			out.Value += fmt.Sprintf(" (%.0f billion 8-bit operations/s)", p.GOPs)
 		}
+	}
+	if f.Refused != nil {
+		out.Level, out.Hint = "note", f.Refused.Error()
+		return out
 	}
 	best := f.Peaks[len(f.Peaks)-1]
 	next, more := nextTier(f.Arch, f.Tier)

@@ -33,6 +33,7 @@ func TestDiagnose(t *testing.T) {
 		name, level, hint string
 	}{
 		{func(f *facts) { f.Tier = "generic" }, "cpu", "note", "MIXTRAL_CPU_TIER"},
+		{func(f *facts) { f.Refused = errors.New("must be one of these") }, "cpu", "note", "must be one of these"},
 		{func(f *facts) { f.Tier = "avx2" }, "cpu", "note", "avx512, 2.0 times"},
 		{func(f *facts) { f.Tier, f.Peaks = "generic", f.Peaks[:1] }, "cpu", "note", "avx2"},
 		{func(f *facts) { f.Tier, f.Peaks = "avx2", f.Peaks[:2] }, "cpu", "ok", "next tier, avxvnni"},

@@ -49,11 +49,16 @@ type app struct {
 	stdout io.Writer
 	stderr io.Writer
 	getenv func(string) string
+
+	environ  []string // NAME=VALUE, for warnings only; getenv reads a variable
+	warned   bool     // the environment was checked
+	warnings []string // about the environment, not yet said
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(&app{ctx: ctx, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}, os.Args[1:])
+	code := run(&app{ctx: ctx, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv,
+		environ: os.Environ()}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }
@@ -89,7 +94,12 @@ func run(a *app, args []string) (code int) {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	a.checkEnvironment()
+	defer a.warn() // at the latest: where parsing ends the program, or serve does not come to log them
 	kctx, err := parser.Parse(a.renamed(args))
+	if err != nil || kctx.Command() != "serve" {
+		a.warn()
+	}
 	if err != nil {
 		return report(a.stderr, usageError(explain(err)))
 	}
@@ -104,7 +114,8 @@ func run(a *app, args []string) (code int) {
 
 // oldFlags are earlier names of flags; now they have the names of the configuration's keys.
 var oldFlags = map[string]string{"--tls-cert": "--tls-cert-file", "--tls-key": "--tls-key-file",
-	"--database": "--database-url"}
+	"--database": "--database-url", "--judge": "--reviewer", "--judge-model": "--reviewer-model",
+	"--judge-key-file": "--reviewer-key-file"}
 
 // renamed replaces old names of flags with the present ones, and prints a note once for each.
 func (a *app) renamed(args []string) []string {

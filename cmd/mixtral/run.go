@@ -47,6 +47,7 @@ func (r runCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	c.Warnings = nil // printed already
 	if r.LogLevel == nil {
 		c.LogLevel = "warn" // standard error is for what the user asked for
 	}

@@ -31,7 +31,7 @@ type serviceFlags struct {
 	ChatTemplate  *string  `placeholder:"FILE|NAME" help:"Chat template to use instead of the model's own: a file with a Jinja template, or chatml, llama-2, mistral, zephyr or none."`
 	MemoryLimitGB *float64 `name:"memory-limit-gb" placeholder:"N" help:"Maximum memory in GiB, including weights and KV cache; default: 90."`
 	CPUCores      *int     `name:"cpu-cores" placeholder:"N" help:"Maximum number of cores to compute with; default: 8."`
-	LogLevel      *string  `placeholder:"LEVEL" help:"Least level of messages to log: debug, info (default), warn, error or off."`
+	LogLevel      *string  `placeholder:"LEVEL" help:"Minimum level of messages to log: debug, info (default), warn, error or off."`
 }
 
 // config reads the file and the environment, and then applies the flags.
@@ -93,6 +93,7 @@ func (s serveCmd) Run(a *app) error {
 	if err != nil {
 		return usageError(err)
 	}
+	a.warnings = nil // New has logged those of c
 	listeners, err := service.Listen(a.ctx)
 	if err != nil {
 		return errors.Join(listenError(err), service.Close())

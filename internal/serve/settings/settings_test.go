@@ -109,12 +109,38 @@ func TestKubernetesIsSilent(t *testing.T) {
 		Port  string `yaml:"port_80_tcps"`
 		Ports string `yaml:"ports"`
 	}
-	problems, warnings := Environ(&c, "X_", []string{"X_SERVICE_HOST=10.0.0.1", "X_PORT_80_TCP=tcp://10.0.0.1:80",
-		"X_PORT=tcp://10.0.0.1:80"}, Places{})
-	if len(problems) != 0 || len(warnings) != 0 {
-		t.Errorf("%v %q", problems, warnings)
+	known, places := Keys(reflect.TypeOf(c)), Places{}
+	environ := []string{"X_SERVICE_HOST=10.0.0.1", "X_PORT_80_TCP=tcp://10.0.0.1:80", "X_PORT=tcp://10.0.0.1:80"}
+	problems, warnings := Environ(&c, "X_", environ, places), Misspelt(environ, "X_", known)
+	if len(problems) != 0 || len(warnings) != 0 || len(places) != 0 {
+		t.Errorf("%v %q %v", problems, warnings, places)
 	}
-	if _, warnings := Environ(&c, "X_", []string{"X_PORT=80"}, Places{}); len(warnings) != 1 {
+	if warnings := Misspelt([]string{"X_PORT=80"}, "X_", known); len(warnings) != 1 {
 		t.Errorf("%q", warnings)
+	}
+}
+
+// TestMisspelt: a variable that is the beginning of known names, or nearly one of them, gives a warning; one that sets
+// something, that is empty, or that resembles nothing gives none.
+func TestMisspelt(t *testing.T) {
+	known := []string{"model_path", "model_id", "model_aliases", "model_size", "cpu_cores", "cpu_tier",
+		"tls_cert_file"}
+	for entry, want := range map[string]string{
+		"X_MODEL=a":             "X_MODEL sets nothing: did you mean X_MODEL_PATH or X_MODEL_ID or X_MODEL_ALIASES?",
+		"X_TLS_CERT=a":          "X_TLS_CERT sets nothing: did you mean X_TLS_CERT_FILE?",
+		"X_CPU_TIERS=a":         "X_CPU_TIERS sets nothing: did you mean X_CPU_TIER?",
+		"X_TLS_CRET_FILE=a":     "X_TLS_CRET_FILE sets nothing: did you mean X_TLS_CERT_FILE?",
+		"X_CPU_TIER=a":          "",
+		"X_MODEL=":              "",
+		"X_M=a":                 "",
+		"X_=a":                  "",
+		"X_SOMETHING=a":         "",
+		"Y_MODEL=a":             "",
+		"X_MODEL_SERVICE_HOST=": "",
+	} {
+		got := Misspelt([]string{entry}, "X_", known)
+		if want == "" && len(got) != 0 || want != "" && (len(got) != 1 || got[0] != "the environment variable "+want) {
+			t.Errorf("%s: %q, want %q", entry, got, want)
+		}
 	}
 }
