@@ -12,8 +12,12 @@ import (
 	"text/tabwriter"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
+	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/internal/model/synth"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // doctorCmd says what the machine can run.
@@ -27,8 +31,9 @@ type doctorCmd struct {
 type facts struct {
 	OS, Arch  string
 	Tier      string
-	Refused   error         // why it is not the tier that the environment asked for
-	Peaks     []kernel.Peak // of the machine's tiers, lowest first
+	Refused   error                 // why it is not the tier that the environment asked for
+	Peaks     []kernel.Peak         // of the machine's tiers, lowest first
+	Wants     testcases.Environment // of the default test case
 	Limits    host.Limits
 	DiskFree  int64
 	DiskErr   error
@@ -49,8 +54,12 @@ type finding struct {
 }
 
 func (d doctorCmd) Run(a *app) error {
+	wanted, err := testcases.Load(testcases.Default)
+	if err != nil {
+		return err
+	}
 	f := facts{OS: runtime.GOOS, Arch: runtime.GOARCH, Tier: kernel.Tier(), Refused: kernel.TierRefused(),
-		Peaks: kernel.Peaks(0), Limits: host.Read(), Port: d.Port}
+		Peaks: kernel.Peaks(0), Wants: wanted.Case.Environment, Limits: host.Read(), Port: d.Port}
 	f.DiskFree, f.DiskErr = host.DiskFree(d.Dir)
 	f.OpenFiles, f.FilesErr = host.OpenFiles()
 	f.HugePages, f.PagesErr = host.HugePages()
@@ -91,13 +100,6 @@ func printFindings(a *app, findings []finding) error {
 	}
 	return w.Flush()
 }
-
-// What TC-L1-COMP-MIXTRAL-003 requires of its environment.
-const (
-	caseCores  = 8
-	caseMemory = 90 << 30
-	caseDisk   = 10 << 30
-)
 
 // diagnose judges the facts.
 func diagnose(f facts) []finding {
@@ -182,10 +184,9 @@ func diagnoseCPU(f facts) finding {
 func diagnoseCores(f facts) finding {
 	n, why := f.Limits.Usable()
 	out := finding{Level: "ok", Name: "cores", Value: fmt.Sprintf("%d usable (%s)", n, why)}
-	if n < caseCores {
-		out.Level, out.Hint = "note",
-			fmt.Sprintf("TC-L1-COMP-MIXTRAL-003 asks for %d: it can run here, but its report will state the "+
-				"difference", caseCores)
+	if n < f.Wants.CPUCores {
+		out.Level, out.Hint = "note", fmt.Sprintf("%s asks for %d: it can run here, but its report will state the "+
+			"difference", testcases.Default, f.Wants.CPUCores)
 	}
 	return out
 }
@@ -201,24 +202,27 @@ func diagnoseMemory(f facts) finding {
 	switch {
 	case f.Limits.Available < bound/2:
 		out.Level, out.Hint = "note", "other programs hold much of it: stop them, or lower memory_limit_gb"
-	case bound < caseMemory:
-		out.Level, out.Hint = "note", "TC-L1-COMP-MIXTRAL-003 asks for 90 GiB: the model must be quantised to fit here"
+	case float64(bound) < f.Wants.MemoryGB*(1<<30):
+		out.Level, out.Hint = "note", fmt.Sprintf("%s asks for %g GiB: the model must be quantised to fit here",
+			testcases.Default, f.Wants.MemoryGB)
 	}
 	return out
 }
 
-// mixtralParams is the number of weights of Mixtral-8x7B.
-const mixtralParams = 46_702_792_704
+// servedContext is the context, in tokens, that a format must leave room for: four times the usual answer.
+const servedContext = 4096
 
-// served returns the memory that Mixtral-8x7B needs with all weights in one format: weights, keys and values of one
-// context of 4,096 tokens (32 layers × 8 heads × 128 × 2 × 2 bytes each), and 384 MiB for everything else.
+// served returns the memory that Mixtral-8x7B needs with all matrices in one format, with one context.
 func served(t quant.Type) int64 {
-	const row = 256 // weights: a whole number of blocks in each format
-	bytes, err := t.RowBytes(row)
+	shape := synth.Full()
+	shape.Type = t
+	file, err := synth.Size(shape) // packed weights are about as large as their file
 	if err != nil {
-		panic(err) // 256 suits all formats, as a test checks
+		panic(err) // the shape suits all formats, as a test checks
 	}
-	return mixtralParams/row*int64(bytes) + 4096*32*8*128*2*2 + 384<<20
+	info := moe.Info{Packed: file, Config: moe.Config{Layers: shape.Layers, KVHeads: shape.KVHeads,
+		HeadDim: shape.Dim / shape.Heads}}
+	return engine.FootprintOf(info, quant.KVF16, servedContext).Need(1)
 }
 
 // formats from the best to the smallest.
@@ -229,7 +233,8 @@ func diagnoseModels(f facts) finding {
 	for _, t := range formats {
 		if bound >= served(t) {
 			return finding{Level: "ok", Name: "mixtral-8x7b",
-				Value: fmt.Sprintf("fits as %v (%s with a context of 4096 tokens)", t, binarySize(served(t)))}
+				Value: fmt.Sprintf("fits as %v (%s with a context of %d tokens)", t, binarySize(served(t)),
+					servedContext)}
 		}
 	}
 	smallest := formats[len(formats)-1]
@@ -242,9 +247,9 @@ func diagnoseDisk(f facts) finding {
 	switch {
 	case f.DiskErr != nil:
 		return finding{Level: "note", Name: "disk", Value: f.DiskErr.Error()}
-	case f.DiskFree < caseDisk:
+	case float64(f.DiskFree) < f.Wants.StorageGB*(1<<30):
 		return finding{Level: "note", Name: "disk", Value: binarySize(f.DiskFree) + " free",
-			Hint: "TC-L1-COMP-MIXTRAL-003 asks for 10 GiB; --dir looks at another place"}
+			Hint: fmt.Sprintf("%s asks for %g GiB; --dir looks at another place", testcases.Default, f.Wants.StorageGB)}
 	}
 	return finding{Level: "ok", Name: "disk", Value: binarySize(f.DiskFree) + " free"}
 }

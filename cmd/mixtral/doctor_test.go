@@ -10,6 +10,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // goodFacts describes a machine without any problem.
@@ -17,6 +18,7 @@ func goodFacts() facts {
 	return facts{
 		OS: "linux", Arch: "amd64", Tier: "avx512",
 		Peaks:    []kernel.Peak{{Tier: "generic", GOPs: 3}, {Tier: "avx2", GOPs: 450}, {Tier: "avx512", GOPs: 900}},
+		Wants:    testcases.Environment{CPUCores: 8, MemoryGB: 90, StorageGB: 10},
 		Limits:   host.Limits{Cores: 16, Memory: 128 << 30, Available: 120 << 30},
 		DiskFree: 100 << 30, OpenFiles: 65536, HugePages: "madvise", Port: 11400,
 	}
@@ -87,5 +89,19 @@ func TestServed(t *testing.T) {
 	}
 	if q2 := float64(served(quant.Q2_K)) / 1e9; q2 < 15 || q2 > 17 {
 		t.Errorf("Q2_K takes %.1f GB", q2)
+	}
+}
+
+// TestUntimedGains: doctor promises no measured gain on processors on which nothing was timed.
+func TestUntimedGains(t *testing.T) {
+	for _, tier := range cpuTiers["arm64"][1:] {
+		f := goodFacts()
+		f.Arch, f.Tier, f.Peaks = "arm64", "neon", []kernel.Peak{{Tier: "neon", GOPs: 90}}
+		if tier.name == "neon-i8mm" {
+			f.Tier, f.Peaks = "neon-dotprod", []kernel.Peak{{Tier: "neon-dotprod", GOPs: 90}}
+		}
+		if got := diagnoseCPU(f); !strings.Contains(got.Hint, tier.name) || !strings.Contains(got.Hint, "not timed") {
+			t.Errorf("%s: %q", tier.name, got.Hint)
+		}
 	}
 }

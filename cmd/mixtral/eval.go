@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kvcache"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
@@ -106,7 +107,7 @@ func parseTokens(list string) ([]int32, error) {
 
 // generate appends the likeliest token repeatedly.
 func (c *evalCmd) generate(a *app, m *moe.Model, result *evaluation) error {
-	blocks := (len(result.Tokens) + c.Generate + 15) / 16
+	blocks := kernel.Blocks(len(result.Tokens) + c.Generate)
 	kv := kvcache.NewStorage(m.Config().KVLayout(c.KVType, blocks), nil)
 	table := make([]int32, blocks)
 	for i := range table {

@@ -195,18 +195,19 @@ func (c *modelVerifyCmd) selfTest(a *app, o *catalog.Opened, info moe.Info, tok 
 		return "not run (--no-run)", nil
 	}
 	const generate = 8
-	if bound, why := host.Read().MemoryBound(); bound > 0 && info.Packed+engine.ReserveBytes > bound {
-		return fmt.Sprintf("not run: the weights take %s, %s allows %s", size(info.Packed), why, size(bound)), nil
-	}
-	m, err := loadModel(o, c.Threads)
-	if err != nil {
-		return "", err
-	}
 	e := evaluation{Tokens: tok.Encode("The capital of France is the city of", true)}
 	if n := info.Context - generate; len(e.Tokens) > n {
 		e.Tokens = e.Tokens[:max(n, 1)]
 	}
 	eval := evalCmd{Generate: generate, Top: 2}
+	need := engine.FootprintOf(info, eval.KVType, len(e.Tokens)+generate).Need(1)
+	if bound, why := host.Read().MemoryBound(); bound > 0 && need > bound {
+		return fmt.Sprintf("not run: it takes %s, %s allows %s", size(need), why, size(bound)), nil
+	}
+	m, err := loadModel(o, c.Threads)
+	if err != nil {
+		return "", err
+	}
 	if err := errors.Join(eval.generate(a, m, &e), m.Close()); err != nil {
 		return "", fmt.Errorf("self-test: %w", err)
 	}

@@ -269,7 +269,7 @@ func newStorage(l kvcache.Layout) (*kernel.Arena, *kvcache.Storage, error) {
 // blocksFor gives the number of KV blocks.
 func blocksFor(c Config, net *moe.Model) (int, error) {
 	perBlock := net.Info().KVBytes(c.KVType, kernel.BlockTokens)
-	one := contextBlocks(c.ContextLength)
+	one := int64(kernel.Blocks(c.ContextLength))
 	bytes := c.KVBytes
 	if bytes == 0 {
 		bytes = max(min(int64(c.MaxRunning)*one*perBlock, defaultKV), one*perBlock)

@@ -25,12 +25,8 @@ type Footprint struct {
 // FootprintOf counts for a context of so many tokens.
 func FootprintOf(m moe.Info, kv quant.KVType, context int) Footprint {
 	block := m.KVBytes(kv, kernel.BlockTokens)
-	return Footprint{Weights: m.Packed, Context: contextBlocks(context) * block, Reserve: ReserveBytes, block: block}
-}
-
-// contextBlocks is the number of KV blocks that a context takes: whole ones.
-func contextBlocks(tokens int) int64 {
-	return int64((tokens + kernel.BlockTokens - 1) / kernel.BlockTokens)
+	return Footprint{Weights: m.Packed, Context: int64(kernel.Blocks(context)) * block, Reserve: ReserveBytes,
+		block: block}
 }
 
 // Need is what a number of whole contexts at once takes in all.

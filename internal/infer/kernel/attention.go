@@ -20,6 +20,9 @@ const (
 	turnFrom = 4
 )
 
+// Blocks is how many blocks so many positions take: whole ones.
+func Blocks(positions int) int { return (positions + BlockTokens - 1) / BlockTokens }
+
 // Queries are what neighbouring positions of one sequence ask of one KV head: Heads vectors of the head's size for
 // each position (grouped-query attention, Ainslie et al. 2023). A position attends to itself and all before it.
 type Queries struct {
@@ -60,7 +63,7 @@ func AttendPart(s *Scratch, kv *KV, q *Queries, parts []float32, i int, blocks [
 	first := max(from-q.First, 0) // of the positions that reach the part
 	n := min(q.First+q.Count-from, SplitTokens)
 	blocks = blocks[from/BlockTokens:]
-	for _, b := range blocks[:(n+BlockTokens-1)/BlockTokens] {
+	for _, b := range blocks[:Blocks(n)] {
 		_, _ = kv.run(kv.Keys, b), kv.run(kv.Values, b) // all reads are in there
 	}
 	if need := (q.Count - first) * q.Heads * SplitTokens; len(s.scores) < need {
@@ -145,7 +148,7 @@ func (a *attention) step() int { return max(wideFloats/(BlockTokens*a.kv.HeadDim
 
 // blocksFrom gives the blocks of a step of the part's positions from c on.
 func (a *attention) blocksFrom(c int) []int32 {
-	return a.blocks[c/BlockTokens : (min(c+a.step(), a.n)+BlockTokens-1)/BlockTokens]
+	return a.blocks[c/BlockTokens : Blocks(min(c+a.step(), a.n))]
 }
 
 // wide gives the keys or values of the part's positions from c on, a step of them.

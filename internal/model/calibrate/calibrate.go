@@ -49,7 +49,7 @@ func New(m *moe.Model, context int, output bool) (*Collector, error) {
 		return nil, fmt.Errorf("chunks must have %d tokens up to the model's context of %d, got %d", LeastContext,
 			cfg.Context, context)
 	}
-	blocks := (context + kernel.BlockTokens - 1) / kernel.BlockTokens
+	blocks := kernel.Blocks(context)
 	c := &Collector{m: m, sums: convert.NewSums(), inputs: map[input]*convert.Sum{}, kv: m.NewStorage(blocks),
 		chunk: context}
 	c.sums.ChunkSize = context
