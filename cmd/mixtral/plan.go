@@ -169,7 +169,7 @@ func planError(err error) error {
 }
 
 // setup returns a replica, the source of its costs, and its power if that is known.
-func (c *planCmd) setup(from *seenRun) (s plan.Setup, costs string, watts float64, err error) {
+func (c *planCmd) setup(from *observedRun) (s plan.Setup, costs string, watts float64, err error) {
 	s = plan.Setup{Policy: c.Policy, Warmup: 0.1}
 	given := 0
 	for _, x := range []string{c.Profile, c.Accelerator, c.From} {
@@ -262,7 +262,7 @@ func openPhase(c *testcases.Case) (testcases.Phase, bool) {
 const bytesPerToken = 4
 
 // traffic takes lengths from the flags, or from the case's open phase.
-func (c *planCmd) traffic(l *testcases.Loaded, from *seenRun) (plan.Traffic, error) {
+func (c *planCmd) traffic(l *testcases.Loaded, from *observedRun) (plan.Traffic, error) {
 	t := plan.Traffic{RPS: c.RPS, Requests: c.Requests, Shared: c.Shared, Groups: c.Groups, Burstiness: c.Burstiness,
 		Seed: c.Seed}
 	if from != nil {

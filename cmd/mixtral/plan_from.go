@@ -16,9 +16,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// seenRun is a certified run as the source of a plan: what its clients observed of the server, and the traffic of its
+// observedRun is a certified run as the source of a plan: what its clients observed of the server, and the traffic of its
 // open phase.
-type seenRun struct {
+type observedRun struct {
 	path     string
 	header   *evidence.Header
 	profile  plan.Profile
@@ -51,15 +51,14 @@ type planFigure struct {
 
 // Values for settings of a scheduler that a record does not contain: those of present servers, or no bound.
 const (
-	seenRunning = 256
-	seenChunk   = 512
-	seenContext = 32768
-	seenBlock   = 16
-	seenBlocks  = 1 << 20
+	observedRunning = 256
+	observedChunk   = 512
+	observedContext = 32768
+	observedBlocks  = 1 << 20
 )
 
 // readFrom reads the run of --from; nil without one.
-func (c *planCmd) readFrom(a *app) (*seenRun, error) {
+func (c *planCmd) readFrom(a *app) (*observedRun, error) {
 	if c.From == "" {
 		return nil, nil
 	}
@@ -71,7 +70,7 @@ func (c *planCmd) readFrom(a *app) (*seenRun, error) {
 		}
 		path, digest = recordIn(path, c.ReportDir, r), r.Evidence.SHA256
 	}
-	from := &seenRun{path: path, replicas: 1}
+	from := &observedRun{path: path, replicas: 1}
 	requests, running, queued := []*evidence.Request{}, 0.0, false
 	info, err := evidence.ScanFile(path, func(e *evidence.Event) error {
 		switch {
@@ -109,8 +108,8 @@ func (c *planCmd) readFrom(a *app) (*seenRun, error) {
 
 // fit computes the costs and the traffic. If the metrics say that requests waited, the highest number that ran is
 // taken as the maximum.
-func (r *seenRun) fit(requests []*evidence.Request, running float64, queued bool) error {
-	var seen []plan.Seen
+func (r *observedRun) fit(requests []*evidence.Request, running float64, queued bool) error {
+	var observed []plan.Observed
 	var prompt, cached, last float64
 	var gaps []float64
 	slices.SortStableFunc(requests, func(a, b *evidence.Request) int { return int(a.Scheduled - b.Scheduled) })
@@ -124,7 +123,7 @@ func (r *seenRun) fit(requests []*evidence.Request, running float64, queued bool
 		if !q.OK() || !q.HasUsage || q.Begins() == 0 {
 			continue
 		}
-		seen = append(seen, plan.Seen{Begin: float64(q.Issued) / 1e9, First: float64(q.Begins()) / 1e9,
+		observed = append(observed, plan.Observed{Begin: float64(q.Issued) / 1e9, First: float64(q.Begins()) / 1e9,
 			Last: float64(q.Last) / 1e9, Prompt: max(q.PromptTokens-q.CachedTokens, 1), Output: q.OutputTokens})
 		if q.Phase == r.phase.ID {
 			r.prompts, r.outputs = append(r.prompts, max(q.PromptTokens, 1)), append(r.outputs, max(q.OutputTokens, 1))
@@ -133,7 +132,7 @@ func (r *seenRun) fit(requests []*evidence.Request, running float64, queued bool
 		}
 	}
 	if len(r.prompts) == 0 {
-		for _, s := range seen {
+		for _, s := range observed {
 			r.prompts, r.outputs = append(r.prompts, s.Prompt), append(r.outputs, s.Output)
 		}
 	}
@@ -143,17 +142,17 @@ func (r *seenRun) fit(requests []*evidence.Request, running float64, queued bool
 	r.burstiness = r.arrivals(gaps)
 	p := &r.profile
 	p.SchemaVersion, p.Model, p.Machine = 1, r.header.Target.Model, r.header.Target.URL
-	p.MaxRunning, p.PrefillChunk, p.ContextLength = seenRunning, seenChunk, seenContext
-	p.BlockTokens, p.KVBlocks = seenBlock, seenBlocks
+	p.MaxRunning, p.PrefillChunk, p.ContextLength = observedRunning, observedChunk, observedContext
+	p.BlockTokens, p.KVBlocks = plan.ServerBlockTokens, observedBlocks
 	if most := int(running) / r.replicas; queued && most > 0 {
 		p.MaxRunning = most
 	}
-	return p.FitSeen(seen, r.replicas)
+	return p.FitObserved(observed, r.replicas)
 }
 
 // arrivals returns the shape of the arrivals' gaps: that of the case, or for a trace that of the gamma distribution
 // with the same variance.
-func (r *seenRun) arrivals(gaps []float64) float64 {
+func (r *observedRun) arrivals(gaps []float64) float64 {
 	ph, ok := r.header.Case.Profiles[r.header.Profile].ByID(r.phase.ID)
 	switch {
 	case !ok:
@@ -178,7 +177,7 @@ func (r *seenRun) arrivals(gaps []float64) float64 {
 }
 
 // loaded returns the case of the plan: the named one, or that of the run.
-func (c *planCmd) loaded(from *seenRun) (*testcases.Loaded, error) {
+func (c *planCmd) loaded(from *observedRun) (*testcases.Loaded, error) {
 	if from == nil || c.Case != "" {
 		return testcases.Load(c.Case)
 	}
@@ -186,7 +185,7 @@ func (c *planCmd) loaded(from *seenRun) (*testcases.Loaded, error) {
 }
 
 // fill sets the traffic that no flag sets.
-func (r *seenRun) fill(t *plan.Traffic) {
+func (r *observedRun) fill(t *plan.Traffic) {
 	if t.RPS == 0 {
 		t.RPS = r.phase.OfferedRPS
 	}
@@ -198,13 +197,13 @@ func (r *seenRun) fill(t *plan.Traffic) {
 	}
 }
 
-func (r *seenRun) describe() string {
-	return fmt.Sprintf("seen: %s at %s, %s, in the run of %s", r.profile.Model, r.profile.Machine,
+func (r *observedRun) describe() string {
+	return fmt.Sprintf("observed: %s at %s, %s, in the run of %s", r.profile.Model, r.profile.Machine,
 		noun.Of(r.replicas, "replica", "replicas"), r.header.Start.UTC().Format("2006-01-02 15:04:05 UTC"))
 }
 
 // check predicts the run itself with the costs that were fitted to it.
-func (r *seenRun) check(a *app, s plan.Setup) (*planFrom, error) {
+func (r *observedRun) check(a *app, s plan.Setup) (*planFrom, error) {
 	if r == nil || len(r.latency) == 0 || r.phase.OfferedRPS <= 0 {
 		return nil, nil
 	}

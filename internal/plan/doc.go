@@ -4,7 +4,7 @@
 // (package route) in virtual time. A cost model says how long a forward pass takes:
 //
 //   - cost.go: the work of a step, and a table that was measured (bench --profile) and fitted by fit.go;
-//   - seen.go: the same table, computed from what the clients of a server observed (plan --from);
+//   - observed.go: the same table, computed from what the clients of a server observed (plan --from);
 //   - hardware.go: a cost from data sheets of accelerators, after the roofline model (Williams et al. 2009).
 //
 // traffic.go draws arrivals and lengths from a seed, simulate.go runs them through replicas, with the next events in

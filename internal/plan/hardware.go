@@ -76,8 +76,11 @@ const (
 	chunkTokens  = 2048   // maximum prompt tokens in a step
 	mostRunning  = 1024   // maximum sequences together
 	mostContext  = 32_768 // maximum tokens of a sequence
-	blockTokens  = 16     // positions in a KV block
 )
+
+// ServerBlockTokens is the number of positions in a KV block of vLLM by default. It stands for servers that say nothing
+// about theirs.
+const ServerBlockTokens = 16
 
 // Hardware is a replica on accelerators, by the roofline model: a step takes as long as its reading or its products,
 // whichever is longer.
@@ -122,7 +125,7 @@ func (h *Hardware) positionBytes() float64 {
 
 func (h *Hardware) blocks() int {
 	room := memoryShare*h.Device.MemoryGB*1e9*float64(h.Count) - h.Shape.Weights()*h.WeightBytes
-	return int(room / (h.positionBytes() * blockTokens))
+	return int(room / (h.positionBytes() * ServerBlockTokens))
 }
 
 // Step implements Cost.
@@ -160,5 +163,5 @@ func (h *Hardware) Request() float64 { return callOverhead }
 // Replica returns the settings of a replica's scheduler.
 func (h *Hardware) Replica() Replica {
 	return Replica{Cost: h, MaxRunning: mostRunning, MaxWaiting: 1 << 20, Chunk: chunkTokens, Context: mostContext,
-		BlockTokens: blockTokens, Blocks: h.blocks(), BlockBytes: int64(h.positionBytes() * blockTokens)}
+		BlockTokens: ServerBlockTokens, Blocks: h.blocks(), BlockBytes: int64(h.positionBytes() * ServerBlockTokens)}
 }

@@ -9,17 +9,17 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 )
 
-// Seen is one request as a client of the server observed it. Times are in seconds of one clock.
-type Seen struct {
+// Observed is one request as a client of the server observed it. Times are in seconds of one clock.
+type Observed struct {
 	Begin, First, Last float64 // sent, first token, last token
 	Prompt             int     // tokens that were computed: without those from a cache
 	Output             int     // tokens
 }
 
-// leastSeen is the least number of requests for a fit, which has up to a dozen unknowns.
-const leastSeen = 50
+// leastObserved is the least number of requests for a fit, which has up to a dozen unknowns.
+const leastObserved = 50
 
-// FitSeen computes the costs of a profile from what clients observed of a server with some replicas, each of which
+// FitObserved computes the costs of a profile from what clients observed of a server with some replicas, each of which
 // gets an equal part of the requests. Clients observe steps as the time between two tokens of a request. On average
 // over its answer, that time is
 //
@@ -30,22 +30,22 @@ const leastSeen = 50
 // between powers of two. All of this is one least-squares problem over the requests, each weighted by its number of
 // steps; a cost that would be below 0 is left out. The time that a request takes besides its steps is the rest of its
 // time to the first token, for requests that arrived at an idle server. The error matches ErrProfile.
-func (p *Profile) FitSeen(seen []Seen, replicas int) error {
-	seen = slices.DeleteFunc(slices.Clone(seen), func(s Seen) bool {
+func (p *Profile) FitObserved(observed []Observed, replicas int) error {
+	observed = slices.DeleteFunc(slices.Clone(observed), func(s Observed) bool {
 		return !(s.First > s.Begin) || s.Last < s.First || s.Prompt < 1 || s.Output < 1
 	})
-	if len(seen) < leastSeen {
+	if len(observed) < leastObserved {
 		return fmt.Errorf("%w: %s times and tokens, at least %d are needed", ErrProfile,
-			noun.Of(len(seen), "request has", "requests have"), leastSeen)
+			noun.Of(len(observed), "request has", "requests have"), leastObserved)
 	}
 	if replicas < 1 {
 		return fmt.Errorf("%w: %d replicas, at least 1 is needed", ErrProfile, replicas)
 	}
-	rows := loadsOf(seen, float64(replicas))
-	if len(rows) < leastSeen {
+	rows := loadsOf(observed, float64(replicas))
+	if len(rows) < leastObserved {
 		return fmt.Errorf("%w: %s four tokens or more, at least %d are needed", ErrProfile,
 			noun.Of(len(rows), "answer has", "answers have"),
-			leastSeen)
+			leastObserved)
 	}
 	knots := knotsOf(rows)
 	cost := solve(rows, knots)
@@ -64,7 +64,7 @@ func (p *Profile) FitSeen(seen []Seen, replicas int) error {
 	end := p.Points[last]
 	beyond := Point{Tokens: end.Tokens + beyondKnots, Seconds: end.Seconds + perPrompt*beyondKnots}
 	p.Points = append(p.Points, beyond)
-	p.PerRequest = p.beside(seen)
+	p.PerRequest = p.beside(observed)
 	for i := range p.Points {
 		p.Points[i].Low, p.Points[i].High = p.Points[i].Seconds, p.Points[i].Seconds
 	}
@@ -84,18 +84,18 @@ type load struct {
 }
 
 // loadsOf returns the load during each answer.
-func loadsOf(seen []Seen, replicas float64) []load {
+func loadsOf(observed []Observed, replicas float64) []load {
 	type change struct{ at, n, context float64 }
 	var changes []change
-	firsts := slices.Clone(seen)
-	slices.SortFunc(firsts, func(a, b Seen) int { return compare(a.First, b.First) })
+	firsts := slices.Clone(observed)
+	slices.SortFunc(firsts, func(a, b Observed) int { return compare(a.First, b.First) })
 	prompts, contexts := []float64{0}, []float64{0}
 	for _, s := range firsts {
 		n := float64(s.Prompt)
 		prompts = append(prompts, prompts[len(prompts)-1]+n)
 		contexts = append(contexts, contexts[len(contexts)-1]+n*(n+1)/2)
 	}
-	for _, s := range seen {
+	for _, s := range observed {
 		context := float64(s.Prompt) + float64(s.Output)/2
 		changes = append(changes, change{s.First, 1, context}, change{s.Last, -1, -context})
 	}
@@ -112,7 +112,7 @@ func loadsOf(seen []Seen, replicas float64) []load {
 	}
 	at := func(t float64) int { i, _ := slices.BinarySearch(times, t); return i }
 	came := func(t float64) int {
-		i, _ := slices.BinarySearchFunc(firsts, t, func(s Seen, t float64) int {
+		i, _ := slices.BinarySearchFunc(firsts, t, func(s Observed, t float64) int {
 			if s.First <= t {
 				return -1
 			}
@@ -121,7 +121,7 @@ func loadsOf(seen []Seen, replicas float64) []load {
 		return i
 	}
 	var out []load
-	for _, s := range seen {
+	for _, s := range observed {
 		span := s.Last - s.First
 		if s.Output < 4 || span <= 0 {
 			continue
@@ -138,7 +138,7 @@ func loadsOf(seen []Seen, replicas float64) []load {
 	return out
 }
 
-func (s Seen) context() float64 { return float64(s.Prompt) + float64(s.Output)/2 }
+func (s Observed) context() float64 { return float64(s.Prompt) + float64(s.Output)/2 }
 
 func compare(a, b float64) int {
 	switch {
@@ -286,9 +286,9 @@ func eliminate(a [][]float64) {
 
 // beside returns the time that a request takes besides its steps: the median of the rest of the time to the first
 // token for requests that found the server idle, or of the shortest tenth if it was never idle.
-func (p *Profile) beside(seen []Seen) float64 {
-	byBegin := slices.Clone(seen)
-	slices.SortFunc(byBegin, func(a, b Seen) int { return compare(a.Begin, b.Begin) })
+func (p *Profile) beside(observed []Observed) float64 {
+	byBegin := slices.Clone(observed)
+	slices.SortFunc(byBegin, func(a, b Observed) int { return compare(a.Begin, b.Begin) })
 	var quiet, all []float64
 	busy := math.Inf(-1) // end of the last request so far
 	for i, s := range byBegin {

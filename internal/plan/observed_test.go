@@ -9,23 +9,23 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/slo"
 )
 
-// seenOf runs traffic on a server with known costs as a certification does: first one request after another, then an
+// observedOf runs traffic on a server with known costs as a certification does: first one request after another, then an
 // open loop.
-func seenOf(t *testing.T, cost *Profile, traffic Traffic, replicas int) []Seen {
+func observedOf(t *testing.T, cost *Profile, traffic Traffic, replicas int) []Observed {
 	t.Helper()
-	var all []Seen
+	var all []Observed
 	begin := 0.0
 	for _, part := range []Traffic{
 		{Requests: 40, Concurrency: 1, Prompt: traffic.Prompt, Output: traffic.Output, Seed: 3},
 		{Requests: 200, Concurrency: 4, Prompt: traffic.Prompt, Output: traffic.Output, Seed: 4}, traffic} {
-		var seen []Seen
+		var observed []Observed
 		r := cost.Replica()
-		simulate(t, Setup{Replica: r, Replicas: replicas, Traffic: part, seen: func(s Seen) {
-			seen = append(seen,
+		simulate(t, Setup{Replica: r, Replicas: replicas, Traffic: part, observed: func(s Observed) {
+			observed = append(observed,
 				s)
 		}})
 		end := begin
-		for _, s := range seen {
+		for _, s := range observed {
 			s.Begin, s.First, s.Last = s.Begin+begin, s.First+begin, s.Last+begin
 			end = max(end, s.Last)
 			all = append(all, s)
@@ -35,9 +35,9 @@ func seenOf(t *testing.T, cost *Profile, traffic Traffic, replicas int) []Seen {
 	return all
 }
 
-// TestAPlanFromWhatWasSeen: costs that were fitted to what clients observed at one rate predict latencies at others,
+// TestAPlanFromWhatWasObserved: costs that were fitted to what clients observed at one rate predict latencies at others,
 // for servers with quite different costs.
-func TestAPlanFromWhatWasSeen(t *testing.T) {
+func TestAPlanFromWhatWasObserved(t *testing.T) {
 	lengths := func(n int, of ...int) (out []int) {
 		for i := range n {
 			out = append(out, of[i%len(of)])
@@ -75,7 +75,7 @@ func TestAPlanFromWhatWasSeen(t *testing.T) {
 		truth.Points, truth.PerRow, truth.PerContext, truth.PerRequest = tt.points, tt.row, tt.context, tt.request
 		traffic := Traffic{Requests: 1500, RPS: tt.rate, Prompt: tt.prompt, Output: tt.output, Seed: 5}
 		fitted := base
-		if err := fitted.FitSeen(seenOf(t, &truth, traffic, tt.replicas), tt.replicas); err != nil {
+		if err := fitted.FitObserved(observedOf(t, &truth, traffic, tt.replicas), tt.replicas); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		for _, factor := range []float64{0.5, 1, 1.3} {
@@ -101,17 +101,17 @@ func TestAPlanFromWhatWasSeen(t *testing.T) {
 	}
 }
 
-// TestTooLittleWasSeen: the error of a fit names what is missing.
-func TestTooLittleWasSeen(t *testing.T) {
+// TestTooLittleWasObserved: the error of a fit names what is missing.
+func TestTooLittleWasObserved(t *testing.T) {
 	p := Profile{SchemaVersion: profileVersion}
-	if err := p.FitSeen(nil, 1); !errors.Is(err, ErrProfile) {
+	if err := p.FitObserved(nil, 1); !errors.Is(err, ErrProfile) {
 		t.Error(err)
 	}
-	few := slices.Repeat([]Seen{{0, 1, 2, 10, 10}}, leastSeen)
-	if err := p.FitSeen(few, 0); !errors.Is(err, ErrProfile) {
+	few := slices.Repeat([]Observed{{0, 1, 2, 10, 10}}, leastObserved)
+	if err := p.FitObserved(few, 0); !errors.Is(err, ErrProfile) {
 		t.Error(err)
 	}
-	if err := p.FitSeen(slices.Repeat([]Seen{{0, 1, 1, 10, 1}}, leastSeen), 1); !errors.Is(err, ErrProfile) {
+	if err := p.FitObserved(slices.Repeat([]Observed{{0, 1, 1, 10, 1}}, leastObserved), 1); !errors.Is(err, ErrProfile) {
 		t.Error(err)
 	}
 }

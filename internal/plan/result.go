@@ -34,15 +34,15 @@ type Result struct {
 	Bounds    map[Bound]float64
 	Queue, KV float64
 
-	seen    func(Seen)
-	warmup  int     // number of requests before the window
-	middle  int     // the request in the middle of the window
-	last    float64 // when the last request ended
-	open    window
-	answers []outcome
-	busy    float64
-	batch   float64
-	bounds  map[Bound]float64
+	observed func(Observed)
+	warmup   int     // number of requests before the window
+	middle   int     // the request in the middle of the window
+	last     float64 // when the last request ended
+	open     window
+	answers  []outcome
+	busy     float64
+	batch    float64
+	bounds   map[Bound]float64
 }
 
 // outcome is the result of one request after the warm-up.
@@ -50,7 +50,7 @@ type outcome struct{ ttft, tpot, latency float64 }
 
 func newResult(s *Setup) *Result {
 	warmup := int(s.Warmup * float64(s.Traffic.Requests))
-	return &Result{Replicas: s.Replicas, seen: s.seen, warmup: warmup, middle: (warmup + s.Traffic.Requests) / 2,
+	return &Result{Replicas: s.Replicas, observed: s.observed, warmup: warmup, middle: (warmup + s.Traffic.Requests) / 2,
 		bounds: map[Bound]float64{}, Bounds: map[Bound]float64{}}
 }
 
@@ -104,8 +104,8 @@ func (r *Result) take(f *flight, now, beside float64, more bool) {
 		w.ended++
 		w.tokensIn += f.Output
 	}
-	if r.seen != nil {
-		r.seen(Seen{f.Arrival, f.first + beside, at, f.Prompt, f.Output})
+	if r.observed != nil {
+		r.observed(Observed{f.Arrival, f.first + beside, at, f.Prompt, f.Output})
 	}
 	if f.N < r.warmup {
 		return

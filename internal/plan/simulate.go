@@ -51,8 +51,8 @@ type Setup struct {
 	Replicas int
 	Policy   string // of route.Names
 	Traffic  Traffic
-	seen     func(Seen) // called for each answered request; nil: not called
-	remember bool       // keep full KV blocks for others even if none can find one, to test exactly that
+	observed func(Observed) // called for each answered request; nil: not called
+	remember bool           // keep full KV blocks for others even if none can find one, to test exactly that
 	// Warmup is the share of the requests at the beginning that no statistic counts, since the queues are still empty.
 	Warmup float64
 }
