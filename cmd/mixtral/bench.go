@@ -150,19 +150,23 @@ func (r *benchResult) print(w io.Writer) error {
 		noun.Of(r.Threads, "thread", "threads"), r.Tier,
 		runtime.Version())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\ttokens/s\trate\tlimit\tof limit\t")
-	row := func(name string, tps, rate, limit, fraction float64, unit string) {
+	// Products are compared with the peak of multiplying, weights read with the rate of reading memory. A short decode
+	// may be above it: part of its weights are in a cache.
+	fmt.Fprintln(t, "\ttokens/s\trate\tcompared with\tratio\t")
+	row := func(name string, tps, rate, limit, fraction float64, unit, of string) {
 		if limit == 0 {
 			fmt.Fprintf(t, "%s\t%.1f\t%.1f %s\t\t\t\n", name, tps, rate, unit)
 			return
 		}
-		fmt.Fprintf(t, "%s\t%.1f\t%.1f %s\t%.1f\t%.0f %%\t\n", name, tps, rate, unit, limit, 100*fraction)
+		fmt.Fprintf(t, "%s\t%.1f\t%.1f %s\t%s %.1f\t%.0f %%\t\n", name, tps, rate, unit, of, limit, 100*fraction)
 	}
-	row(fmt.Sprintf("prefill %d", r.PromptTokens), r.PromptTPS, r.PromptGOPs, r.PeakGOPs, r.PromptFraction, "GOP/s")
+	row(fmt.Sprintf("prefill %d", r.PromptTokens), r.PromptTPS, r.PromptGOPs, r.PeakGOPs, r.PromptFraction, "GOP/s",
+		"peak")
 	row(fmt.Sprintf("decode %d after %d", r.GenerateTokens, r.AfterTokens), r.GenerateTPS, r.GenerateGBs, r.ReadGBs,
-		r.GenerateFraction, "GB/s")
+		r.GenerateFraction, "GB/s", "memory")
 	for _, p := range r.Parallel {
-		row(fmt.Sprintf("decode %d × %d", p.N, r.GenerateTokens), p.GenerateTPS, p.GBs, p.ReadGBs, p.Fraction, "GB/s")
+		row(fmt.Sprintf("decode %d × %d", p.N, r.GenerateTokens), p.GenerateTPS, p.GBs, p.ReadGBs, p.Fraction, "GB/s",
+			"memory")
 	}
 	if err := t.Flush(); err != nil {
 		return err
