@@ -54,14 +54,18 @@ func Parse(list string) ([]Objective, error) {
 	return all, nil
 }
 
+// form says what an objective must look like.
+func form(s string) error {
+	return fmt.Errorf("%w: must be METRIC:STATISTIC<LIMIT, such as ttft:p99<2s, got %q", ErrSyntax, s)
+}
+
 func parseOne(s string) (o Objective, err error) {
 	bad := func(reason string, args ...any) (Objective, error) {
-		return Objective{}, fmt.Errorf("%w %q: %s; want METRIC:STATISTIC<LIMIT, such as ttft:p99<2s", ErrSyntax, s,
-			fmt.Sprintf(reason, args...))
+		return Objective{}, fmt.Errorf("%w: %s", form(s), fmt.Sprintf(reason, args...))
 	}
 	left, limit, ok := strings.Cut(s, "<")
 	if !ok {
-		return bad("it has no <")
+		return Objective{}, form(s)
 	}
 	limit = strings.TrimPrefix(limit, "=")
 	metric, statistic, ok := strings.Cut(strings.TrimSpace(left), ":")

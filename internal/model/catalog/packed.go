@@ -152,8 +152,8 @@ func sweepPacked(dir string) {
 // usePacked takes the packed copy of a model where there is one. Nothing that is wrong with it fails: the model is
 // opened already.
 func (o *Opened) usePacked(options *Options) {
-	p, ok := o.packable(options)
-	if !ok {
+	p, reason := o.packable(options)
+	if reason != nil {
 		return
 	}
 	dir, err := options.packedDir()
@@ -184,14 +184,18 @@ func (o *Opened) usePacked(options *Options) {
 	o.File = f
 }
 
-// packable identifies a model that a packed copy is worth having of.
-func (o *Opened) packable(options *Options) (p Packed, ok bool) {
-	if o.Path == "" || o.sources != nil || moe.IsPacked(o.File) ||
-		o.File.Size() < cmp.Or(options.PackFrom, packFrom) {
-		return p, false
+// packable identifies a model that a packed copy is worth having of. Of another one it says why not.
+func (o *Opened) packable(options *Options) (p Packed, reason error) {
+	least := cmp.Or(options.PackFrom, packFrom)
+	switch {
+	case o.Path == "":
+		return p, errors.New("the model has no file")
+	case o.sources != nil || moe.IsPacked(o.File):
+		return p, errors.New("the model is packed already")
+	case o.File.Size() < least:
+		return p, fmt.Errorf("the model has %d bytes, and starts at once below %d", o.File.Size(), least)
 	}
-	p, err := identify(o.File.Paths())
-	return p, err == nil
+	return identify(o.File.Paths())
 }
 
 // Pack makes the packed copy of a model that was opened, for later starts. It does nothing and gives ErrNotPacked
@@ -201,9 +205,9 @@ func (o *Opened) packable(options *Options) (p Packed, ok bool) {
 // with the number of bytes written so far.
 func (o *Opened) Pack(ctx context.Context, options Options, begin func(path string, size int64),
 	progress func(int64)) (err error) {
-	p, ok := o.packable(&options)
-	if !ok {
-		return fmt.Errorf("%w: a copy of this model would not be used", ErrNotPacked)
+	p, reason := o.packable(&options)
+	if reason != nil {
+		return fmt.Errorf("%w: %w", ErrNotPacked, reason)
 	}
 	const tick = 2 * time.Second // as in sourceFile.same
 	for _, f := range p.Files {

@@ -100,7 +100,7 @@ func TestPackedCopy(t *testing.T) {
 	if err := plain.pack(t, o); !errors.Is(err, ErrNotPacked) {
 		t.Errorf("packed twice: %v", err)
 	}
-	if err := packed.pack(t, o); !errors.Is(err, ErrNotPacked) {
+	if err := packed.pack(t, o); !errors.Is(err, ErrNotPacked) || !strings.Contains(err.Error(), "packed already") {
 		t.Errorf("packed a packed one: %v", err)
 	}
 	if ordinary, err := Open(path); err != nil || moe.IsPacked(ordinary.File) {
@@ -229,7 +229,8 @@ func TestPackedCopyNot(t *testing.T) {
 	t.Run("small", func(t *testing.T) {
 		o := Options{CacheDir: t.TempDir()}
 		m := openPacked(t, path, o)
-		if err := m.Pack(t.Context(), o, nil, nil); !errors.Is(err, ErrNotPacked) {
+		if err := m.Pack(t.Context(), o, nil, nil); !errors.Is(err, ErrNotPacked) ||
+			!strings.Contains(err.Error(), "starts at once below") {
 			t.Errorf("got %v", err)
 		}
 	})
