@@ -36,6 +36,8 @@ type consoleCmd struct {
 	VerifyPage   string   `name:"verify-page" type:"existingfile" placeholder:"FILE" help:"Page that verifies reports in a browser; default: verify.html beside this program, as in a release."`
 	JSON         bool     `help:"Print the address as JSON."`
 	databaseFlag
+
+	flag string // that Listen comes from, if it is not --listen
 }
 
 // Help returns the text below the flags.
@@ -77,9 +79,9 @@ func (c *consoleCmd) config(a *app) (console.Config, error) {
 	conf := console.Config{Database: c.Database, Dir: c.Dir, Version: versionString(),
 		Verify: verifyPage(c.VerifyPage),
 		Log:    slog.New(slog.NewTextHandler(a.stderr, nil))}
-	host, _, err := net.SplitHostPort(c.Listen)
+	host, err := hostOf("listen", c.Listen)
 	if err != nil {
-		return conf, usageError(fmt.Errorf("--listen: must be address:port, got %q", c.Listen))
+		return conf, err
 	}
 	local := service.Loopback(host)
 	if !local && c.KeyFile == "" {
@@ -148,13 +150,12 @@ type consoleServer struct {
 }
 
 func (c *consoleCmd) open(a *app, k *console.Console) (*consoleServer, error) {
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		return nil, usageError(errors.New("--tls-cert-file and --tls-key-file go together"))
+	if err := checkPair(c.TLSCert, c.TLSKey); err != nil {
+		return nil, err
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(a.ctx, "tcp", c.Listen)
+	l, err := listen(a.ctx, cmp.Or(c.flag, "listen"), c.Listen)
 	if err != nil {
-		return nil, setupError(withHint(fmt.Errorf("--listen: %w", err), "--listen 127.0.0.1:0 takes a free port"))
+		return nil, err
 	}
 	s := &consoleServer{url: "http://" + l.Addr().String() + "/", failed: make(chan error, 1), settle: k.Settle}
 	log := slog.New(slog.NewTextHandler(a.stderr, nil))
@@ -229,9 +230,9 @@ func (c certifyCmd) watch(a *app, o *certify.Options) (end func(), err error) {
 	if c.Console == "" {
 		return func() {}, nil
 	}
-	host, _, err := net.SplitHostPort(string(c.Console))
+	host, err := hostOf("console", string(c.Console))
 	if err != nil {
-		return nil, usageError(fmt.Errorf("--console: must be address:port, got %q", string(c.Console)))
+		return nil, err
 	}
 	if !service.Loopback(host) {
 		return nil, usageError(withHint(fmt.Errorf("--console: other machines reach %s", string(c.Console)),
@@ -249,7 +250,7 @@ func (c certifyCmd) watch(a *app, o *certify.Options) (end func(), err error) {
 		Version: versionString(),
 		Host:    access.Hosts{strings.Trim(host, "[]")}.Check, Verify: verifyPage(""),
 		Current: func() string { p, _ := path.Load().(string); return p }})
-	s, err := (&consoleCmd{Listen: string(c.Console)}).open(a, k)
+	s, err := (&consoleCmd{Listen: string(c.Console), flag: "console"}).open(a, k)
 	if err != nil {
 		return nil, errors.Join(err, k.Close())
 	}

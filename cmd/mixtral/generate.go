@@ -45,8 +45,8 @@ func (c generateCmd) Run(a *app) error {
 	o := certify.GenerateOptions{Key: key, AllowTargets: c.AllowTarget, RecordDir: c.RecordDir,
 		Version: versionString(), Once: c.Once,
 		Note: func(s string) { fmt.Fprintf(a.stderr, "mixtral: %s\n", s) }}
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		return usageError(errors.New("--tls-cert-file and --tls-key-file: must be given together"))
+	if err := checkPair(c.TLSCert, c.TLSKey); err != nil {
+		return err
 	}
 	if c.TLSCert != "" {
 		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
@@ -55,9 +55,9 @@ func (c generateCmd) Run(a *app) error {
 		}
 		o.Certificate = &pair
 	}
-	l, err := (&net.ListenConfig{}).Listen(a.ctx, "tcp", c.Listen)
+	l, err := listen(a.ctx, "listen", c.Listen)
 	if err != nil {
-		return listenError(err)
+		return err
 	}
 	defer l.Close()
 	fmt.Fprintf(a.stderr, "mixtral: a generator listens on %s\n", l.Addr())

@@ -53,6 +53,8 @@ type app struct {
 	environ  []string // NAME=VALUE, for warnings only; getenv reads a variable
 	warned   bool     // the environment was checked
 	warnings []string // about the environment, not yet said
+
+	flags map[string]bool // those that the command line sets, without --
 }
 
 func main() {
@@ -102,6 +104,12 @@ func run(a *app, args []string) (code int) {
 	}
 	if err != nil {
 		return report(a.stderr, usageError(explain(err)))
+	}
+	a.flags = map[string]bool{}
+	for _, p := range kctx.Path {
+		if p.Flag != nil {
+			a.flags[p.Flag.Name] = true
+		}
 	}
 	if err := checkRanges(kctx.Path); err != nil {
 		return report(a.stderr, err)

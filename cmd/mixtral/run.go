@@ -12,6 +12,7 @@ import (
 	"github.com/hxp-enterprise/mixtral"
 	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 )
 
@@ -22,7 +23,7 @@ type runCmd struct {
 	System      string   `placeholder:"TEXT" help:"System message; default: none."`
 	Raw         bool     `help:"Continue the text without the chat format."`
 	MaxTokens   int      `range:"0.." placeholder:"N" help:"Maximum number of tokens in the answer; default: max_tokens of the configuration."`
-	Temperature *float64 `range:"0..2" placeholder:"T" help:"Sampling temperature, 0 to 2; 0 always takes the likeliest token. Default: temperature of the configuration."`
+	Temperature *float64 `placeholder:"T" help:"Sampling temperature, 0 to 2; 0 always takes the likeliest token. Default: temperature of the configuration."`
 	Seed        *int64   `placeholder:"N" help:"Seed of the sampling; the same seed gives the same answer; default: random."`
 	Stats       bool     `help:"At the end, print the number of tokens and the speed to standard error."`
 	JSON        bool     `help:"Print the whole answer as JSON, as POST /v1/chat/completions gives it, instead of streaming it."`
@@ -32,6 +33,9 @@ type runCmd struct {
 const maxPrompt = 4 << 20
 
 func (r runCmd) Run(a *app) error {
+	if t := r.Temperature; t != nil && !llm.TemperatureRange.Has(*t) {
+		return usageError(fmt.Errorf("--temperature: must be %v, got %v", llm.TemperatureRange, *t))
+	}
 	talk := r.Prompt == nil
 	var request mixtral.Request
 	var err error
@@ -53,7 +57,7 @@ func (r runCmd) Run(a *app) error {
 	}
 	unreachable(&c)
 	if err := c.Validate(); err != nil {
-		return usageError(err)
+		return usageError(a.placed(err))
 	}
 	if c.Logger, err = telemetry.NewLogger(a.stderr, c.LogLevel, c.LogFormat); err != nil {
 		return usageError(err)

@@ -81,7 +81,7 @@ type serveCmd struct {
 }
 
 func (s serveCmd) Run(a *app) error {
-	c, err := s.serviceConfig()
+	c, err := s.serviceConfig(a)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (s serveCmd) Run(a *app) error {
 	return errors.Join(serve(a, service, listeners), service.Close())
 }
 
-func (s serveCmd) serviceConfig() (mixtral.Config, error) {
+func (s serveCmd) serviceConfig(a *app) (mixtral.Config, error) {
 	c, err := s.config()
 	if err != nil {
 		return c, err
@@ -134,26 +134,27 @@ func (s serveCmd) serviceConfig() (mixtral.Config, error) {
 	override(&c.MetricsListen, s.Metrics)
 	c.InsecureBind = c.InsecureBind || s.InsecureBind
 	if err := c.Validate(); err != nil {
-		return c, usageError(err)
+		return c, usageError(a.placed(err))
 	}
 	return c, nil
 }
 
-// listenError adds to an error of listening its exit code, and a hint with the flag that sets the address.
-func listenError(err error) error {
-	flag := "--port"
-	var at *mixtral.ListenError
-	if errors.As(err, &at) {
-		flag = "--" + strings.ReplaceAll(at.Key, "_", "-")
+// placed names the flags whose values a configuration's error is about.
+func (a *app) placed(err error) error {
+	var e *mixtral.ConfigError
+	if !errors.As(err, &e) {
+		return err
 	}
-	hint := "it must be an address of this machine"
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		hint = "another program listens there: stop it, or choose another port with " + flag + " (0 for any free one)"
-	case errors.Is(err, syscall.EACCES):
-		hint = "ports below 1024 need privileges: choose a higher one with " + flag
+	for i, p := range e.Problems {
+		flag := strings.ReplaceAll(p.Key, "_", "-")
+		if p.Key == "model_path" {
+			flag = "model"
+		}
+		if p.Place == "" && a.flags[flag] {
+			e.Problems[i].Place = "--" + flag
+		}
 	}
-	return setupError(withHint(err, hint))
+	return err
 }
 
 // serve first listens and then loads the model, so that health checks are answered meanwhile. The first signal to stop

@@ -21,7 +21,7 @@ type Listeners struct {
 
 // ListenError says which configured address cannot be listened on.
 type ListenError struct {
-	Key string // "port" or "metrics_listen"
+	Key string // "port" or "metrics_listen", or what sets the address of another listener
 	Err error
 }
 
@@ -32,16 +32,24 @@ func (e *ListenError) Unwrap() error { return e.Err }
 
 // Listen opens the configured addresses. Errors are a *ListenError.
 func (s *Service) Listen(ctx context.Context) (Listeners, error) {
-	var lc net.ListenConfig
 	var l Listeners
 	var err error
-	if l.API, err = lc.Listen(ctx, "tcp", net.JoinHostPort(s.o.Host, strconv.Itoa(s.o.Port))); err != nil {
-		return Listeners{}, &ListenError{"port", err}
+	if l.API, err = Listen(ctx, "port", net.JoinHostPort(s.o.Host, strconv.Itoa(s.o.Port))); err != nil {
+		return Listeners{}, err
 	}
 	if s.o.MetricsListen != "" {
-		if l.Metrics, err = lc.Listen(ctx, "tcp", s.o.MetricsListen); err != nil {
-			return Listeners{}, &ListenError{"metrics_listen", errors.Join(err, l.API.Close())}
+		if l.Metrics, err = Listen(ctx, "metrics_listen", s.o.MetricsListen); err != nil {
+			return Listeners{}, errors.Join(err, l.API.Close())
 		}
+	}
+	return l, nil
+}
+
+// Listen opens an address that the key, or a flag of that name, has set. Errors are a *ListenError.
+func Listen(ctx context.Context, key, address string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, &ListenError{key, err}
 	}
 	return l, nil
 }

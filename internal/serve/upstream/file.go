@@ -90,6 +90,9 @@ func parseFile(name string, data []byte, read func(path string) ([]byte, error))
 	}
 	if len(lines) > 0 {
 		slices.SortStableFunc(lines, func(a, b string) int { return cmp.Compare(lineOf(a), lineOf(b)) })
+		if len(lines) > 1 {
+			lines[0] = "\n  " + lines[0] // all of them below the header
+		}
 		return nil, fmt.Errorf("%w: %s", ErrFile, strings.Join(lines, "\n  "))
 	}
 	return list, nil
