@@ -79,6 +79,7 @@ type caseInitCmd struct {
 	Extends string `default:"CHAT-INTERACTIVE" placeholder:"CASE" help:"Built-in case or case file that the new one extends; default: ${default}."`
 	ID      string `name:"id" default:"MY-CASE" placeholder:"ID" help:"Id of the new case; default: ${default}."`
 	Force   bool   `help:"Replace the file if it exists."`
+	JSON    bool   `name:"json" help:"Print the file's name as JSON."`
 }
 
 // caseStart is the text that case init writes. Its values are the id, the case that it extends, one of that case's
@@ -128,6 +129,10 @@ func (c *caseInitCmd) Run(a *app) error {
 	}
 	text := fmt.Sprintf(caseStart, c.ID, c.Extends, profile, phase, max(l.Case.Targets.ThroughputRPS, 1))
 	if c.File == "-" {
+		if c.JSON {
+			return usageError(errors.New("--json and the file - cannot be used together: the case itself goes to " +
+				"standard output"))
+		}
 		_, err = io.WriteString(a.stdout, text)
 		return err
 	}
@@ -145,6 +150,9 @@ func (c *caseInitCmd) Run(a *app) error {
 	_, err = io.WriteString(f, text)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
+	}
+	if c.JSON {
+		return printJSON(a.stdout, map[string]string{"file": c.File})
 	}
 	fmt.Fprintf(a.stderr, "wrote %s; mixtral case explain %s says what it does\n", c.File, c.File)
 	return nil

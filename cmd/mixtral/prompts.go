@@ -17,14 +17,19 @@ type promptsCmd struct {
 
 type promptsGenerateCmd struct {
 	Seed     uint64   `default:"1" placeholder:"N" help:"Seed; the same seed and options give the same file; default: ${default}."`
-	Category []string `placeholder:"NAME,..." help:"Categories: reasoning, analysis, generation, separated by commas; default: all."`
-	Level    []string `placeholder:"NAME,..." help:"Levels: simple, medium, complex (reasoning, analysis) and creative (generation), separated by commas; default: all."`
+	Category []string `placeholder:"NAME" help:"Categories: reasoning, analysis, generation, separated by commas; default: all."`
+	Level    []string `placeholder:"NAME" help:"Levels: simple, medium, complex (reasoning, analysis) and creative (generation), separated by commas; default: all."`
 	Tokens   int      `range:"0..30000" placeholder:"N" help:"Length of each prompt in Mixtral's tokens, estimated to within 5 % from 300 on. Background notes fill it up. Default: 0, the question alone."`
 	Count    int      `range:"0..100000" placeholder:"N" help:"Number of prompts; default: 0, one of each category and level, with the keys of the built-in prompt file."`
 	Out      string   `short:"o" default:"-" placeholder:"FILE" help:"File to write; default: -, standard output."`
+	JSON     bool     `help:"With --out FILE, print the file's name and what it holds as JSON."`
 }
 
 func (c *promptsGenerateCmd) Run(a *app) error {
+	if c.JSON && c.Out == "-" {
+		return usageError(errors.New("--json needs --out FILE: the prompts themselves, which are JSON, go to " +
+			"standard output"))
+	}
 	set, err := prompts.Generate(prompts.Options{Seed: c.Seed, Categories: c.Category, Levels: c.Level,
 		Tokens: c.Tokens, Count: c.Count})
 	if err != nil {
@@ -41,24 +46,45 @@ func (c *promptsGenerateCmd) Run(a *app) error {
 	if err := os.WriteFile(c.Out, data, 0o644); err != nil {
 		return usageError(err)
 	}
-	fmt.Fprintf(a.stderr, "wrote %s to %s\n", describeSet(set), c.Out)
+	if c.JSON {
+		return printJSON(a.stdout, generated{c.Out, countSet(set)})
+	}
+	fmt.Fprintf(a.stderr, "wrote %v to %s\n", countSet(set), c.Out)
 	return nil
 }
 
-// describeSet counts the prompts of a file.
-func describeSet(s *prompts.Set) string {
-	rubrics, checkable, tokens := 0, 0, 0
+// generated is what generate --json prints.
+type generated struct {
+	File string `json:"file"`
+	counts
+}
+
+// counts says what a prompt file holds.
+type counts struct {
+	Prompts   int `json:"prompts"`
+	Rubrics   int `json:"with_rubrics"`
+	Checkable int `json:"with_answers"` // to check
+	Tokens    int `json:"mean_tokens"`  // estimated
+}
+
+func countSet(s *prompts.Set) counts {
+	n := counts{Prompts: len(s.Prompts)}
 	for _, p := range s.Prompts {
-		tokens += prompts.EstimateTokens(p.Text)
+		n.Tokens += prompts.EstimateTokens(p.Text)
 		if p.Rubric != nil {
-			rubrics++
+			n.Rubrics++
 			if len(p.Rubric.Answers) > 0 {
-				checkable++
+				n.Checkable++
 			}
 		}
 	}
-	return fmt.Sprintf("%d prompts (%d with rubrics, %d with checkable answers, about %d tokens each)",
-		len(s.Prompts), rubrics, checkable, tokens/len(s.Prompts))
+	n.Tokens /= len(s.Prompts)
+	return n
+}
+
+func (n counts) String() string {
+	return fmt.Sprintf("%d prompts (%d with rubrics, %d with checkable answers, about %d tokens each)", n.Prompts,
+		n.Rubrics, n.Checkable, n.Tokens)
 }
 
 type promptsCheckCmd struct {
@@ -98,7 +124,7 @@ func (c *promptsCheckCmd) Run(a *app) error {
 		}
 		err = printJSON(a.stdout, r)
 	} else {
-		_, err = fmt.Fprintf(a.stdout, "%s: %s\n%s", c.File, describeSet(set), bulleted(r.Doubtful))
+		_, err = fmt.Fprintf(a.stdout, "%s: %v\n%s", c.File, countSet(set), bulleted(r.Doubtful))
 	}
 	if err == nil && c.Strict && len(r.Doubtful) > 0 {
 		return exitWith(exitFail)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +37,10 @@ func (d databaseFlag) openRef(a *app, ref string) (*reports.Report, []byte, erro
 	case err != nil:
 		return nil, nil, err
 	case !ok:
+		if _, err := os.Stat(ref); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, usageError(withHint(fmt.Errorf("%s is neither a file nor the id of a run", ref),
+				noReportHint))
+		}
 		return openReport(a, ref)
 	}
 	r, err := reports.Parse(data)
@@ -204,7 +209,9 @@ func (c *reportHTMLCmd) Run(a *app) error {
 	return err
 }
 
-type reportSchemaCmd struct{}
+type reportSchemaCmd struct {
+	JSON bool `help:"Print JSON; the schema is JSON in any case."`
+}
 
 func (reportSchemaCmd) Run(a *app) error {
 	_, err := a.stdout.Write(reports.Schema())

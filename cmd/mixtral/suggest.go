@@ -226,7 +226,13 @@ func explainFlag(node *kong.Node, flag string, args []string) error {
 			owners = append(owners, n.FullPath())
 		}
 	}
+	const mostOwners = 5 // more are no help
 	switch {
+	case len(owners) > mostOwners && node == root:
+		return withHint(err, fmt.Sprintf("--%s is a flag of %d commands: give it after the command", name,
+			len(owners)))
+	case len(owners) > mostOwners:
+		return withHint(err, helpFor(node))
 	case len(owners) > 0 && node == root:
 		return withHint(err, fmt.Sprintf("--%s is a flag of %s: give it after the command", name,
 			strings.Join(owners, ", ")))
