@@ -25,6 +25,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/certify/client"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
@@ -72,11 +73,11 @@ type certifyCmd struct {
 	Seed int64 `placeholder:"N" help:"Seed of arrival times, salts and sampling; default: random. The report has it."`
 	JSON bool  `name:"json" help:"Print a summary as JSON instead of the table."`
 
-	Console consoleFlag `placeholder:"ADDRESS:PORT" help:"Show the run in a browser while it goes on, at an address that only this machine can reach. Without a value: any free port of 127.0.0.1. The address is printed."`
+	Console consoleFlag `placeholder:"ADDRESS:PORT" help:"Show the run in a browser while it goes on. --console ADDRESS:PORT sets an address that only this machine can reach; without a value: any free port of 127.0.0.1. The address is printed."`
 
 	Check bool `help:"Validate the case and print what it asks for; run nothing."`
 
-	Sweep     sweepFlag     `placeholder:"LOAD=FROM..TO" help:"Only search for the knee, the highest load that keeps the objectives: rate=1..64 in requests/s, or concurrency=1..128 requests in flight. Without a value: rates around the case's target."`
+	Sweep     sweepFlag     `placeholder:"LOAD=FROM..TO" help:"Only search for the knee, the highest load that keeps the objectives. --sweep rate=FROM..TO sets the range in requests/s, --sweep concurrency=FROM..TO in requests in flight; without a value: rates around the case's target."`
 	SweepStep time.Duration `range:"1s..1h" default:"10s" placeholder:"TIME" help:"Minimum time for which a sweep offers each load; default: ${default}. Near the knee a step takes up to four times as long."`
 }
 
@@ -211,6 +212,12 @@ func (c certifyCmd) source(a *app, o *certify.Options) error {
 	if c.Target != "" && c.Model != "" {
 		return usageError(withHint(errors.New("give either --target or --model, not both"),
 			"--target-model names the model to ask a server for"))
+	}
+	if c.Target != "" {
+		if _, err := client.Root(c.Target); err != nil {
+			return usageError(fmt.Errorf("--target: must be http://host:port or https://host, got %q",
+				client.Redact(c.Target)))
+		}
 	}
 	for _, h := range c.Header {
 		header, err := headerFromFile(h)

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral"
 	reports "github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/base/store"
 	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
@@ -24,11 +25,11 @@ const databaseHint = "--database-url or MIXTRAL_DATABASE_URL names another: post
 // valid refuses a malformed URL before any work is done. A missing home directory for the default file is not an error
 // here.
 func (d databaseFlag) valid() error {
-	if d.Database == open.None || d.Database == "" {
-		return nil
-	}
-	if err := open.Check(d.Database); err != nil {
-		return usageError(withHint(fmt.Errorf("--database-url: %w", err), databaseHint))
+	c := mixtral.DefaultConfig()
+	c.DatabaseURL = d.Database // a key of the configuration with the same rule
+	var e *mixtral.ConfigError
+	if errors.As(c.Validate(), &e) {
+		return usageError(fmt.Errorf("--database-url: %s, got %s", e.Problems[0].Allowed, e.Problems[0].Value))
 	}
 	return nil
 }

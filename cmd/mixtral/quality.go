@@ -50,7 +50,7 @@ func (c *qualityScoreCmd) input() (quality.Input, error) {
 		in.Prompt, in.Rubric = p.Text, p.Rubric
 	}
 	if strings.TrimSpace(in.Prompt) == "" {
-		return in, withHint(errors.New("--prompt or --key must be given"), "give --prompt or --key")
+		return in, errors.New("--prompt or --key must be given")
 	}
 	if c.ResponseFile != "" {
 		data, err := bounded.File(c.ResponseFile, 16<<20)
