@@ -215,8 +215,11 @@ func (c certifyCmd) source(a *app, o *certify.Options) error {
 	}
 	if c.Target != "" {
 		if _, err := client.Root(c.Target); err != nil {
-			return usageError(fmt.Errorf("--target: must be http://host:port or https://host, got %q",
-				client.Redact(c.Target)))
+			given := strconv.Quote(c.Target)
+			if strings.Contains(c.Target, "@") { // a password may be before it
+				given = "a value with a user's name"
+			}
+			return usageError(fmt.Errorf("--target: must be http://host:port or https://host, got %s", given))
 		}
 	}
 	for _, h := range c.Header {
