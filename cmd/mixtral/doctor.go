@@ -249,7 +249,8 @@ func diagnoseDisk(f facts) finding {
 		return finding{Level: "note", Name: "disk", Value: f.DiskErr.Error()}
 	case float64(f.DiskFree) < f.Wants.StorageGB*(1<<30):
 		return finding{Level: "note", Name: "disk", Value: binarySize(f.DiskFree) + " free",
-			Hint: fmt.Sprintf("%s asks for %g GiB; --dir looks at another place", testcases.Default, f.Wants.StorageGB)}
+			Hint: fmt.Sprintf("%s asks for %g GiB; --dir looks at another place", testcases.Default,
+				f.Wants.StorageGB)}
 	}
 	return finding{Level: "ok", Name: "disk", Value: binarySize(f.DiskFree) + " free"}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// observedRun is a certified run as the source of a plan: what its clients observed of the server, and the traffic of its
-// open phase.
+// observedRun is a certified run as the source of a plan: what its clients observed of the server, and the traffic of
+// its open phase.
 type observedRun struct {
 	path     string
 	header   *evidence.Header

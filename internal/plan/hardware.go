@@ -78,8 +78,8 @@ const (
 	mostContext  = 32_768 // maximum tokens of a sequence
 )
 
-// ServerBlockTokens is the number of positions in a KV block of vLLM by default. It stands for servers that say nothing
-// about theirs.
+// ServerBlockTokens is the number of positions in a KV block of vLLM by default. It stands for servers that say
+// nothing about theirs.
 const ServerBlockTokens = 16
 
 // Hardware is a replica on accelerators, by the roofline model: a step takes as long as its reading or its products,

@@ -9,8 +9,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/slo"
 )
 
-// observedOf runs traffic on a server with known costs as a certification does: first one request after another, then an
-// open loop.
+// observedOf runs traffic on a server with known costs as a certification does: first one request after another, then
+// an open loop.
 func observedOf(t *testing.T, cost *Profile, traffic Traffic, replicas int) []Observed {
 	t.Helper()
 	var all []Observed
@@ -35,8 +35,8 @@ func observedOf(t *testing.T, cost *Profile, traffic Traffic, replicas int) []Ob
 	return all
 }
 
-// TestAPlanFromWhatWasObserved: costs that were fitted to what clients observed at one rate predict latencies at others,
-// for servers with quite different costs.
+// TestAPlanFromWhatWasObserved: costs that were fitted to what clients observed at one rate predict latencies at
+// others, for servers with quite different costs.
 func TestAPlanFromWhatWasObserved(t *testing.T) {
 	lengths := func(n int, of ...int) (out []int) {
 		for i := range n {
@@ -111,7 +111,8 @@ func TestTooLittleWasObserved(t *testing.T) {
 	if err := p.FitObserved(few, 0); !errors.Is(err, ErrProfile) {
 		t.Error(err)
 	}
-	if err := p.FitObserved(slices.Repeat([]Observed{{0, 1, 1, 10, 1}}, leastObserved), 1); !errors.Is(err, ErrProfile) {
+	short := slices.Repeat([]Observed{{0, 1, 1, 10, 1}}, leastObserved)
+	if err := p.FitObserved(short, 1); !errors.Is(err, ErrProfile) {
 		t.Error(err)
 	}
 }

@@ -50,7 +50,8 @@ type outcome struct{ ttft, tpot, latency float64 }
 
 func newResult(s *Setup) *Result {
 	warmup := int(s.Warmup * float64(s.Traffic.Requests))
-	return &Result{Replicas: s.Replicas, observed: s.observed, warmup: warmup, middle: (warmup + s.Traffic.Requests) / 2,
+	return &Result{Replicas: s.Replicas, observed: s.observed, warmup: warmup,
+		middle: (warmup + s.Traffic.Requests) / 2,
 		bounds: map[Bound]float64{}, Bounds: map[Bound]float64{}}
 }
 
