@@ -77,7 +77,7 @@ func checkListener(a net.Addr, key []byte) error {
 	case len(key) == 0:
 		return fmt.Errorf("%w: %s is reachable from other machines", ErrOpenToAll, a)
 	case len(key) < remote.MinKey:
-		return fmt.Errorf("%w: the key has %d bytes, must have %d at least", ErrOptions, len(key), remote.MinKey)
+		return fmt.Errorf("%w: the key must have at least %d bytes, got %d", ErrOptions, remote.MinKey, len(key))
 	}
 	return nil
 }

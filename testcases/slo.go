@@ -144,8 +144,8 @@ var objectiveRules = map[slo.Metric][2]Rule{
 
 // parseGoodput reads "goodput>=0.95" or "goodput>=95%".
 func parseGoodput(s string) (float64, error) {
-	bad := fmt.Errorf("%w %q: want goodput>=SHARE with a share above 0 and below 1, such as goodput>=0.95 or "+
-		"goodput>=95%%", slo.ErrSyntax, s)
+	bad := fmt.Errorf("%w: must be goodput>=SHARE with a share above 0 and below 1, such as goodput>=0.95 or "+
+		"goodput>=95%%, got %q", slo.ErrSyntax, s)
 	value, ok := strings.CutPrefix(strings.TrimSpace(strings.TrimPrefix(s, goodputName)), ">")
 	if !ok {
 		return 0, bad

@@ -139,7 +139,7 @@ func (c *modelVerifyCmd) checksum(sum string) (string, error) {
 		return "unknown", nil
 	}
 	if sum != want {
-		return "", withHint(fmt.Errorf("sha256 is %s, want %s", sum, want),
+		return "", withHint(fmt.Errorf("sha256 must be %s, got %s", want, sum),
 			"the file is damaged or is a different one: pull it again")
 	}
 	return kind, nil

@@ -124,9 +124,9 @@ var (
 	shared = []string{"internal/base", "internal/llm", "internal/web/look"}
 )
 
-// neither are the packages of no half: the commands, which wire both together, and the simulation, which runs the
-// scheduler of the serving half for a command.
-var neither = []string{"cmd", "internal/plan"}
+// neither are the packages of no half: these tests, the commands, which wire both together, and the simulation, which
+// runs the scheduler of the serving half for a command.
+var neither = []string{"cmd", "internal/plan", "internal/house"}
 
 // housed says whether a package is in a half, shared by both, or known to be in neither. A package that is in none of
 // the lists could import anything. The root is package mixtral, which serves.

@@ -53,7 +53,7 @@ func (p *Profile) Fit(m Measurements) error {
 	contexts := slices.Sorted(maps.Keys(one))
 	switch {
 	case len(contexts) < 2:
-		return fmt.Errorf("%w: one sequence was measured in %d contexts, want 2", ErrProfile, len(contexts))
+		return fmt.Errorf("%w: one sequence must be measured in 2 contexts, got %d", ErrProfile, len(contexts))
 	case prefill[m.Chunk] == nil || prefill[2*m.Chunk] == nil:
 		return fmt.Errorf("%w: prompts of %d and %d tokens were not both measured", ErrProfile, m.Chunk, 2*m.Chunk)
 	}
@@ -67,7 +67,7 @@ func (p *Profile) Fit(m Measurements) error {
 		}
 	}
 	if len(sizes) < 2 {
-		return fmt.Errorf("%w: %d sizes were measured both as sequences and as prompts, want 2", ErrProfile,
+		return fmt.Errorf("%w: 2 sizes must be measured both as sequences and as prompts, got %d", ErrProfile,
 			len(sizes))
 	}
 	slices.Sort(sizes)

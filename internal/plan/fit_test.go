@@ -47,7 +47,7 @@ func TestFitMissesMeasurements(t *testing.T) {
 		spoil func(*Measurements)
 		says  string
 	}{
-		"contexts": {func(m *Measurements) { m.Decoding = m.Decoding[1:] }, "in 1 contexts, want 2"},
+		"contexts": {func(m *Measurements) { m.Decoding = m.Decoding[1:] }, "in 2 contexts, got 1"},
 		"chunk":    {func(m *Measurements) { m.Prefill = m.Prefill[:len(m.Prefill)-1] }, "512 and 1024 tokens"},
 		"overlap":  {func(m *Measurements) { m.Prefill = m.Prefill[3:] }, "as prompts, want 2"},
 	} {

@@ -100,7 +100,7 @@ func NewHardware(name string, count int, shape Shape, weightBits int) (*Hardware
 		return nil, fmt.Errorf("%w: unknown accelerator %q; known accelerators: %s", ErrHardware, name,
 			strings.Join(Accelerators(), ", "))
 	case count < 1 || count > 64:
-		return nil, fmt.Errorf("%w: %d accelerators in a replica, want 1 to 64", ErrHardware, count)
+		return nil, fmt.Errorf("%w: a replica must have 1 to 64 accelerators, got %d", ErrHardware, count)
 	case weightBits != 8 && weightBits != 16:
 		return nil, fmt.Errorf("%w: weights of %d bits, want 8 or 16", ErrHardware, weightBits)
 	case weightBits == 8 && d.TFLOPS8 == 0:

@@ -16,7 +16,7 @@ func Kills(t testing.TB, usual int) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		t.Fatalf("MIXTRAL_KILLS=%s: want a number above 0", text)
+		t.Fatalf("MIXTRAL_KILLS must be a number above 0, got %s", text)
 	}
 	return n
 }

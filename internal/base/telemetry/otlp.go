@@ -61,19 +61,19 @@ func newExporter(u *url.URL, env environment, log *slog.Logger) (*exporter, erro
 	e := &exporter{url: u.String(), header: http.Header{}, limit: defaultSend, log: log, pause: wait.For,
 		closed: make(chan struct{})}
 	if v, name := env.get("PROTOCOL"); v != "" && v != "http/protobuf" {
-		return nil, fmt.Errorf("%w: %s is %q, must be http/protobuf", ErrTracing, name, v)
+		return nil, fmt.Errorf("%w: %s must be http/protobuf, got %q", ErrTracing, name, v)
 	}
 	switch v, name := env.get("COMPRESSION"); v {
 	case "", "none":
 	case "gzip":
 		e.zip = true
 	default:
-		return nil, fmt.Errorf("%w: %s is %q, must be gzip or none", ErrTracing, name, v)
+		return nil, fmt.Errorf("%w: %s must be gzip or none, got %q", ErrTracing, name, v)
 	}
 	if v, name := env.get("TIMEOUT"); v != "" {
 		ms, err := strconv.Atoi(v)
 		if err != nil || ms < 1 {
-			return nil, fmt.Errorf("%w: %s is %q, must be milliseconds", ErrTracing, name, v)
+			return nil, fmt.Errorf("%w: %s must be a number of milliseconds, got %q", ErrTracing, name, v)
 		}
 		e.limit = time.Duration(ms) * time.Millisecond
 	}

@@ -151,8 +151,8 @@ func newSampler(name, arg string) (sdktrace.Sampler, error) {
 		name = "parentbased_always_on"
 	}
 	if !slices.Contains(Samplers, name) {
-		return nil, fmt.Errorf("%w: OTEL_TRACES_SAMPLER is %q, must be one of %s", ErrTracing, name,
-			strings.Join(Samplers, ", "))
+		return nil, fmt.Errorf("%w: OTEL_TRACES_SAMPLER must be one of %s, got %q", ErrTracing,
+			strings.Join(Samplers, ", "), name)
 	}
 	kind, parent := strings.CutPrefix(name, "parentbased_")
 	var s sdktrace.Sampler
@@ -166,7 +166,7 @@ func newSampler(name, arg string) (sdktrace.Sampler, error) {
 		if arg != "" {
 			var err error
 			if ratio, err = strconv.ParseFloat(arg, 64); err != nil || !(ratio >= 0 && ratio <= 1) {
-				return nil, fmt.Errorf("%w: OTEL_TRACES_SAMPLER_ARG is %q, must be between 0 and 1", ErrTracing, arg)
+				return nil, fmt.Errorf("%w: OTEL_TRACES_SAMPLER_ARG must be between 0 and 1, got %q", ErrTracing, arg)
 			}
 		}
 		s = sdktrace.TraceIDRatioBased(ratio)

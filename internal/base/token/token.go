@@ -93,8 +93,8 @@ func New(s Spec) (*Tokenizer, error) {
 	case n > math.MaxInt32:
 		return nil, fmt.Errorf("%w: %d pieces", ErrSpec, n)
 	case !slices.Contains([]string{"", MetaspaceAlways, MetaspaceFirst, MetaspaceNever}, s.Metaspace):
-		return nil, fmt.Errorf("%w: %s is %q, want %s, %s or %s", ErrSpec, MetaspaceKey, s.Metaspace, MetaspaceAlways,
-			MetaspaceFirst, MetaspaceNever)
+		return nil, fmt.Errorf("%w: %s must be %s, %s or %s, got %q", ErrSpec, MetaspaceKey, MetaspaceAlways,
+			MetaspaceFirst, MetaspaceNever, s.Metaspace)
 	case len(s.Scores) != n || len(s.Types) != n:
 		return nil, fmt.Errorf("%w: %d pieces, but %d scores and %d types", ErrSpec, n, len(s.Scores), len(s.Types))
 	}
@@ -154,7 +154,7 @@ func (t *Tokenizer) index(id int32) error {
 	case TypeByte:
 		b, ok := parseByte(piece)
 		if !ok {
-			return fmt.Errorf("%w: byte piece %d is %q, want <0x00>…<0xFF>", ErrSpec, id, piece)
+			return fmt.Errorf("%w: byte piece %d must be one of <0x00>…<0xFF>, got %q", ErrSpec, id, piece)
 		}
 		t.text[id] = []byte{b}
 		if t.bytes[b] < 0 {
@@ -185,7 +185,7 @@ func (t *Tokenizer) index(id int32) error {
 			t.perWord = false
 		}
 	default:
-		return fmt.Errorf("%w: type %d of piece %d %q, want 1 to 6", ErrSpec, typ, id, piece)
+		return fmt.Errorf("%w: the type of piece %d %q must be 1 to 6, got %d", ErrSpec, id, piece, typ)
 	}
 	return nil
 }

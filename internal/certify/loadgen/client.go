@@ -103,7 +103,7 @@ func NewClient(baseURL string, o ClientOptions) (*Client, error) {
 		return nil, fmt.Errorf("%w: %w", ErrURL, err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return nil, fmt.Errorf("%w: %q: want http://host:port or https://host", ErrURL, baseURL)
+		return nil, fmt.Errorf("%w: must be http://host:port or https://host, got %q", ErrURL, baseURL)
 	}
 	if strings.ContainsAny(o.APIKey, "\r\n") {
 		return nil, errors.New("the API key holds a line break")

@@ -67,7 +67,7 @@ func (p *Plan) validate() error {
 	case p.Kind == testcases.KindBatch:
 		return nil
 	case p.Concurrency < 1:
-		return bad("Concurrency is %d, want at least 1", p.Concurrency)
+		return bad("Concurrency must be at least 1, got %d", p.Concurrency)
 	case p.Requests == 0 && p.MinDuration == 0:
 		return bad("Requests or MinDuration must be given")
 	}

@@ -73,7 +73,8 @@ func (r *textReader) line(line string) error {
 	number, _, _ = strings.Cut(number, "\t")
 	value, err := strconv.ParseFloat(number, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		return fmt.Errorf("the value of %s is not a number: %q", bounded.Short(name, 80), bounded.Short(number, 80))
+		return fmt.Errorf("the value of %s must be a number, got %q", bounded.Short(name, 80),
+			bounded.Short(number, 80))
 	}
 	if !r.wants(name) {
 		if len(r.others) < maxOthers {

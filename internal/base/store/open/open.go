@@ -89,7 +89,7 @@ func parse(raw string) (scheme, rest string, err error) {
 	switch {
 	case ok && (scheme == "postgres" || scheme == "postgresql"):
 		if !strings.HasPrefix(rest, "//") {
-			return "", "", fmt.Errorf("%w: want postgres://user:password@host:port/database", ErrURL)
+			return "", "", fmt.Errorf("%w: must be postgres://user:password@host:port/database", ErrURL)
 		}
 		if err := postgres.Check(raw); err != nil {
 			return "", "", fmt.Errorf("%w: %w", ErrURL, err)
@@ -103,7 +103,7 @@ func parse(raw string) (scheme, rest string, err error) {
 		return "sqlite", path, nil
 	}
 	// not shown: it may contain a password
-	return "", "", fmt.Errorf("%w: want postgres://user:password@host:port/database or sqlite:///path", ErrURL)
+	return "", "", fmt.Errorf("%w: must be postgres://user:password@host:port/database or sqlite:///path", ErrURL)
 }
 
 // defaultPath is mixtral.db in the user's data directory.

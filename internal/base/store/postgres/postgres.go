@@ -45,7 +45,7 @@ func Check(url string) error {
 func parse(url string) (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil { // pgx's own text may show the password
-		return nil, errors.New("not a PostgreSQL URL: want postgres://user:password@host:port/database")
+		return nil, errors.New("not a PostgreSQL URL; it must be postgres://user:password@host:port/database")
 	}
 	return cfg, nil
 }

@@ -75,7 +75,7 @@ func (q *Question) arguments(c Call) (map[string]any, error) {
 		return nil, fmt.Errorf("%s: the arguments are not a JSON object: %w", c.Name, err)
 	}
 	if v == nil {
-		return nil, fmt.Errorf("%s: the arguments are null, not a JSON object", c.Name)
+		return nil, fmt.Errorf("%s: the arguments must be a JSON object, got null", c.Name)
 	}
 	if err := s.Validate(v); err != nil {
 		return nil, fmt.Errorf("%s: the arguments do not keep the schema: %w", c.Name, err)
