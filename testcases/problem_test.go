@@ -74,8 +74,8 @@ checks:
 		"own.yaml:12: profiles.quick[1].duration_s: an open phase needs duration_s or requests",
 		`own.yaml:13: profiles.quick[2].kind: must be one of warmup, closed, open, batch, idle, quality, sweep, audit, ` +
 			`got "rest"`,
-		`own.yaml:14: slo.rate: invalid objective "speed<3": it has no statistic; want METRIC:STATISTIC<LIMIT, such as ` +
-			`ttft:p99<2s`,
+		`own.yaml:14: slo.rate: invalid objective: must be METRIC:STATISTIC<LIMIT, such as ttft:p99<2s, got "speed<3": ` +
+			`it has no statistic`,
 		`own.yaml:14: slo.nope: profile quick has no phase "nope"`,
 		"own.yaml:17: checks[1].rule: must be one of " + list(ruleNames()) + `, got "mean"`,
 		"own.yaml:18: checks[2].p: rule percentile_latency needs a percentile between 0 and 1 such as 0.99, got 0",

@@ -49,7 +49,7 @@ func TestFitMissesMeasurements(t *testing.T) {
 	}{
 		"contexts": {func(m *Measurements) { m.Decoding = m.Decoding[1:] }, "in 2 contexts, got 1"},
 		"chunk":    {func(m *Measurements) { m.Prefill = m.Prefill[:len(m.Prefill)-1] }, "512 and 1024 tokens"},
-		"overlap":  {func(m *Measurements) { m.Prefill = m.Prefill[3:] }, "as prompts, want 2"},
+		"overlap":  {func(m *Measurements) { m.Prefill = m.Prefill[3:] }, "as prompts, got 1"},
 	} {
 		m := measured(profile(), 512)
 		tt.spoil(&m)

@@ -187,8 +187,8 @@ func TestNewErrors(t *testing.T) {
 		{"bos", func(s *Spec) { s.BOS = 260 }, "bos id 260 of 260 pieces"},
 		{"eos", func(s *Spec) { s.EOS = -2 }, "eos id -2 of 260 pieces"},
 		{"NaN", func(s *Spec) { s.Scores[259] = float32(math.NaN()) }, `score of piece 259 "a" is not a number`},
-		{"byte", func(s *Spec) { s.Pieces[3] = "<0xG0>" }, `byte piece 3 is "<0xG0>"`},
-		{"type", func(s *Spec) { s.Types[259] = 7 }, `type 7 of piece 259 "a"`},
+		{"byte", func(s *Spec) { s.Pieces[3] = "<0xG0>" }, `byte piece 3 must be one of <0x00>…<0xFF>, got "<0xG0>"`},
+		{"type", func(s *Spec) { s.Types[259] = 7 }, `the type of piece 259 "a" must be 1 to 6, got 7`},
 		{"no way out", func(s *Spec) { s.UNK = -1; s.Types[3] = TypeNormal },
 			"neither a piece for byte 0x00 nor one for the unknown"},
 	}
