@@ -64,7 +64,7 @@ func TestMetricsOfAServerThatFloods(t *testing.T) {
 		"a value of 7 MB": {func(w io.Writer) {
 			io.WriteString(w, "vllm:prompt_tokens_total ")
 			repeat(w, 7<<20, "x%d")
-		}, func(s evidence.Scrape) bool { return strings.Contains(s.Err, "not a number") && !s.Unread }},
+		}, func(s evidence.Scrape) bool { return strings.Contains(s.Err, "must be a number") && !s.Unread }},
 		"a name of 7 MB": {func(w io.Writer) { repeat(w, 7<<20, "x%d") },
 			func(s evidence.Scrape) bool { return strings.Contains(s.Err, "no value") }},
 		"a label of 7 MB": {func(w io.Writer) {

@@ -31,7 +31,7 @@ func TestSentencePiece(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ data, want string }{
 		"empty":       {"", "no pieces"},
-		"unigram":     {piece("a", 1), "model type 1"},
+		"unigram":     {piece("a", 1), "the model type must be BPE (2), got 1"},
 		"text":        {"hello, world", "not a SentencePiece model"},
 		"cut":         {piece("a", 1)[:5], "bytes of"},
 		"piece cut":   {"\x0a\x03\x0a\x7fa", "piece 0"},
@@ -58,7 +58,7 @@ func TestTokenizerJSON(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ data, want string }{
 		"no JSON":    {"x", "invalid character"},
-		"unigram":    {`{"model":{"type":"Unigram"}}`, `model.type is "Unigram"`},
+		"unigram":    {`{"model":{"type":"Unigram"}}`, `model.type must be "BPE", got "Unigram"`},
 		"byte level": {`{"model":{"type":"BPE","vocab":{"a":0}}}`, "byte_fallback"},
 		"empty":      {`{"model":{"byte_fallback":true}}`, "vocab is empty"},
 		"hole":       {`{"model":{"byte_fallback":true,"vocab":{"a":0,"b":7}}}`, "id 7 of 2"},

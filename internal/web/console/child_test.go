@@ -177,7 +177,7 @@ func TestStartByForm(t *testing.T) {
 		t.Fatalf("a form: status %d, %s", w.Code, w.Body)
 	}
 	if w := post(t, k, "/start", url.Values{"case": {"wait"}}); w.Code != 409 || !strings.Contains(w.Body.String(),
-		"one at a time") {
+		"only one is allowed") {
 		t.Errorf("a second run: status %d", w.Code)
 	}
 	for !strings.Contains(k.c.Start.State().Output, "ready to be stopped") {
