@@ -45,24 +45,3 @@ func (c *content) UnmarshalJSON(data []byte) error {
 	*c = content(b.String())
 	return nil
 }
-
-// plainly rewrites an error of encoding/json without names of Go's types.
-func plainly(err error) error {
-	var wrong *json.UnmarshalTypeError
-	if !errors.As(err, &wrong) {
-		return err
-	}
-	want := map[string]string{"string": "text", "float64": "a number", "int64": "a whole number", "slice": "a list",
-		"struct": "an object", "bool": "true or false"}[wrong.Type.Kind().String()]
-	is := map[string]string{"string": "text", "array": "a list", "object": "an object", "bool": "true or false"}
-	got, _, _ := strings.Cut(wrong.Value, " ")
-	if is[got] != "" {
-		got = is[got]
-	} else if got == "number" {
-		got = "a " + wrong.Value
-	}
-	if want == "" || wrong.Field == "" {
-		return fmt.Errorf("must be an object, got %s", got)
-	}
-	return fmt.Errorf("%s: must be %s, got %s", wrong.Field, want, got)
-}

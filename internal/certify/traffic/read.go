@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
+	"github.com/hxp-enterprise/mixtral/internal/base/plainjson"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -113,7 +114,7 @@ func readJSON(format testcases.Format, most int, data []byte) ([]Record, error) 
 			return fmt.Errorf("%w: %s: %w", ErrFormat, at, err)
 		}
 		if err := json.Unmarshal(raw, &e); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrFormat, at, plainly(err))
+			return fmt.Errorf("%w: %s: %w", ErrFormat, at, plainjson.Error(err))
 		}
 		r, err := e.record(format)
 		if err != nil {
