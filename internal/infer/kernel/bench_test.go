@@ -85,7 +85,9 @@ func BenchmarkGEMV(b *testing.B) {
 
 // BenchmarkCold is the same with the few columns of a batch that decodes together.
 func BenchmarkCold(b *testing.B) {
-	for _, typ := range []quant.Type{quant.Q8_0, quant.Q4_0, quant.Q4_K, quant.Q2_K} {
+	for _, typ := range []quant.Type{
+		quant.Q8_0, quant.Q6_K, quant.Q5_K, quant.Q4_K, quant.Q4_0, quant.Q3_K, quant.Q2_K,
+	} {
 		for _, n := range []int{2, 3, 4, 6, 8, 10, 16, 24, 32} {
 			b.Run(fmt.Sprintf("%v/columns=%d", typ, n), func(b *testing.B) { benchCold(b, typ, 2, n) })
 		}

@@ -61,7 +61,8 @@ func (c *clocks) name(stage int) string {
 	return [...]string{"planned", "qkv", "attention", "attention", "o", "planned", "gate-up", "down"}[stage]
 }
 
-// BenchmarkStages shows where the time of a pass goes: of one token, and of a prompt. Metrics are microseconds of the
+// BenchmarkStages shows where the time of a pass goes: of one token, of ten, as ten sequences give them (but their
+// attention reads ten caches), and of a prompt. Metrics are microseconds of the
 // mean of the third of the passes that were disturbed least: all, each kind of products, attention, what is planned or
 // done by one worker alone (norms, routing, embedding; with more than two tokens all workers do these), and how long a
 // worker waits for the others.
@@ -70,7 +71,7 @@ func BenchmarkStages(b *testing.B) {
 		name string
 		synth.Shape
 	}{{"nano", synth.Nano()}, {"mid", synth.Mid()}} {
-		for _, tokens := range []int{1, 512} {
+		for _, tokens := range []int{1, 10, 512} {
 			b.Run(fmt.Sprintf("%s/tokens=%d", shape.name, tokens), func(b *testing.B) {
 				benchStages(b, shape.Shape, tokens)
 			})
@@ -91,10 +92,15 @@ func benchStages(b *testing.B, shape synth.Shape, tokens int) {
 		if s.at += tokens; tokens > 1 || s.at > 512 {
 			s.at = 15
 		}
+		wanted := tokens
+		if tokens > 10 {
+			wanted = 1
+		}
 		ids := randomTokens(uint64(len(passes)), tokens, shape.Vocab) // others are sent to other experts
 		clear(c.spent)
+		span := Span{Tokens: ids, Start: s.at, Blocks: s.blocks, Logits: wanted}
 		begin := time.Now()
-		if _, err := m.Forward(s.kv, []Span{{Tokens: ids, Start: s.at, Blocks: s.blocks, Logits: 1}}); err != nil {
+		if _, err := m.Forward(s.kv, []Span{span}); err != nil {
 			b.Fatal(err)
 		}
 		now := time.Now()

@@ -27,11 +27,14 @@ columns. Y0 … Y3 are weights, Y4 and Y5 activations, Y6 and Y7 products, Y8 �
 A tile is 32 rows × n columns, n = 1 … 3. SI is the argument (type tile), DI walks the weights, AX the activations,
 R8 … R10 are the columns. Y0 … Y11 are sums, Y12 … Y14 activations, Y15 weights.`
 	default:
+		without := "A single column, and a group of few columns, are multiplied as their weights are unpacked."
+		if format == "Q3_K" || format == "Q5_K" || format == "Q6_K" {
+			without = "A single column is multiplied as its weights are unpacked."
+		}
 		s = `
-A tile is 16 rows × n columns, n = 2 … 6, of weights that are unpacked in the buffer once for all columns. A single
-column is multiplied as its weights are unpacked. SI is the argument (type tile), BX the buffer, DI walks the
-weights, AX the activations, R8 … R13 are the columns. Y0 … Y11 are sums, Y12 and Y13 weights, Y14 activations, Y15
-products.`
+A tile is 16 rows × n columns, n = 2 … 6, of weights that are unpacked in the buffer once for all columns. ` + without + `
+SI is the argument (type tile), BX the buffer, DI walks the weights, AX the activations, R8 … R13 are the columns. Y0 …
+Y11 are sums, Y12 and Y13 weights, Y14 activations, Y15 products.`
 		if tier == "avx2" {
 			s += `
 VPMADDUBSW multiplies and adds pairs; its 16-bit results are added as long as they fit, and VPMADDWD widens them.`

@@ -7,8 +7,8 @@ import (
 
 // The tiles of this file and of ymm_*.go have 256-bit vectors and sixteen registers: those of the AVX2 tier and, with
 // VPDPBUSD in its VEX form, those of the AVX-VNNI tier. A tile is 16 rows × n columns, n = 2 … 6; a panel's 32 rows
-// are two of them. Weights of two or more columns are unpacked to bytes in the buffer once for all groups of columns.
-// A single column is multiplied as its weights are unpacked, without the buffer.
+// are two of them. Weights are unpacked to bytes in the buffer once for all groups of columns. A single column, and
+// few columns of most formats, are multiplied as their weights are unpacked, without the buffer.
 //
 // AVX2 has no instruction that adds products of bytes to 32-bit sums. VPMADDUBSW multiplies unsigned weights with
 // signed activations and adds neighbours: two products, at most w · 127 · 2. As many of these as fit are added in 16
@@ -201,6 +201,11 @@ func (y *ymm) quad(n int, off int, base string, x int, first bool) {
 	for h := range 2 {
 		y.p("VMOVDQU %d(%s), %s", off+32*h, base, yw(h))
 	}
+	y.timesColumns(n, x, first)
+}
+
+// timesColumns multiplies four k of a tile, whose weights are in yw, with four activations of each column.
+func (y *ymm) timesColumns(n, x int, first bool) {
 	for j := range n {
 		y.p("VPBROADCASTD %d(%s)(AX*1), %s", x, xReg[j], yx)
 		for h := range 2 {

@@ -240,12 +240,7 @@ func (y *ymm) classicFew(c *yclassic, n int) {
 		for h := range 2 {
 			y.classicWeights(c, "R15", 32*h, q, "Y9", yw(h))
 		}
-		for j := range n {
-			y.p("VPBROADCASTD %d(%s)(AX*1), %s", 4*q, xReg[j], yx)
-			for h := range 2 {
-				y.multiply(yx, yw(h), ysum(j, h), yp, q == 0 || !y.vnni && q%c.fit == 0)
-			}
-		}
+		y.timesColumns(n, 4*q, q == 0 || !y.vnni && q%c.fit == 0)
 		if !y.vnni && q%c.fit == c.fit-1 && c.fit < 8 {
 			y.classicSpill(n, q/c.fit)
 		}

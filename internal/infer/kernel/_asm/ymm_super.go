@@ -116,9 +116,19 @@ func (y *ymm) super(s *ysuper) {
 		y.l(block)
 		s.scales(y)
 		switch {
-		case n > 1:
+		case n > fewCols || n > 1 && s.highMask != 0:
 			y.superUnpack(s)
 			y.superGroups(s, n)
+		case n > 1:
+			many, end := y.label("many"), y.label("end")
+			y.p("CMPQ %d(SI), $%d", argGroups, 8*maxCols)
+			y.p("JGT  %s", many)
+			y.superFew(s, n)
+			y.p("JMP  %s", end)
+			y.l(many)
+			y.superUnpack(s)
+			y.superGroups(s, n)
+			y.l(end)
 		case y.vnni:
 			y.superColumn(s)
 		default:
@@ -212,10 +222,7 @@ func (y *ymm) superGroups(s *ysuper, n int) {
 	y.columns(n, "CX")
 	y.p("MOVQ BX, R14")
 	y.l(pair)
-	y.p("VPXOR %s, %s, %s", yp, yp, yp)
-	for i := range 2 * n {
-		y.p("VMOVDQU %s, %d(BX)", yp, ySum+32*i)
-	}
+	y.clearTotals(n)
 	y.p("MOVQ R14, R15")
 	y.p("MOVQ R14, CX")
 	y.p("MOVL $8, DX")
@@ -233,17 +240,10 @@ func (y *ymm) superGroups(s *ysuper, n int) {
 	y.p("DECQ DX")
 	y.p("JNZ  %s", run)
 	y.p("SUBQ $256, AX")
-	y.c("What minima or the offset take away.")
-	y.superMinima(s, n, "R14")
 	y.p("MOVQ %d(SI), DX", argGroup)
 	y.p("SHLQ $4, DX")
 	y.p("ADDQ R14, DX")
-	for j := range n {
-		y.p("VBROADCASTSS 368(%s)(AX*1), %s", xReg[j], yx)
-		for h := range 2 {
-			y.superFinish(s, ysum(j, h), fmt.Sprintf("%d(BX)", ySum+32*(2*j+h)), 32*h, yOuter+128*j+32*h)
-		}
-	}
+	y.superEnd(s, n)
 	y.p("ADDQ $64, R14")
 	y.p("LEAQ 64(BX), DX")
 	y.p("CMPQ R14, DX")
@@ -252,6 +252,92 @@ func (y *ymm) superGroups(s *ysuper, n int) {
 	y.p("ADDQ $48, CX")
 	y.p("CMPQ CX, %d(SI)", argGroups)
 	y.p("JNE  %s", columns)
+}
+
+// superFew multiplies a super-block with one group of few columns as its weights are unpacked, without the buffer: no
+// stores, and fewer loads. A run's planes are read for each run, so it is for formats of one field: with two, taking
+// each plane apart once for all runs is faster.
+//
+// R15 walks the planes and CX the buffer's scales, as far apart as in ysets; R14 is at the buffer, 64 bytes on for the
+// lower half of the rows; R13 walks what is fetched, DX counts sets. Y12 … Y15 change, Y8 and Y10 are masks.
+func (y *ymm) superFew(s *ysuper, n int) {
+	rows, set := y.label("rows"), y.label("set")
+	y.p("XORL CX, CX")
+	y.columns(n, "CX")
+	y.p("VMOVDQU %s, Y10", y.constant(repeat(uint32(s.lowMask))))
+	if s.fours {
+		y.p("VMOVDQU %s, Y8", y.constant(repeat(4*uint32(s.lowMask))))
+	}
+	y.p("MOVQ BX, R14")
+	y.p("MOVQ DI, R15")
+	y.p("MOVQ DI, R13")
+	y.l(rows)
+	y.p("MOVQ R14, CX")
+	y.clearTotals(n)
+	y.p("MOVL $%d, DX", s.sets.times)
+	y.l(set)
+	runs, fit, size := 8/s.sets.times, s.fits(y.vnni), s.size/s.sets.times/2
+	for t := range runs {
+		for q := range 8 {
+			lines, step := (size+63)/64, 8*t+q
+			y.fetchLines("PREFETCHT1", "R13", s.ahead(), lines*step/(8*runs), lines*(step+1)/(8*runs))
+			for h := range 2 {
+				y.fewField(s.run(t), s.step*q+32*h, yw(h))
+			}
+			y.timesColumns(n, 32*t+4*q, q%fit == 0)
+			if q%fit == fit-1 {
+				y.superWiden(n, yScale+128*(t*s.groups()+q*s.groups()/8))
+			}
+		}
+	}
+	y.p("ADDQ $%d, R13", size)
+	y.p("ADDQ $%d, R15", s.sets.move)
+	y.p("ADDQ $%d, CX", 128*s.groups()*runs)
+	y.p("ADDQ $%d, AX", 32*runs)
+	y.p("DECQ DX")
+	y.p("JNZ  %s", set)
+	y.p("SUBQ $256, AX")
+	y.p("MOVQ R14, DX")
+	y.superEnd(s, n)
+	y.p("SUBQ $%d, R15", s.sets.times*s.sets.move-64)
+	y.p("ADDQ $64, R14")
+	y.p("LEAQ 64(BX), DX")
+	y.p("CMPQ R14, DX")
+	y.p("JLE  %s", rows)
+}
+
+// fewField leaves the bytes of eight rows of a run's quad in reg. Its plane is off bytes further than the run says.
+func (y *ymm) fewField(r yrun, off int, reg string) {
+	mask := "Y10"
+	if r.four {
+		mask = "Y8"
+	}
+	if r.lowShift == 0 {
+		y.p("VPAND %d(R15), %s, %s", r.low+off, mask, reg)
+		return
+	}
+	y.p("VMOVDQU %d(R15), %s", r.low+off, reg)
+	y.p("VPAND %s, %s, %s", mask, y.shift(r.lowShift, reg, reg), reg)
+}
+
+// clearTotals zeroes a tile's sums over runs.
+func (y *ymm) clearTotals(n int) {
+	y.p("VPXOR %s, %s, %s", yp, yp, yp)
+	for i := range 2 * n {
+		y.p("VMOVDQU %s, %d(BX)", yp, ySum+32*i)
+	}
+}
+
+// superEnd adds a super-block of a tile to the outer sums, which are at DX.
+func (y *ymm) superEnd(s *ysuper, n int) {
+	y.c("What minima or the offset take away.")
+	y.superMinima(s, n, "R14")
+	for j := range n {
+		y.p("VBROADCASTSS 368(%s)(AX*1), %s", xReg[j], yx)
+		for h := range 2 {
+			y.superFinish(s, ysum(j, h), fmt.Sprintf("%d(BX)", ySum+32*(2*j+h)), 32*h, yOuter+128*j+32*h)
+		}
+	}
 }
 
 // superWiden adds a tile's sums times their scales, at off from CX, to its sums over runs.
