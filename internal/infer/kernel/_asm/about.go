@@ -1,6 +1,9 @@
 package main
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // aboutMeasure, aboutTile and others of their kind are what the heads of files say; the generator's own comments have
 // the details.
@@ -28,7 +31,7 @@ A tile is 32 rows × n columns, n = 1 … 3. SI is the argument (type tile), DI 
 R8 … R10 are the columns. Y0 … Y11 are sums, Y12 … Y14 activations, Y15 weights.`
 	default:
 		without := "A single column, and a group of few columns, are multiplied as their weights are unpacked."
-		if format == "Q3_K" || format == "Q5_K" || format == "Q6_K" {
+		if slices.ContainsFunc(ysupers, func(s *ysuper) bool { return s.doc == format && !s.few() }) {
 			without = "A single column is multiplied as its weights are unpacked."
 		}
 		s = `

@@ -116,19 +116,8 @@ func (y *ymm) super(s *ysuper) {
 		y.l(block)
 		s.scales(y)
 		switch {
-		case n > fewCols || n > 1 && s.highMask != 0:
-			y.superUnpack(s)
-			y.superGroups(s, n)
 		case n > 1:
-			many, end := y.label("many"), y.label("end")
-			y.p("CMPQ %d(SI), $%d", argGroups, 8*maxCols)
-			y.p("JGT  %s", many)
-			y.superFew(s, n)
-			y.p("JMP  %s", end)
-			y.l(many)
-			y.superUnpack(s)
-			y.superGroups(s, n)
-			y.l(end)
+			y.superTiles(s, n)
 		case y.vnni:
 			y.superColumn(s)
 		default:
@@ -140,6 +129,28 @@ func (y *ymm) super(s *ysuper) {
 		y.p("JNZ  %s", block)
 		y.storeOuter(n)
 	})
+}
+
+// few says whether few columns are multiplied without the buffer: see superFew.
+func (s *ysuper) few() bool { return s.highMask == 0 }
+
+// superTiles multiplies a super-block with two columns or more, in tiles of 16 rows.
+func (y *ymm) superTiles(s *ysuper, n int) {
+	few := s.few() && n <= fewCols
+	many, end := "", ""
+	if few {
+		many, end = y.label("many"), y.label("end")
+		y.p("CMPQ %d(SI), $%d", argGroups, 8*maxCols)
+		y.p("JGT  %s", many)
+		y.superFew(s, n)
+		y.p("JMP  %s", end)
+		y.l(many)
+	}
+	y.superUnpack(s)
+	y.superGroups(s, n)
+	if few {
+		y.l(end)
+	}
 }
 
 // field leaves the bytes of run t in reg: the low field's plane is in Y9, the high one's in Y10. Y14 and Y13 are
@@ -331,7 +342,7 @@ func (y *ymm) clearTotals(n int) {
 // superEnd adds a super-block of a tile to the outer sums, which are at DX.
 func (y *ymm) superEnd(s *ysuper, n int) {
 	y.c("What minima or the offset take away.")
-	y.superMinima(s, n, "R14")
+	y.superMinima(s, n)
 	for j := range n {
 		y.p("VBROADCASTSS 368(%s)(AX*1), %s", xReg[j], yx)
 		for h := range 2 {
@@ -362,11 +373,11 @@ func (y *ymm) superWiden(n, off int) {
 	}
 }
 
-// superMinima leaves Σ minimum · Σx, over all runs, in the sums of a tile of 16 rows.
-func (y *ymm) superMinima(s *ysuper, n int, base string) {
+// superMinima leaves Σ minimum · Σx, over all runs, in the sums of a tile of 16 rows, whose minima are at R14.
+func (y *ymm) superMinima(s *ysuper, n int) {
 	for p := range 4 * s.groups() {
 		for h := range 2 {
-			y.p("VMOVDQU %d(%s), %s", yMin+128*p+32*h, base, yw(h))
+			y.p("VMOVDQU %d(R14), %s", yMin+128*p+32*h, yw(h))
 		}
 		for j := range n {
 			y.p("VPBROADCASTD %d(%s)(AX*1), %s", y.sums+4*p, xReg[j], yx)
