@@ -9,8 +9,7 @@
 // bench_profile.go measures the costs that plan reads, and plan_from.go takes them from a run.
 // generators_kubernetes.go prints the manifests of generators. The commands that store runs in a database share
 // database.go, and those that sign reports share sign_key.go. suggest.go finds what a mistyped command or flag may
-// mean, completion.go completes command lines in a shell, environment.go warns of
-// variables that have no effect, listen.go has the flags of listeners, and terminal.go keeps control characters from
-// terminals. The
-// scripts in testdata/script run the program as a user does.
+// mean, completion.go completes command lines in a shell, environment.go warns of variables that have no effect,
+// listen.go has the flags of listeners, and terminal.go keeps control characters from terminals. The scripts in
+// testdata/script run the program as a user does.
 package main

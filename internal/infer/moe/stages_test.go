@@ -62,10 +62,9 @@ func (c *clocks) name(stage int) string {
 }
 
 // BenchmarkStages shows where the time of a pass goes: of one token, of ten, as ten sequences give them (but their
-// attention reads ten caches), and of a prompt. Metrics are microseconds of the
-// mean of the third of the passes that were disturbed least: all, each kind of products, attention, what is planned or
-// done by one worker alone (norms, routing, embedding; with more than two tokens all workers do these), and how long a
-// worker waits for the others.
+// attention reads ten caches), and of a prompt. Metrics are microseconds of the mean of the third of the passes that
+// were disturbed least: all, each kind of products, attention, what is planned or done by one worker alone (norms,
+// routing, embedding; with more than two tokens all workers do these), and how long a worker waits for the others.
 func BenchmarkStages(b *testing.B) {
 	for _, shape := range []struct {
 		name string
